@@ -1,0 +1,66 @@
+"""`instrument`: everything that an agent can call, decorated in one line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any, TypeVar, overload
+
+from otel_tools.decorator import tool
+from otel_tools.errors import ConfigurationError
+
+__all__ = ["instrument"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@overload
+def instrument(tools: Mapping[str, F]) -> dict[str, F]: ...
+@overload
+def instrument(tools: ModuleType) -> ModuleType: ...
+@overload
+def instrument(tools: Iterable[F]) -> list[F]: ...
+
+
+def instrument(tools: Any) -> Any:
+    """Decorate every tool of a collection with `tool`; options that a tool already has stay.
+
+    Args:
+        tools: A mapping of names to functions, as a tool-call loop looks them up: the tools are named by the keys.
+            An iterable of functions. Or a module: its public functions (those in ``__all__`` where it has one) that
+            are defined in it are replaced in place.
+
+    Returns:
+        A new dictionary, a new list, or the module.
+
+    Raises:
+        ConfigurationError: Something in it is not a function, or cannot be named.
+    """
+    if isinstance(tools, ModuleType):
+        for name, function in _public_functions(tools).items():
+            setattr(tools, name, tool(function))
+        return tools
+    if isinstance(tools, Mapping):
+        return {name: tool(_function(function, name), name=name) for name, function in tools.items()}
+    if isinstance(tools, Iterable) and not isinstance(tools, (str, bytes)):
+        return [tool(_function(function, index)) for index, function in enumerate(tools)]
+    raise ConfigurationError(
+        f"instrument({tools!r}): a dictionary of names and functions, a list of functions or a module is needed; "
+        "for one function there is tool(function)"
+    )
+
+
+def _function(value: Any, where: object) -> Any:
+    if isinstance(value, type) or not callable(value):
+        raise ConfigurationError(f"instrument(): {where!r} is {value!r}, which is not a function")
+    return value
+
+
+def _public_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    names: Iterable[str] = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+    return {
+        name: function
+        for name in names
+        if inspect.isfunction(function := getattr(module, name, None)) and function.__module__ == module.__name__
+    }

@@ -1,0 +1,194 @@
+"""`configure`, `flush` and `shutdown`: how telemetry leaves the process. The SDK is imported when it is needed."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_tools.errors import ConfigurationError
+from otel_tools.telemetry.content import content
+from otel_tools.telemetry.setup.options import SIGNALS, Redact, Settings, read_settings, redaction_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_tools.telemetry.setup.pipeline import Pipeline
+
+__all__ = ["configure", "flush", "shutdown"]
+
+logger = logging.getLogger("otel_tools")
+
+_EXIT_TIMEOUT: Final = 1.5
+"""Seconds that the end of the process may wait for telemetry; with the interpreter's own end it stays below 2."""
+
+
+class _State:
+    """What `configure()` did in this process."""
+
+    settings: Settings | None = None
+    pipeline: Pipeline | None = None
+    hooked = False
+
+
+_state = _State()
+_lock = threading.Lock()
+
+
+def configure(  # noqa: PLR0913 - every argument is optional, and each is one thing a user may want to say
+    *,
+    service_name: str | None = None,
+    service_version: str | None = None,
+    environment: str | None = None,
+    endpoint: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    capture_content: bool | None = None,
+    redact: Redact | None = None,
+    exporter: str | None = None,
+    file: str | os.PathLike[str] | None = None,
+    sample_ratio: float | None = None,
+) -> None:
+    """Send traces and metrics to the sidecar, by OTLP over HTTP unless told otherwise.
+
+    The standard ``OTEL_*`` variables are honoured, and an argument wins over them. A signal for which the
+    application has set a provider of its own is left to that provider, as all are where ``OTEL_CONFIG_FILE`` is set.
+    Calling it again changes nothing but ``capture_content`` and ``redact``.
+
+    Args:
+        service_name: ``service.name``, under which the traces are found and the alerts are grouped.
+        service_version: ``service.version``.
+        environment: ``deployment.environment.name``.
+        endpoint: Base URL of the collector, such as ``http://127.0.0.1:4318``.
+        headers: Request headers for the collector.
+        capture_content: Whether spans carry arguments and results (redacted, at most 4 KiB each). Off by default;
+            ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` is the variable for it.
+        redact: More that must not leave the process: regular expressions, or a function of a text that returns the
+            text to record. Applies to content, exception messages and stack traces.
+        exporter: ``otlp`` (default), ``console``, ``file`` or ``none``.
+        file: With ``exporter="file"``: where OTLP JSON lines are appended.
+        sample_ratio: Share of traces to keep, from 0 to 1; metrics count all calls whatever is kept.
+
+    Raises:
+        ConfigurationError: An argument or variable cannot work; the message names it and what it accepts.
+    """
+    settings = read_settings(
+        service_name=service_name,
+        service_version=service_version,
+        environment=environment,
+        endpoint=endpoint,
+        headers=headers,
+        exporter=exporter,
+        file=file,
+        sample_ratio=sample_ratio,
+    )
+    if capture_content is not None and not isinstance(capture_content, bool):
+        raise ConfigurationError(f"configure(capture_content={capture_content!r}): True or False is needed")
+    redaction = redaction_of(redact)
+    with _lock:
+        if capture_content is not None:
+            content.on = capture_content
+        if redact is not None:
+            content.redaction = redaction
+        if _state.settings is not None:
+            if _state.settings != settings:
+                logger.warning("configure() was called before with other arguments; the first configuration stays")
+            return
+        _state.settings = settings
+        _state.pipeline = _set_up(settings)
+        if _state.pipeline is not None:
+            _hook_into_process()
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Send what is waiting now.
+
+    Args:
+        timeout: Seconds to wait at most.
+
+    Returns:
+        Whether everything left. True where `configure()` has set up nothing.
+    """
+    pipeline = _state.pipeline
+    return pipeline is None or pipeline.flush(timeout)
+
+
+def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
+    """Send what is waiting and stop. Called by itself when the process exits.
+
+    Args:
+        timeout: Seconds to wait at most.
+
+    Returns:
+        Whether everything left. True where there was nothing to stop.
+    """
+    with _lock:
+        pipeline, _state.pipeline = _state.pipeline, None
+    return pipeline is None or pipeline.stop(timeout)
+
+
+def _set_up(settings: Settings) -> Pipeline | None:
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        logger.info("OTEL_SDK_DISABLED is true: telemetry stays off")
+        return None
+    if os.environ.get("OTEL_CONFIG_FILE"):
+        logger.warning("OTEL_CONFIG_FILE is set: configure() leaves the providers to it")
+        return None
+    wanted = {each for each in SIGNALS if settings.exporter(each) != "none"}
+    if not wanted:
+        return None
+    from otel_tools.telemetry.setup.pipeline import Pipeline, set_by_application  # noqa: PLC0415 - imports the SDK
+
+    if theirs := wanted & set_by_application():
+        logger.warning(
+            "the application has set its own provider for %s: configure() leaves it alone",
+            " and ".join(sorted(theirs)),
+        )
+    return Pipeline(settings, wanted - theirs) if wanted - theirs else None
+
+
+def _hook_into_process() -> None:
+    """Be there when the process exits, is told to exit, or forks."""
+    if _state.hooked:
+        return
+    _state.hooked = True
+    atexit.register(shutdown)
+    os.register_at_fork(after_in_child=_after_fork)
+    _flush_at_end_of_multiprocessing()
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _on_sigterm(number: int, _frame: Any) -> None:
+    """Flush in a thread and then let the signal do what it does by default.
+
+    Not here: the main thread may be interrupted inside a lock that flushing needs.
+    """
+    signal.signal(number, signal.SIG_DFL)
+
+    def flush_and_die() -> None:
+        shutdown(_EXIT_TIMEOUT)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=flush_and_die, name="otel-tools-sigterm", daemon=True).start()
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - the lock may be held by a thread that is not in the child
+    _lock = threading.Lock()
+    if _state.pipeline is not None:
+        _state.pipeline.after_fork()
+
+
+def _flush_at_end_of_multiprocessing() -> None:
+    """A child process of `multiprocessing` ends without running what `atexit` knows, but runs its finalizers."""
+    from multiprocessing import util  # noqa: PLC0415 - only a configured process needs it
+
+    def finalize_here(_: object = None) -> None:
+        util.Finalize(None, shutdown, exitpriority=0)
+
+    finalize_here()
+    # A forked child forgets the finalizers of its parent before it runs these.
+    util.register_after_fork(_state, finalize_here)

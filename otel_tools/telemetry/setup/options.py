@@ -1,0 +1,211 @@
+"""What `configure()` was asked for, in code or by ``OTEL_*`` variables, checked; nothing of the SDK is imported."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+from urllib.parse import urlsplit
+
+from otel_tools.errors import ConfigurationError
+from otel_tools.telemetry.exceptions import exception_signals
+from otel_tools.telemetry.redaction import Redaction
+
+__all__ = ["Exporter", "Protocol", "Redact", "Settings", "Signal", "read_settings", "redaction_of"]
+
+Signal = Literal["traces", "metrics", "logs"]
+Exporter = Literal["otlp", "console", "file", "none"]
+Protocol = Literal["http/protobuf", "grpc"]
+Redact = Callable[[str], str] | Sequence[str | re.Pattern[str]]
+
+SIGNALS: Final[tuple[Signal, ...]] = get_args(Signal)
+EXPORTERS: Final[tuple[str, ...]] = get_args(Exporter)
+PROTOCOLS: Final[tuple[str, ...]] = get_args(Protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One checked configuration.
+
+    Attributes:
+        resource: Resource attributes given in code; those of the environment are read by the SDK.
+        exporters: Where each signal goes.
+        protocols: How each signal goes there when it goes by OTLP.
+        endpoint: Base URL of the collector given in code; None leaves it to the environment.
+        headers: Request headers given in code; None leaves them to the environment.
+        file: Where the file exporter appends.
+        sample_ratio: Share of traces to keep given in code; None leaves the sampler to the environment.
+        metric_interval: Seconds between two exports of metrics.
+    """
+
+    resource: tuple[tuple[str, str], ...]
+    exporters: tuple[tuple[Signal, Exporter], ...]
+    protocols: tuple[tuple[Signal, Protocol], ...]
+    endpoint: str | None
+    headers: tuple[tuple[str, str], ...] | None
+    file: Path | None
+    sample_ratio: float | None
+    metric_interval: float
+
+    def exporter(self, signal: Signal) -> Exporter:
+        """Where a signal goes."""
+        return dict(self.exporters)[signal]
+
+    def protocol(self, signal: Signal) -> Protocol:
+        """How a signal goes by OTLP."""
+        return dict(self.protocols)[signal]
+
+
+def read_settings(  # noqa: PLR0913 - the arguments of configure()
+    *,
+    service_name: str | None,
+    service_version: str | None,
+    environment: str | None,
+    endpoint: str | None,
+    headers: Mapping[str, str] | None,
+    exporter: str | None,
+    file: str | os.PathLike[str] | None,
+    sample_ratio: float | None,
+) -> Settings:
+    """Check what was given and fill in what the environment says.
+
+    Raises:
+        ConfigurationError: Something given cannot work; names the argument or variable and what it accepts.
+    """
+    resource = {
+        "service.name": _text("service_name", service_name),
+        "service.version": _text("service_version", service_version),
+        "deployment.environment.name": _text("environment", environment),
+    }
+    exporters = _exporters(exporter, file)
+    return Settings(
+        resource=tuple((key, value) for key, value in resource.items() if value is not None),
+        exporters=tuple(exporters.items()),
+        protocols=tuple((signal, _protocol(signal)) for signal in SIGNALS),
+        endpoint=_endpoint(endpoint),
+        headers=_headers(headers),
+        file=_file(file, wanted="file" in exporters.values()),
+        sample_ratio=_ratio(sample_ratio),
+        metric_interval=_metric_interval(),
+    )
+
+
+def redaction_of(redact: Redact | None) -> Redaction:
+    """What `configure(redact=...)` means: patterns of the user's own, or a callback.
+
+    Raises:
+        ConfigurationError: It is neither, or a pattern does not compile.
+    """
+    if redact is None:
+        return Redaction()
+    if callable(redact):
+        return Redaction(callback=redact)
+    if isinstance(redact, str) or not isinstance(redact, Sequence):
+        raise ConfigurationError(
+            f"configure(redact={redact!r}): a list of regular expressions is needed, or a function of a text"
+        )
+    try:
+        return Redaction(patterns=redact)
+    except (re.error, TypeError) as error:
+        raise ConfigurationError(f"configure(redact={redact!r}): not a regular expression: {error}") from error
+
+
+def _text(argument: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"configure({argument}={value!r}): a text that is not empty is needed")
+    return value
+
+
+def _exporters(exporter: str | None, file: object) -> dict[Signal, Exporter]:
+    if exporter is not None and exporter not in EXPORTERS:
+        raise ConfigurationError(f"configure(exporter={exporter!r}): accepted are {', '.join(map(repr, EXPORTERS))}")
+    if exporter == "file" and file is None:
+        raise ConfigurationError("configure(exporter='file') needs file='PATH', the file to append OTLP JSON lines to")
+    if exporter != "file" and file is not None:
+        raise ConfigurationError(f"configure(file={file!r}) goes with exporter='file', not with {exporter!r}")
+    chosen: dict[Signal, Exporter] = {}
+    for signal in SIGNALS:
+        variable = f"OTEL_{signal.upper()}_EXPORTER"
+        value = exporter or os.environ.get(variable, "").strip().lower() or None
+        if value is None:
+            # Logs are only set up where something that becomes a log event was asked for.
+            value = "none" if signal == "logs" and not exception_signals()[1] else "otlp"
+        if value not in EXPORTERS or (exporter is None and value == "file"):
+            raise ConfigurationError(f"{variable}={value}: accepted are 'otlp', 'console' and 'none'")
+        if exporter is not None and signal == "logs" and not exception_signals()[1]:
+            value = "none"
+        chosen[signal] = value  # type: ignore[assignment] # it is one of EXPORTERS
+    return chosen
+
+
+def _protocol(signal: Signal) -> Protocol:
+    for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        value = os.environ.get(variable, "").strip().lower()
+        if value and value not in PROTOCOLS:
+            raise ConfigurationError(f"{variable}={value}: accepted are {', '.join(map(repr, PROTOCOLS))}")
+        if value:
+            return value  # type: ignore[return-value] # it is one of PROTOCOLS
+    return "http/protobuf"
+
+
+def _endpoint(endpoint: Any) -> str | None:
+    if endpoint is None:
+        return None
+    try:
+        parts = urlsplit(endpoint if isinstance(endpoint, str) else "")
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError(
+            f"configure(endpoint={endpoint!r}): a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
+        )
+    return str(endpoint).rstrip("/")
+
+
+def _headers(headers: Any) -> tuple[tuple[str, str], ...] | None:
+    if headers is None:
+        return None
+    if not isinstance(headers, Mapping) or not all(isinstance(part, str) for pair in headers.items() for part in pair):
+        # The values are not repeated: headers carry credentials.
+        raise ConfigurationError(
+            "configure(headers=...): a dictionary of texts is needed, such as {'x-team': 'search'}"
+        )
+    return tuple(headers.items())
+
+
+def _file(file: Any, *, wanted: bool) -> Path | None:
+    if not wanted:
+        return None
+    try:
+        path = Path(file).expanduser().absolute()
+        with path.open("ab"):
+            pass
+    except (OSError, TypeError) as error:
+        raise ConfigurationError(f"configure(file={file!r}): cannot be appended to: {error}") from error
+    return path
+
+
+def _ratio(ratio: Any) -> float | None:
+    if ratio is None:
+        return None
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 <= ratio <= 1:
+        raise ConfigurationError(f"configure(sample_ratio={ratio!r}): a number from 0 to 1 is needed")
+    return float(ratio)
+
+
+def _metric_interval() -> float:
+    """Seconds; ``OTEL_METRIC_EXPORT_INTERVAL`` is in milliseconds. 10 s unless set, so that an alert is not late."""
+    value = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or "10000"
+    try:
+        milliseconds = float(value)
+    except ValueError:
+        milliseconds = 0.0
+    if not milliseconds > 0:
+        raise ConfigurationError(f"OTEL_METRIC_EXPORT_INTERVAL={value}: a number of milliseconds above 0 is needed")
+    return milliseconds / 1000

@@ -1,0 +1,114 @@
+"""OTLP JSON lines: the format of the collector's file exporter, which its ``otlpjsonfile`` receiver reads.
+
+One JSON object a line, as OTLP's JSON mapping defines it: lowerCamelCase names, trace and span ids in hexadecimal,
+enums as numbers, 64-bit integers as strings.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from google.protobuf.message import Message
+    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk.trace import ReadableSpan
+
+__all__ = ["FileLogExporter", "FileMetricExporter", "FileSpanExporter"]
+
+_IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
+_one_line_at_a_time: Final = threading.Lock()
+
+
+class FileSpanExporter(SpanExporter):
+    """Appends spans to a file.
+
+    Args:
+        path: The file; made where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Append one line."""
+        _append(self._path, encode_spans(spans))
+        return SpanExportResult.SUCCESS
+
+
+class FileLogExporter(LogRecordExporter):
+    """Appends log records to a file.
+
+    Args:
+        path: The file; made where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Append one line."""
+        _append(self._path, encode_logs(batch))
+        return LogRecordExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Nothing is held open."""
+
+
+class FileMetricExporter(MetricExporter):
+    """Appends metrics to a file, with the temporality that the ``OTEL_*`` variables ask for.
+
+    Args:
+        path: The file; made where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # The OTLP exporter knows how to read the variables; it opens no connection until it exports.
+        otlp = OTLPMetricExporter()
+        super().__init__(otlp._preferred_temporality, otlp._preferred_aggregation)  # noqa: SLF001 - the SDK's contract
+        otlp.shutdown()
+        self._path = path
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+        """Append one line."""
+        _append(self._path, encode_metrics(metrics_data))
+        return MetricExportResult.SUCCESS
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Nothing is held open."""
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Nothing waits here."""
+        return True
+
+
+def _append(path: Path, message: Message) -> None:
+    line = json.dumps(_with_hex_ids(MessageToDict(message, use_integers_for_enums=True)), separators=(",", ":"))
+    # One write of a file opened for appending: processes that share the file do not tear each other's lines.
+    with _one_line_at_a_time, path.open("ab", buffering=0) as file:
+        file.write(line.encode() + b"\n")
+
+
+def _with_hex_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: base64.b64decode(item).hex() if key in _IDS and isinstance(item, str) else _with_hex_ids(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_with_hex_ids(item) for item in value]
+    return value

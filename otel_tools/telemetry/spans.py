@@ -1,0 +1,227 @@
+"""The record of one call: its span, its duration point, its place in the numbers."""
+
+from __future__ import annotations
+
+import inspect
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from opentelemetry.context import attach, create_key, detach, get_current
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, set_span_in_context
+
+from otel_tools.call.steps import Call
+from otel_tools.telemetry import names
+from otel_tools.telemetry.binding import signals
+from otel_tools.telemetry.content import content, render
+from otel_tools.telemetry.exceptions import error_type_of, record_failure
+from otel_tools.telemetry.fence import contained
+from otel_tools.telemetry.tally import tally_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Token
+
+    from opentelemetry.context import Context
+
+    from otel_tools.call.steps import Outcome
+    from otel_tools.telemetry.tally import Counts
+
+__all__ = ["AGENT_KEY", "ObservedCall", "ToolTelemetry", "leave"]
+
+AGENT_KEY: Final = create_key("otel_tools-agent")
+"""Where the OpenTelemetry context keeps the name of the agent that a call is made for."""
+
+_SERVED: Final = ("ok", "cached", "fallback")
+_MOST_ATTRIBUTE_SETS: Final = 256
+_BILLION: Final = 1e9
+_RECEIVERS: Final = frozenset({"self", "cls"})
+
+
+def _anything(*args: Any, **kwargs: Any) -> None:
+    """Has the signature of a builtin that does not tell its own."""
+
+
+class ToolTelemetry:
+    """All that is known of a tool's telemetry before it is called, made once at decoration.
+
+    Args:
+        tool: The tool's name.
+        description: What the model is told of the tool, if anything.
+        function: The user's function; names the arguments where content is recorded.
+        objective: The success ratio that the tool declares.
+    """
+
+    __slots__ = ("_for_agent", "_for_point", "_function", "_signature", "attributes", "span_name", "tally")
+
+    def __init__(
+        self, tool: str, description: str | None, function: Callable[..., Any], objective: float | None
+    ) -> None:
+        self.tally = tally_of(tool)
+        if objective is not None:
+            self.tally.objective = objective
+        self._function = function
+        self._signature: inspect.Signature | None = None
+        self.span_name = f"{names.EXECUTE_TOOL} {tool}"
+        self.attributes: dict[str, str] = {
+            names.OPERATION_NAME: names.EXECUTE_TOOL,
+            names.TOOL_NAME: tool,
+            names.TOOL_TYPE: names.FUNCTION,
+        }
+        if description:
+            self.attributes[names.TOOL_DESCRIPTION] = description
+        self._for_agent: dict[str, dict[str, str]] = {}
+        self._for_point: dict[tuple[str | None, str | None], dict[str, str]] = {}
+
+    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments under the names of the function's parameters, without ``self``."""
+        if self._signature is None:
+            try:
+                self._signature = inspect.signature(self._function)
+            except (TypeError, ValueError):
+                self._signature = inspect.signature(_anything)
+        try:
+            arguments = dict(self._signature.bind(*args, **kwargs).arguments)
+        except TypeError:
+            # They do not fit, which is what the call itself will fail of.
+            arguments = {"args": args, "kwargs": kwargs}
+        return {name: value for name, value in arguments.items() if name not in _RECEIVERS}
+
+    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ObservedCall:
+        """Begin the record of one call."""
+        return ObservedCall(self, args, kwargs)
+
+    def span_attributes(self, agent: str | None) -> dict[str, str]:
+        """What the span is created with."""
+        if agent is None:
+            return self.attributes
+        known = self._for_agent.get(agent)
+        if known is None:
+            known = {**self.attributes, names.AGENT_NAME: agent}
+            if len(self._for_agent) < _MOST_ATTRIBUTE_SETS:
+                self._for_agent[agent] = known
+        return known
+
+    def point_attributes(self, agent: str | None, error_type: str | None) -> dict[str, str]:
+        """What a point of the duration histogram carries."""
+        known = self._for_point.get((agent, error_type))
+        if known is None:
+            known = {names.TOOL_NAME: self.tally.tool, names.TOOL_TYPE: names.FUNCTION}
+            if agent is not None:
+                known[names.AGENT_NAME] = agent
+            if error_type is not None:
+                known[names.ERROR_TYPE] = error_type
+            if len(self._for_point) < _MOST_ATTRIBUTE_SETS:
+                self._for_point[agent, error_type] = known
+        return known
+
+
+class ObservedCall(Call):
+    """A call whose span is open. It never raises into the driver, and only its first `close` counts."""
+
+    __slots__ = ("_agent", "_began", "_context", "_counts", "_inside", "_span", "_started", "_token", "_tool")
+
+    def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self._tool = tool
+        self._token: Token[Context] | None = None
+        counts = tool.tally.counts
+        self._counts: Counts | None = counts
+        with counts.lock:
+            counts.active += 1
+        self._began = began = time_ns()
+        try:
+            outer = get_current()
+            self._agent = agent = cast("str | None", outer.get(AGENT_KEY))
+            span = signals.tracer.start_span(
+                tool.span_name, outer, SpanKind.INTERNAL, tool.span_attributes(agent), (), began
+            )
+            self._span = span
+            self._context = context = set_span_in_context(span, outer)
+            if content.on and span.is_recording():
+                span.set_attribute(names.TOOL_CALL_ARGUMENTS, render(tool.named(args, kwargs)))
+            self._token = attach(context)
+        except Exception:  # noqa: BLE001 - the fence
+            contained("opening a span")
+            self._agent, self._span, self._context = None, INVALID_SPAN, get_current()
+        self._started = perf_counter_ns()
+
+    def suspend(self) -> None:
+        """Leave the call's context, and remember where the body is in it: it may have opened spans of its own."""
+        if self._token is not None:
+            self._inside = get_current()
+            leave(self._token)
+            self._token = None
+
+    def resume(self) -> None:
+        """Go back to where the body was."""
+        self._token = attach(self._inside)
+
+    def close(self, outcome: Outcome) -> None:
+        """End the span and count the call."""
+        elapsed = perf_counter_ns() - self._started
+        counts = self._counts
+        if counts is None:
+            return
+        self._counts = None
+        # A call that was running when the process forked is the parent's to report.
+        if counts is self._tool.tally.counts:
+            counts.end(outcome.result, elapsed)
+            self._report(outcome, elapsed)
+        if self._token is not None:
+            leave(self._token)
+            self._token = None
+
+    def _report(self, outcome: Outcome, elapsed: int) -> None:
+        span, result = self._span, outcome.result
+        error_type = None if result in _SERVED else _error_type_of(outcome)
+        try:
+            if span.is_recording():
+                span.set_attribute(names.OUTCOME, result)
+                if error_type is not None:
+                    self._describe(span, outcome, error_type)
+                elif content.on:
+                    span.set_attribute(names.TOOL_CALL_RESULT, render(outcome.value))
+        except Exception:  # noqa: BLE001 - the fence
+            contained("describing a call")
+        try:
+            # With the span's context, so that an exemplar of the histogram leads to this trace.
+            signals.duration.record(
+                elapsed / _BILLION, self._tool.point_attributes(self._agent, error_type), self._context
+            )
+            span.end(self._began + elapsed)
+        except Exception:  # noqa: BLE001 - the fence
+            contained("closing a span")
+
+    @staticmethod
+    def _describe(span: Span, outcome: Outcome, error_type: str) -> None:
+        span.set_attribute(names.ERROR_TYPE, error_type)
+        if outcome.result == "cancelled":
+            return
+        if outcome.error is None:
+            span.set_status(StatusCode.ERROR)
+        else:
+            record_failure(span, outcome.error, names.EXECUTE_TOOL)
+
+
+def leave(token: Token[Context]) -> None:
+    """Put back the context that was current before.
+
+    Unlike `opentelemetry.context.detach` this is silent where there is nothing to put back: a coroutine or
+    generator that is closed by the garbage collector may be closed in another context than it ran in.
+    """
+    try:
+        token.var.reset(token)
+    except ValueError:
+        pass
+    except AttributeError:
+        # A context implementation of the application's own, whose tokens are not those of contextvars.
+        detach(token)
+
+
+def _error_type_of(outcome: Outcome) -> str | None:
+    if outcome.error_type is not None:
+        return outcome.error_type
+    if outcome.result == "cancelled":
+        return names.CANCELLED
+    return None if outcome.error is None else error_type_of(outcome.error)

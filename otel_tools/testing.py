@@ -1,0 +1,123 @@
+"""For tests: what the tools of a block sent, in memory.
+
+with capture() as seen:
+    get_weather("Paris")
+assert seen.span("get_weather").attributes["otel_tools.outcome"] == "ok"
+assert seen.value("otel_tools.calls", {"gen_ai.tool.name": "get_weather", "otel_tools.outcome": "ok"}) == 1
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from otel_tools.telemetry.binding import bind, signals
+from otel_tools.telemetry.names import EXECUTE_TOOL
+from otel_tools.telemetry.tally import fresh_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+__all__ = ["Captured", "capture"]
+
+
+class Captured:
+    """What was sent so far; it can be read inside the block and after it."""
+
+    def __init__(
+        self, spans: InMemorySpanExporter, metrics: InMemoryMetricReader, logs: InMemoryLogRecordExporter
+    ) -> None:
+        self._spans = spans
+        self._metrics = metrics
+        self._logs = logs
+        self._at_the_end: MetricsData | None = None
+
+    def end(self) -> None:
+        """Keep the metrics as they are now; `capture` does so when its block ends."""
+        self._at_the_end = self._metrics.get_metrics_data()
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        """All spans that ended, in the order in which they did."""
+        return self._spans.get_finished_spans()
+
+    @property
+    def logs(self) -> tuple[ReadableLogRecord, ...]:
+        """All log records."""
+        return self._logs.get_finished_logs()
+
+    def span(self, tool: str) -> ReadableSpan:
+        """The one span of a tool.
+
+        Raises:
+            AssertionError: There is none, or more than one.
+        """
+        found = [span for span in self.spans if span.name == f"{EXECUTE_TOOL} {tool}"]
+        if len(found) != 1:
+            raise AssertionError(f"{len(found)} spans of {tool!r} among {[span.name for span in self.spans]}")
+        return found[0]
+
+    def points(self, metric: str) -> list[Any]:
+        """The data points of a metric as the SDK would export them now; empty where there is none."""
+        data = self._at_the_end or self._metrics.get_metrics_data()
+        return [
+            point
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for each in scope.metrics
+            if each.name == metric
+            for point in each.data.data_points
+        ]
+
+    def value(self, metric: str, attributes: Mapping[str, Any]) -> Any:
+        """The value of the point with exactly these attributes: a number, or the count of a histogram.
+
+        Raises:
+            AssertionError: There is no such point.
+        """
+        points = self.points(metric)
+        for point in points:
+            if dict(point.attributes) == dict(attributes):
+                return getattr(point, "value", getattr(point, "count", None))
+        raise AssertionError(f"no point {dict(attributes)} of {metric!r} among {[dict(p.attributes) for p in points]}")
+
+
+@contextmanager
+def capture() -> Iterator[Captured]:
+    """Keep the spans, metrics and log events of the tools called in the block in memory, instead of sending them.
+
+    The numbers of all tools start at zero in the block and are what they were after it. Not for use by two threads
+    at once: where telemetry goes is one setting of the process.
+    """
+    # A user's program does not need the SDK for `import otel_tools.testing`, only for this.
+    from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415 - above
+    from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - above
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: PLC0415 - above
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - above
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415 - above
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415 - above
+
+    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # the SDK's own
+
+    tracer_provider = TracerProvider(shutdown_on_exit=False)
+    tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
+    meter_provider = MeterProvider([reader], shutdown_on_exit=False)
+    logger_provider = LoggerProvider(shutdown_on_exit=False)
+    logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
+    seen = Captured(spans, reader, logs)
+    before = signals.tracer, signals.duration, signals.logger_provider
+    with fresh_counts():
+        bind(tracer_provider, meter_provider, logger_provider)
+        try:
+            yield seen
+        finally:
+            seen.end()
+            signals.tracer, signals.duration, signals.logger_provider = before
