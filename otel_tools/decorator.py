@@ -8,13 +8,13 @@ import types
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
-from otel_tools.call.drive import adrive, drive
+from otel_tools.call.drive import coroutine_driver, function_driver
 from otel_tools.call.generators import async_generator_driver, generator_driver
 from otel_tools.call.plan import compile_plan
 from otel_tools.errors import ConfigurationError
 from otel_tools.policies.failed_if import failed_if as failed_if_policy
 from otel_tools.telemetry.names import TOOL_ERROR
-from otel_tools.telemetry.spans import ToolTelemetry
+from otel_tools.telemetry.spans import ObservedCall, ToolTelemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,8 @@ class Tool:
         self._telemetry = ToolTelemetry(
             self.name, self.description, function, options.objective.success if options.objective else None
         )
-        self.wrapper = _wrap(function, described, compile_plan(function, self._telemetry.open, self._policies()), self)
+        plan = compile_plan(function, functools.partial(ObservedCall, self._telemetry), self._policies())
+        self.wrapper = _wrap(function, described, plan, self)
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
@@ -305,23 +306,9 @@ def _wrap(function: Callable[..., Any], described: Callable[..., Any], plan: Pla
     return cast("Callable[..., Any]", wrapper)
 
 
-def _function_driver(plan: Plan) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return drive(plan, args, kwargs)
-
-    return call
-
-
-def _coroutine_driver(plan: Plan) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        return await adrive(plan, args, kwargs)
-
-    return call
-
-
 _DRIVERS: Final[dict[Kind, Callable[[Plan], Callable[..., Any]]]] = {
-    "function": _function_driver,
-    "coroutine": _coroutine_driver,
+    "function": function_driver,
+    "coroutine": coroutine_driver,
     "generator": generator_driver,
     "async_generator": async_generator_driver,
 }

@@ -1,6 +1,8 @@
 """The drivers: the only code that calls a tool, sleeps, awaits or waits.
 
-`drive` and `adrive` perform the same steps for the same flows, one by blocking and one by awaiting.
+`function_driver` and `coroutine_driver` perform the same steps for the same flows, one by blocking and one by
+awaiting. What they give back is the function that the user's callers call: every frame around it would be paid for
+on every call.
 """
 
 from __future__ import annotations
@@ -15,25 +17,27 @@ from typing import TYPE_CHECKING, Any
 from otel_tools.call.steps import Invoke, Outcome, Sleep
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from otel_tools.call.plan import Plan
     from otel_tools.call.steps import Call, Flow, Wait
 
-__all__ = ["adrive", "drive"]
+__all__ = ["coroutine_driver", "function_driver"]
 
 
-def drive(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run one call of a sync tool.
+def function_driver(plan: Plan) -> Callable[..., Any]:
+    """The driver of a sync tool.
 
     A function that turns out to return a coroutine goes on as an async call: what comes back is a coroutine too, and
     the call lasts until it has been awaited.
     """
-    call = plan.open(args, kwargs)
-    if plan.flow is None:
+    open_call, function, flow_of = plan.open, plan.function, plan.flow
+
+    def drive(*args: Any, **kwargs: Any) -> Any:
         # The same steps without a generator, and with no frame of ours in the middle of a traceback.
+        call = open_call(args, kwargs)
         try:
-            value = plan.function(*args, **kwargs)
+            value = function(*args, **kwargs)
         except BaseException as error:
             call.close(Outcome.of_error(error))
             raise
@@ -42,7 +46,42 @@ def drive(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call.close(Outcome(value))
         return value
 
-    flow = plan.flow(call)
+    if flow_of is None:
+        return drive
+
+    def drive_flow(*args: Any, **kwargs: Any) -> Any:
+        call = open_call(args, kwargs)
+        return _flow(plan, call, flow_of(call))
+
+    return drive_flow
+
+
+def coroutine_driver(plan: Plan) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """The driver of a tool that is a coroutine function."""
+    open_call, function, flow_of = plan.open, plan.function, plan.flow
+
+    async def drive(*args: Any, **kwargs: Any) -> Any:
+        call = open_call(args, kwargs)
+        try:
+            value = await function(*args, **kwargs)
+        except BaseException as error:
+            call.close(Outcome.of_error(error))
+            raise
+        call.close(Outcome(value))
+        return value
+
+    if flow_of is None:
+        return drive
+
+    async def drive_flow(*args: Any, **kwargs: Any) -> Any:
+        call = open_call(args, kwargs)
+        return await _aflow(plan, call, flow_of(call), None)
+
+    return drive_flow
+
+
+def _flow(plan: Plan, call: Call, flow: Flow) -> Any:
+    """Run a flow to its end by blocking."""
     answer: Any = None
     try:
         while True:
@@ -63,20 +102,6 @@ def drive(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call.close(Outcome.of_error(error))
         raise
     return _end(call, answer)
-
-
-async def adrive(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run one call of an async tool."""
-    call = plan.open(args, kwargs)
-    if plan.flow is not None:
-        return await _aflow(plan, call, plan.flow(call), None)
-    try:
-        value = await plan.function(*args, **kwargs)
-    except BaseException as error:
-        call.close(Outcome.of_error(error))
-        raise
-    call.close(Outcome(value))
-    return value
 
 
 async def _aflow(plan: Plan, call: Call, flow: Flow, pending: Awaitable[Any] | None) -> Any:

@@ -86,14 +86,8 @@ class ToolTelemetry:
             arguments = {"args": args, "kwargs": kwargs}
         return {name: value for name, value in arguments.items() if name not in _RECEIVERS}
 
-    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ObservedCall:
-        """Begin the record of one call."""
-        return ObservedCall(self, args, kwargs)
-
-    def span_attributes(self, agent: str | None) -> dict[str, str]:
-        """What the span is created with."""
-        if agent is None:
-            return self.attributes
+    def span_attributes(self, agent: str) -> dict[str, str]:
+        """What the span of a call that an agent makes is created with."""
         known = self._for_agent.get(agent)
         if known is None:
             known = {**self.attributes, names.AGENT_NAME: agent}
@@ -133,9 +127,8 @@ class ObservedCall(Call):
         try:
             outer = get_current()
             self._agent = agent = cast("str | None", outer.get(AGENT_KEY))
-            span = signals.tracer.start_span(
-                tool.span_name, outer, SpanKind.INTERNAL, tool.span_attributes(agent), (), began
-            )
+            attributes = tool.attributes if agent is None else tool.span_attributes(agent)
+            span = signals.tracer.start_span(tool.span_name, outer, SpanKind.INTERNAL, attributes, (), began)
             self._span = span
             self._context = context = set_span_in_context(span, outer)
             if content.on and span.is_recording():
@@ -160,48 +153,34 @@ class ObservedCall(Call):
     def close(self, outcome: Outcome) -> None:
         """End the span and count the call."""
         elapsed = perf_counter_ns() - self._started
-        counts = self._counts
+        counts, tool = self._counts, self._tool
         if counts is None:
             return
         self._counts = None
         # A call that was running when the process forked is the parent's to report.
-        if counts is self._tool.tally.counts:
-            counts.end(outcome.result, elapsed)
-            self._report(outcome, elapsed)
+        if counts is tool.tally.counts:
+            result = outcome.result
+            seconds = elapsed / _BILLION
+            counts.end(result, elapsed, seconds)
+            span = self._span
+            error_type = None if result == "ok" else _error_type_of(outcome)
+            try:
+                span.set_attribute(names.OUTCOME, result)
+                if error_type is not None:
+                    _describe_failure(span, outcome, error_type)
+                elif content.on and span.is_recording():
+                    span.set_attribute(names.TOOL_CALL_RESULT, render(outcome.value))
+            except Exception:  # noqa: BLE001 - the fence
+                contained("describing a call")
+            try:
+                # With the span's context, so that an exemplar of the histogram leads to this trace.
+                signals.duration.record(seconds, tool.point_attributes(self._agent, error_type), self._context)
+                span.end(self._began + elapsed)
+            except Exception:  # noqa: BLE001 - the fence
+                contained("closing a span")
         if self._token is not None:
             leave(self._token)
             self._token = None
-
-    def _report(self, outcome: Outcome, elapsed: int) -> None:
-        span, result = self._span, outcome.result
-        error_type = None if result in _SERVED else _error_type_of(outcome)
-        try:
-            if span.is_recording():
-                span.set_attribute(names.OUTCOME, result)
-                if error_type is not None:
-                    self._describe(span, outcome, error_type)
-                elif content.on:
-                    span.set_attribute(names.TOOL_CALL_RESULT, render(outcome.value))
-        except Exception:  # noqa: BLE001 - the fence
-            contained("describing a call")
-        try:
-            # With the span's context, so that an exemplar of the histogram leads to this trace.
-            signals.duration.record(
-                elapsed / _BILLION, self._tool.point_attributes(self._agent, error_type), self._context
-            )
-            span.end(self._began + elapsed)
-        except Exception:  # noqa: BLE001 - the fence
-            contained("closing a span")
-
-    @staticmethod
-    def _describe(span: Span, outcome: Outcome, error_type: str) -> None:
-        span.set_attribute(names.ERROR_TYPE, error_type)
-        if outcome.result == "cancelled":
-            return
-        if outcome.error is None:
-            span.set_status(StatusCode.ERROR)
-        else:
-            record_failure(span, outcome.error, names.EXECUTE_TOOL)
 
 
 def leave(token: Token[Context]) -> None:
@@ -219,7 +198,20 @@ def leave(token: Token[Context]) -> None:
         detach(token)
 
 
+def _describe_failure(span: Span, outcome: Outcome, error_type: str) -> None:
+    span.set_attribute(names.ERROR_TYPE, error_type)
+    if outcome.result == "cancelled":
+        return
+    if outcome.error is None:
+        span.set_status(StatusCode.ERROR)
+    else:
+        record_failure(span, outcome.error, names.EXECUTE_TOOL)
+
+
 def _error_type_of(outcome: Outcome) -> str | None:
+    """The ``error.type`` of a call that did not serve its caller."""
+    if outcome.result in _SERVED:
+        return None
     if outcome.error_type is not None:
         return outcome.error_type
     if outcome.result == "cancelled":

@@ -80,9 +80,9 @@ class Counts:
         self.total = 0
         self.longest = 0
 
-    def end(self, result: Result, nanoseconds: int) -> None:
-        """Count the end of an active call."""
-        bucket = bisect_left(DURATION_BUCKETS, nanoseconds / _NANOSECONDS)
+    def end(self, result: Result, nanoseconds: int, seconds: float) -> None:
+        """Count the end of an active call that took this long, given in both units."""
+        bucket = bisect_left(DURATION_BUCKETS, seconds)
         with self.lock:
             self.active -= 1
             self.calls[result] += 1
