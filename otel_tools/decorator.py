@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import types
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    get_type_hints,
+    overload,
+)
 
 from otel_tools.call.drive import coroutine_driver, function_driver
 from otel_tools.call.generators import async_generator_driver, generator_driver
@@ -93,10 +106,11 @@ class Tool:
         self.name = _checked_name(options.name, described, function)
         self.kind: Kind = _kind_of(function)
         self.description = options.description or _summary(described.__doc__)
+        policies = self._policies()
         self._telemetry = ToolTelemetry(
             self.name, self.description, function, options.objective.success if options.objective else None
         )
-        plan = compile_plan(function, functools.partial(ObservedCall, self._telemetry), self._policies())
+        plan = compile_plan(function, functools.partial(ObservedCall, self._telemetry), policies)
         self.wrapper = _wrap(function, described, plan, self)
 
     def stats(self) -> ToolStats:
@@ -108,7 +122,7 @@ class Tool:
         if (predicate := self.options.failed_if) is not None:
             if self.kind in {"generator", "async_generator"}:
                 raise ConfigurationError(f"tool {self.name!r}: failed_if looks at one result, and a generator has many")
-            if not callable(predicate) or inspect.iscoroutinefunction(predicate):
+            if not callable(predicate) or _kind_of(predicate) != "function":
                 raise ConfigurationError(
                     f"tool {self.name!r}: failed_if={predicate!r} must be a plain function of the result"
                 )
@@ -235,18 +249,29 @@ def is_tool(function: object) -> bool:
 def _decorate(function: Any, *, options: Options) -> Any:
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(_decorate(function.__func__, options=options))
-    if isinstance(function, types.MethodType) and is_tool(function.__func__):
-        earlier: Tool = function.tool  # type: ignore[attr-defined] # is_tool() has looked
-        return Tool(types.MethodType(earlier.function, function.__self__), options.over(earlier.options)).wrapper
-    if is_tool(function):
-        if options == Options():
-            return function
-        return Tool(function.tool.function, options.over(function.tool.options)).wrapper
+    if is_tool(function) and options == Options():
+        return function
     if isinstance(function, type) or not callable(function):
         raise ConfigurationError(
             f"tool({function!r}): a function is needed; options go by keyword, as in @tool(name='get_weather')"
         )
-    return Tool(function, options).wrapper
+    bare, earlier = _undecorated(function)
+    return Tool(bare, options.over(earlier)).wrapper
+
+
+def _undecorated(function: Any) -> tuple[Any, Options]:
+    """The function under an earlier decoration, also that of a method or partial of it, and what it was given."""
+    if is_tool(function):
+        return function.tool.function, function.tool.options
+    if isinstance(function, types.MethodType):
+        bare, earlier = _undecorated(function.__func__)
+        return (function if bare is function.__func__ else types.MethodType(bare, function.__self__)), earlier
+    if isinstance(function, functools.partial):
+        bare, earlier = _undecorated(function.func)
+        return (
+            function if bare is function.func else functools.partial(bare, *function.args, **function.keywords)
+        ), earlier
+    return function, Options()
 
 
 def _described(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -260,7 +285,7 @@ def _described(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _kind_of(function: Callable[..., Any]) -> Kind:
-    for candidate in (function, _described(function)):
+    for candidate in (function, _described(function), type(function).__call__):
         if inspect.iscoroutinefunction(candidate):
             return "coroutine"
         if inspect.isgeneratorfunction(candidate):
@@ -302,6 +327,9 @@ def _wrap(function: Callable[..., Any], described: Callable[..., Any], plan: Pla
         functools.update_wrapper(wrapper, described, updated=())
         wrapper.__name__ = owner.name if wrapper.__name__ == "__call__" else wrapper.__name__
         wrapper.__wrapped__ = function
+        # Later they could not be resolved: a partial or a callable object has no globals of its own to look in.
+        with contextlib.suppress(Exception):
+            wrapper.__annotations__ = get_type_hints(described, include_extras=True)
     wrapper.tool = owner
     return cast("Callable[..., Any]", wrapper)
 

@@ -38,8 +38,9 @@ def instrument(tools: Any) -> Any:
         ConfigurationError: Something in it is not a function, or cannot be named.
     """
     if isinstance(tools, ModuleType):
-        for name, function in _public_functions(tools).items():
-            setattr(tools, name, tool(function))
+        # All of them before the first is replaced: what cannot be decorated leaves the module as it was.
+        for name, wrapper in [(name, _tool_of(name, each)) for name, each in _public_functions(tools).items()]:
+            setattr(tools, name, wrapper)
         return tools
     if isinstance(tools, Mapping):
         return {name: tool(_function(function, name), name=name) for name, function in tools.items()}
@@ -55,6 +56,11 @@ def _function(value: Any, where: object) -> Any:
     if isinstance(value, type) or not callable(value):
         raise ConfigurationError(f"instrument(): {where!r} is {value!r}, which is not a function")
     return value
+
+
+def _tool_of(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The tool of a module's function; what has no name of its own goes by the module's for it."""
+    return tool(function, name=name) if function.__name__ == "<lambda>" else tool(function)
 
 
 def _public_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:

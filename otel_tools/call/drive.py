@@ -14,7 +14,7 @@ import weakref
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.call.steps import Invoke, Outcome, Sleep
+from otel_tools.call.steps import Invoke, Outcome, Sleep, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -39,11 +39,11 @@ def function_driver(plan: Plan) -> Callable[..., Any]:
         try:
             value = function(*args, **kwargs)
         except BaseException as error:
-            call.close(Outcome.of_error(error))
+            call.close(None, error, result_of(error))
             raise
         if value.__class__ is CoroutineType:
             return _hand_over(call, value, _afinish(call, value))
-        call.close(Outcome(value))
+        call.close(value)
         return value
 
     if flow_of is None:
@@ -65,9 +65,9 @@ def coroutine_driver(plan: Plan) -> Callable[..., Coroutine[Any, Any, Any]]:
         try:
             value = await function(*args, **kwargs)
         except BaseException as error:
-            call.close(Outcome.of_error(error))
+            call.close(None, error, result_of(error))
             raise
-        call.close(Outcome(value))
+        call.close(value)
         return value
 
     if flow_of is None:
@@ -99,7 +99,7 @@ def _flow(plan: Plan, call: Call, flow: Flow) -> Any:
         answer = stop.value
     except BaseException as error:
         flow.close()
-        call.close(Outcome.of_error(error))
+        call.close(None, error, result_of(error))
         raise
     return _end(call, answer)
 
@@ -124,7 +124,7 @@ async def _aflow(plan: Plan, call: Call, flow: Flow, pending: Awaitable[Any] | N
         answer = stop.value
     except BaseException as error:
         flow.close()
-        call.close(Outcome.of_error(error))
+        call.close(None, error, result_of(error))
         raise
     return _end(call, answer)
 
@@ -135,9 +135,9 @@ async def _afinish(call: Call, pending: Awaitable[Any]) -> Any:
     try:
         value = await pending
     except BaseException as error:
-        call.close(Outcome.of_error(error))
+        call.close(None, error, result_of(error))
         raise
-    call.close(Outcome(value))
+    call.close(value)
     return value
 
 
@@ -152,7 +152,7 @@ def _hand_over(call: Call, coroutine: Any, rest: Any) -> Any:
 
 def _abandon(call: Call, coroutine: Coroutine[Any, Any, Any]) -> None:
     coroutine.close()
-    call.close(Outcome.of_error(GeneratorExit()))
+    call.close(result="cancelled")
 
 
 def _invoke(plan: Plan, call: Call) -> Outcome:
@@ -188,7 +188,7 @@ async def _await(step: Wait) -> bool:
 
 def _end(call: Call, outcome: Outcome) -> Any:
     """Close the call and give the caller what is theirs: the value, or the very exception object."""
-    call.close(outcome)
+    call.close(outcome.value, outcome.error, outcome.result, outcome.error_type)
     # The frames that this passes through are in the traceback of the error, and so is all that they still name.
     error, outcome.error = outcome.error, None
     if error is None:

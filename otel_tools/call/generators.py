@@ -6,12 +6,13 @@ consumer has control. Both functions give back a real generator function of the 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.call.steps import Outcome
+from otel_tools.call.steps import result_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from otel_tools.call.plan import Plan
 
@@ -22,34 +23,27 @@ def generator_driver(plan: Plan) -> Callable[..., Generator[Any, Any, Any]]:
     """The driver of a tool that is a generator function."""
 
     def drive_generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        thrown: BaseException | None = None
         call = plan.open(args, kwargs)
         try:
             body = plan.function(*args, **kwargs)
-            item = next(body)
+            # In a list, to be let go of when it is handed over: the consumer alone says how long an item lives.
+            item = [next(body)]
             while True:
                 call.suspend()
-                sent: Any = None
-                thrown: BaseException | None = None
+                sent = thrown = None
                 try:
-                    sent = yield item
+                    sent = yield item.pop()
                 except BaseException as error:  # noqa: BLE001 - it is the body's to handle
                     thrown = error
                 call.resume()
                 # Outside the except block, so that what the body raises keeps the context that it would have alone.
-                if thrown is None:
-                    item = body.send(sent)
-                elif isinstance(thrown, GeneratorExit):
-                    # The body may end with a value, which close() hands to the consumer since Python 3.13.
-                    value = body.close()
-                    call.close(Outcome.of_error(thrown))
-                    return value
-                else:
-                    item = body.throw(thrown)
+                item.append(body.send(sent) if thrown is None else body.throw(thrown))
         except StopIteration as stop:
-            call.close(Outcome(stop.value))
+            call.close(stop.value, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
             return stop.value
         except BaseException as error:
-            call.close(Outcome.of_error(error))
+            call.close(None, error, result_of(error))
             raise
         finally:
             thrown = None
@@ -61,33 +55,40 @@ def async_generator_driver(plan: Plan) -> Callable[..., AsyncGenerator[Any, Any]
     """The driver of a tool that is an async generator function."""
 
     async def drive_async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        thrown: BaseException | None = None
         call = plan.open(args, kwargs)
         try:
             body = plan.function(*args, **kwargs)
-            item = await anext(body)
+            item = [await _first(body)]
             while True:
                 call.suspend()
-                sent: Any = None
-                thrown: BaseException | None = None
+                sent = thrown = None
                 try:
-                    sent = yield item
+                    sent = yield item.pop()
                 except BaseException as error:  # noqa: BLE001 - it is the body's to handle
                     thrown = error
                 call.resume()
-                if thrown is None:
-                    item = await body.asend(sent)
-                elif isinstance(thrown, GeneratorExit):
-                    await body.aclose()
-                    call.close(Outcome.of_error(thrown))
-                    return
-                else:
-                    item = await body.athrow(thrown)
+                item.append(await (body.asend(sent) if thrown is None else body.athrow(thrown)))
         except StopAsyncIteration:
-            call.close(Outcome())
+            call.close(None, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
         except BaseException as error:
-            call.close(Outcome.of_error(error))
+            call.close(None, error, result_of(error))
             raise
         finally:
             thrown = None
 
     return drive_async_generator
+
+
+def _first(body: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """Begin to iterate without the event loop being told of it.
+
+    The loop closes the generators that it knows when it ends. It knows the driver's, which closes the body; were it to
+    close both at once, one would find the other running.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return anext(body)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)

@@ -27,6 +27,7 @@ __all__ = [
     "Step",
     "Wait",
     "is_cancellation",
+    "result_of",
 ]
 
 Result: TypeAlias = Literal["ok", "cached", "fallback", "invalid", "cancelled", "error"]
@@ -60,10 +61,15 @@ class Outcome:
     @classmethod
     def of_error(cls, error: BaseException) -> Outcome:
         """The outcome of a call that ended with this exception."""
-        return cls(None, error, "cancelled" if is_cancellation(error) else "error")
+        return cls(None, error, result_of(error))
 
     def __repr__(self) -> str:
         return f"Outcome(value={self.value!r}, error={self.error!r}, result={self.result!r})"
+
+
+def result_of(error: BaseException) -> Result:
+    """How a call ended whose caller gets this exception."""
+    return "cancelled" if is_cancellation(error) else "error"
 
 
 def is_cancellation(error: BaseException) -> bool:
@@ -133,8 +139,14 @@ class Call:
     def resume(self) -> None:
         """The body of a suspended call runs again."""
 
-    def close(self, outcome: Outcome) -> None:
-        """The call is over."""
+    def close(
+        self,
+        value: Any = None,
+        error: BaseException | None = None,
+        result: Result = "ok",
+        error_type: str | None = None,
+    ) -> None:
+        """The call is over, with what an `Outcome` says; unpacked, so that the plain path need not make one."""
 
 
 Step: TypeAlias = Invoke | Sleep | Wait

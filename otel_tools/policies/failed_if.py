@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,9 @@ def failed_if(predicate: Callable[[Any], object], tool: str, error_type: str) ->
         try:
             return bool(predicate(value))
         except Exception:
-            logger.exception("failed_if of tool %r raised; the result counts as a success", tool)
+            # A broken logging handler must not fail the tool either.
+            with contextlib.suppress(Exception):
+                logger.exception("failed_if of tool %r raised; the result counts as a success", tool)
             return False
 
     return policy

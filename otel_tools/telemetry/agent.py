@@ -30,10 +30,26 @@ __all__ = ["agent"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_Entered = tuple["agent", Span, "Token[Context]"]
-_entered: Final[ContextVar[tuple[_Entered | None, ...]]] = ContextVar("otel_tools-agents", default=())
-"""The blocks that are open in this context, innermost last. Kept here and not on the object, so that one object
-can be entered by many threads and tasks at once."""
+
+class _Run:
+    """One block that is open.
+
+    Attributes:
+        agent: Whose block it is.
+        span: Its span; None where telemetry failed.
+        token: What puts back the context that was current before it.
+    """
+
+    __slots__ = ("agent", "span", "token")
+
+    def __init__(self, agent: agent) -> None:
+        self.agent = agent
+        self.span: Span | None = None
+        self.token: Token[Context] | None = None
+
+
+_open: Final[ContextVar[tuple[_Run, ...]]] = ContextVar("otel_tools-agents", default=())
+"""The blocks that were opened in this context, innermost last. One object can be entered by many threads and tasks."""
 
 
 class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where a function's name reads best
@@ -55,36 +71,50 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
             raise ConfigurationError(f"agent({name!r}): a name is needed, such as 'travel-agent'")
         self.name = name
         self.conversation_id = conversation_id
+        self._runs: list[_Run] = []
 
     def __enter__(self) -> Span | None:
         """Open the span; what comes back is the span itself, or None where telemetry failed."""
-        entered: _Entered | None = None
+        run = _Run(self)
         try:
-            span = self._open()
-            entered = (
-                self,
-                span,
-                attach(set_value(AGENT_KEY, self.name, set_span_in_context(span, get_current()))),
-            )
+            run.span = span = self._span()
+            run.token = attach(set_value(AGENT_KEY, self.name, set_span_in_context(span, get_current())))
         except Exception:  # noqa: BLE001 - the fence
             contained("opening an agent's span")
-        _entered.set((*_entered.get(), entered))
-        return entered[1] if entered else None
+        self._runs.append(run)
+        _open.set((*_open.get(), run))
+        return run.span
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Close the span; the exception, if there is one, goes on."""
-        *outer, entered = _entered.get() or (None,)
-        _entered.set(tuple(outer))
-        if entered is None:
+        run = self._innermost()
+        if run is None:
             return
-        _, span, token = entered
-        leave(token)
-        try:
-            _close(span, error)
-        except Exception:  # noqa: BLE001 - the fence
-            contained("closing an agent's span")
+        if run.token is not None:
+            leave(run.token)
+        if run.span is not None:
+            try:
+                _close(run.span, error)
+            except Exception:  # noqa: BLE001 - the fence
+                contained("closing an agent's span")
+
+    def _innermost(self) -> _Run | None:
+        """Take out this agent's innermost block.
+
+        Blocks need not end in the order of their beginning: one inside a generator ends when that is closed, which may
+        be in the middle of another agent's block, or by the garbage collector in another context.
+        """
+        here = _open.get()
+        run = next((run for run in reversed(here) if run.agent is self), None)
+        if run is not None:
+            _open.set(tuple(each for each in here if each is not run))
+        elif self._runs:
+            run = self._runs[-1]
+        if run in self._runs:
+            self._runs.remove(run)
+        return run
 
     async def __aenter__(self) -> Span | None:
         """As `__enter__`."""
@@ -98,6 +128,8 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
 
     def __call__(self, function: F) -> F:
         """Run every call of the function inside an agent's span of its own."""
+        if isinstance(function, (classmethod, staticmethod)):
+            return cast("F", type(function)(self(function.__func__)))
         if inspect.iscoroutinefunction(function):
 
             async def run_async(*args: Any, **kwargs: Any) -> Any:
@@ -117,7 +149,7 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
 
         return cast("F", functools.wraps(function)(run))
 
-    def _open(self) -> Span:
+    def _span(self) -> Span:
         attributes = {names.OPERATION_NAME: names.INVOKE_AGENT, names.AGENT_NAME: self.name}
         if self.conversation_id is not None:
             attributes[names.CONVERSATION_ID] = str(self.conversation_id)

@@ -87,7 +87,7 @@ def _observe_calls(_options: CallbackOptions) -> Iterable[Observation]:
 
 def _observe_active(_options: CallbackOptions) -> Iterable[Observation]:
     for tally in tallies():
-        yield Observation(tally.counts.active, {names.TOOL_NAME: tally.tool})
+        yield Observation(len(tally.counts.active), {names.TOOL_NAME: tally.tool})
 
 
 def _observe_objectives(_options: CallbackOptions) -> Iterable[Observation]:

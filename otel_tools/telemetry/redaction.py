@@ -3,15 +3,16 @@
 The patterns, in the order in which they are applied:
 
 ==================  ==================================================================================
-private keys        a PEM block ``-----BEGIN ... PRIVATE KEY-----``, to its end or the end of the text
+private keys        a block ``-----BEGIN ... PRIVATE KEY-----``, to its end or the end of the text
 URL passwords       ``scheme://user:password@host``: the password
-bearer tokens       ``Bearer ...`` and ``Basic ...`` credentials
+credentials         ``Bearer ...`` and ``Basic ...``, where what follows is not a word of a sentence
 JSON Web Tokens     ``eyJ...`` with its dotted parts
 API keys            the well-known prefixes of OpenAI and Anthropic (``sk-``), Stripe (``sk_live_`` and the
                     like), GitHub (``ghp_``, ``github_pat_``), GitLab (``glpat-``), Slack (``xoxb-``),
                     Google (``AIza``), AWS (``AKIA``, ``ASIA``), npm (``npm_``), PyPI (``pypi-``),
                     Hugging Face (``hf_``), SendGrid (``SG.``), Groq (``gsk_``) and xAI (``xai-``)
-assignments         ``password=...``, ``"api_key": "..."`` and the like inside a text
+headers             ``Authorization: ...`` and ``Cookie: ...``, to the end of the line or the quotation
+assignments         ``password=...``, ``"clientSecret": "..."`` and the like inside a text
 ==================  ==================================================================================
 """
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_tools.telemetry.fence import contained
 
@@ -49,29 +50,93 @@ _SECRET_WORDS: Final = (
     "csrf",
     "otp",
 )
+_LONGEST_KEY: Final = 256
+_KEYS: Final = ("key", "_key", "-key")
 _WHOLE_WORDS: Final = {"auth", "pin", "otp", "pwd"}
 _COUNT_OF_TOKENS: Final = re.compile(r"tokens$|^tokens|tokencount|tokenlimit|tokenusage|tokenizer")
 
-_ASSIGNED: Final = (
-    r"(?i)\b((?:[a-z0-9]+[_-])*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key"
-    r"|private[_-]?key|authorization|cookie|credentials?)[\"']?\s*[:=]\s*)"
-    r"(?:\"[^\"\r\n]*\"?|'[^'\r\n]*'?|(?!\[REDACTED\])[^\s\"',;&)}\]]+)"
+_QUOTE: Final = r"\\*[\"']"
+_QUOTED: Final = (
+    r"\\+[\"'](?:(?!\\+[\"'])[^\r\n])*"  # inside a JSON text that is itself a JSON string
+    r"|\"(?:\\.|[^\"\\\r\n])*\"?|'(?:\\.|[^'\\\r\n])*'?"
 )
 
-_API_KEYS: Final = (
-    r"\b(?:sk-[A-Za-z0-9_-]{16,}|[srp]k_(?:live|test)_[A-Za-z0-9]{10,}|gh[pousr]_[A-Za-z0-9]{16,}"
-    r"|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abeoprs]-[A-Za-z0-9-]{10,}"
-    r"|AIza[A-Za-z0-9_-]{30,}|A[KS]IA[A-Z0-9]{12,}|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{16,}"
-    r"|hf_[A-Za-z0-9]{20,}|SG\.[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]*)?|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,})"
-)
 
-_PATTERNS: Final[tuple[tuple[str, str], ...]] = (
-    (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:(?!-----END)[\s\S])*(?:-----END [A-Z0-9 ]*-----)?", REDACTED),
-    (r"\b([a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:/?#@]{0,256}:)[^\s/?#@]{1,1024}(?=@)", rf"\1{REDACTED}"),
-    (r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/-]{8,}=*", rf"\1 {REDACTED}"),
-    (r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}", REDACTED),
-    (_API_KEYS, REDACTED),
-    (_ASSIGNED, rf"\1{REDACTED}"),
+class _Pattern(NamedTuple):
+    """What a secret looks like in a text.
+
+    Attributes:
+        words: One of these, in lower case, is in every text that has a match. Looking for them first is what makes
+            an ordinary text cheap: a regular expression without a fixed beginning is tried at each of its characters.
+        pattern: The secret, and what tells that it is one.
+        replacement: What stands in its place.
+    """
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+    replacement: str = REDACTED
+
+
+_PATTERNS: Final = (
+    _Pattern(
+        ("private key",),
+        re.compile(
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?!-----END)[\s\S])*(?:-----END [A-Z0-9 ]*-----)?"
+        ),
+    ),
+    _Pattern(
+        ("://",),
+        re.compile(r"(://[^\s:/?#@]{0,256}:)[^\s/?#\"'<>]{1,1024}(?=@)"),
+        rf"\1{REDACTED}",
+    ),
+    # Words of a sentence follow "bearer" and "basic" too; they have no digits, no odd capitals and no padding.
+    _Pattern(
+        ("bearer",),
+        re.compile(r"\b((?i:bearer))\s+(?![A-Za-z]?[a-z-]{1,24}[.,;:!?)]?(?:\s|$))[A-Za-z0-9._~+/-]{8,}=*"),
+        rf"\1 {REDACTED}",
+    ),
+    _Pattern(
+        ("basic",),
+        re.compile(
+            r"\b((?i:basic))\s+(?:[A-Za-z0-9+/]{6,}={1,2}|(?=[A-Za-z+/]*[0-9])[A-Za-z0-9+/]{8,}"
+            r"|(?=[A-Za-z][a-z]*[A-Z])[A-Za-z0-9+/]{16,})"
+        ),
+        rf"\1 {REDACTED}",
+    ),
+    _Pattern(("eyj",), re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}")),
+    _Pattern(
+        (
+            *("sk-", "k_live_", "k_test_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox"),
+            *("aiza", "akia", "asia", "npm_", "pypi-", "hf_", "sg.", "gsk_", "xai-"),
+        ),
+        re.compile(
+            r"(?<![A-Za-z0-9])(?:sk-[A-Za-z0-9_-]{16,}|[srp]k_(?:live|test)_[A-Za-z0-9]{10,}"
+            r"|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}"
+            r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,}|A[KS]IA[A-Z0-9]{12,}|npm_[A-Za-z0-9]{30,}"
+            r"|pypi-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{20,}|SG\.[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]*)?"
+            r"|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,})"
+        ),
+    ),
+    _Pattern(
+        ("authorization", "cookie"),
+        re.compile(
+            rf"(?i)((?:authorization|cookie)(?:{_QUOTE})?\s*[:=]\s*)"
+            rf"(?:{_QUOTED}|(?!\[REDACTED\])(?:\"[^\"\r\n]*\"|[^\"'\r\n])+)"
+        ),
+        rf"\1{REDACTED}",
+    ),
+    _Pattern(
+        (
+            *("password", "passwd", "passphrase", "pwd", "secret", "token", "credential"),
+            *(word + key for word in ("api", "access", "private", "signing", "encryption") for key in _KEYS),
+        ),
+        re.compile(
+            r"(?i)((?:password|passwd|passphrase|pwd|secret|token|(?:api|access|private|signing|encryption)[_-]?key"
+            rf"|credentials?)(?:{_QUOTE})?\s*[:=]\s*)"
+            rf"(?:{_QUOTED}|(?!\[REDACTED\])[^\s\"',;&)}}\]]+)"
+        ),
+        rf"\1{REDACTED}",
+    ),
 )
 
 
@@ -91,16 +156,26 @@ class Redaction:
         patterns: Sequence[str | re.Pattern[str]] = (),
         callback: Callable[[str], str] | None = None,
     ) -> None:
-        self._patterns = tuple(
-            (re.compile(pattern), replacement)
-            for pattern, replacement in (*_PATTERNS, *((pattern, REDACTED) for pattern in patterns))
-        )
+        self._patterns = tuple(re.compile(pattern) for pattern in patterns)
         self._callback = callback
 
-    def text(self, text: str) -> str:
-        """The text with everything that looks like a secret replaced, and fit to be sent as UTF-8."""
-        for pattern, replacement in self._patterns:
-            text = pattern.sub(replacement, text)
+    def text(self, text: str, *, headless: bool = False) -> str:
+        """The text with everything that looks like a secret replaced, and fit to be sent as UTF-8.
+
+        Args:
+            text: What is to be sent.
+            headless: Its beginning was cut off, and may have been that of a private key.
+        """
+        if headless:
+            text = _without_rest_of_key(text)
+        lowered = text.lower()
+        for words, known, replacement in _PATTERNS:
+            for word in words:
+                if word in lowered:
+                    text = known.sub(replacement, text)
+                    break
+        for pattern in self._patterns:
+            text = pattern.sub(REDACTED, text)
         if self._callback is not None:
             text = self._called_back(text)
         # A lone surrogate is valid in Python and not in UTF-8: the exporter would lose a whole batch over it.
@@ -116,16 +191,26 @@ class Redaction:
 
     def hides(self, key: str, value: object) -> bool:
         """Whether the value under this key is a secret, whatever it looks like."""
-        return _is_secret(key) and not (isinstance(value, (int, float)) and _counts_tokens(key))
+        # A text of the user's own class is cut by `str`, whatever that class does.
+        plain = str.__getitem__(key, slice(_LONGEST_KEY))
+        return _is_secret(plain) and not (issubclass(type(value), (int, float)) and _counts_tokens(plain))
+
+
+def _without_rest_of_key(text: str) -> str:
+    """Without the private key, if there is one, whose end is in the text and whose beginning is not."""
+    end, begin = text.find("-----END "), text.find("-----BEGIN ")
+    if end != -1 and "PRIVATE KEY" in text[end : end + 64] and not -1 < begin < end:
+        return REDACTED + text[end:]
+    return text
 
 
 @lru_cache(maxsize=4096)
 def _is_secret(key: str) -> bool:
-    plain = re.sub(r"[^a-z0-9]", "", key[:256].lower())
-    words = set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key[:256]).lower()))
+    plain = re.sub(r"[^a-z0-9]", "", key.lower())
+    words = set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()))
     return any(word in plain for word in _SECRET_WORDS if word not in _WHOLE_WORDS) or bool(words & _WHOLE_WORDS)
 
 
 def _counts_tokens(key: str) -> bool:
     """``max_tokens`` and its like hold a number of tokens, not a token."""
-    return bool(_COUNT_OF_TOKENS.search(re.sub(r"[^a-z0-9]", "", key[:256].lower())))
+    return bool(_COUNT_OF_TOKENS.search(re.sub(r"[^a-z0-9]", "", key.lower())))

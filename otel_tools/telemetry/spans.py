@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_tools.call.steps import Outcome
+    from otel_tools.call.steps import Result
     from otel_tools.telemetry.tally import Counts
 
 __all__ = ["AGENT_KEY", "ObservedCall", "ToolTelemetry", "leave"]
@@ -66,6 +66,8 @@ class ToolTelemetry:
             names.OPERATION_NAME: names.EXECUTE_TOOL,
             names.TOOL_NAME: tool,
             names.TOOL_TYPE: names.FUNCTION,
+            # Overwritten where a call ends otherwise. Setting it when each call ends would cost one span in thirty.
+            names.OUTCOME: "ok",
         }
         if description:
             self.attributes[names.TOOL_DESCRIPTION] = description
@@ -121,8 +123,7 @@ class ObservedCall(Call):
         self._token: Token[Context] | None = None
         counts = tool.tally.counts
         self._counts: Counts | None = counts
-        with counts.lock:
-            counts.active += 1
+        counts.active.append(None)
         self._began = began = time_ns()
         try:
             outer = get_current()
@@ -150,7 +151,13 @@ class ObservedCall(Call):
         """Go back to where the body was."""
         self._token = attach(self._inside)
 
-    def close(self, outcome: Outcome) -> None:
+    def close(
+        self,
+        value: Any = None,
+        error: BaseException | None = None,
+        result: Result = "ok",
+        error_type: str | None = None,
+    ) -> None:
         """End the span and count the call."""
         elapsed = perf_counter_ns() - self._started
         counts, tool = self._counts, self._tool
@@ -159,17 +166,16 @@ class ObservedCall(Call):
         self._counts = None
         # A call that was running when the process forked is the parent's to report.
         if counts is tool.tally.counts:
-            result = outcome.result
             seconds = elapsed / _BILLION
             counts.end(result, elapsed, seconds)
+            if result not in _SERVED:
+                error_type = error_type or _error_type_of(error, result)
             span = self._span
-            error_type = None if result == "ok" else _error_type_of(outcome)
             try:
-                span.set_attribute(names.OUTCOME, result)
-                if error_type is not None:
-                    _describe_failure(span, outcome, error_type)
+                if result != "ok":
+                    _describe(span, error, result, error_type)
                 elif content.on and span.is_recording():
-                    span.set_attribute(names.TOOL_CALL_RESULT, render(outcome.value))
+                    span.set_attribute(names.TOOL_CALL_RESULT, render(value))
             except Exception:  # noqa: BLE001 - the fence
                 contained("describing a call")
             try:
@@ -198,22 +204,22 @@ def leave(token: Token[Context]) -> None:
         detach(token)
 
 
-def _describe_failure(span: Span, outcome: Outcome, error_type: str) -> None:
-    span.set_attribute(names.ERROR_TYPE, error_type)
-    if outcome.result == "cancelled":
+def _describe(span: Span, error: BaseException | None, result: Result, error_type: str | None) -> None:
+    """Say on the span how a call ended that did not simply return."""
+    span.set_attribute(names.OUTCOME, result)
+    if error_type is None:
         return
-    if outcome.error is None:
+    span.set_attribute(names.ERROR_TYPE, error_type)
+    if result == "cancelled":
+        return
+    if error is None:
         span.set_status(StatusCode.ERROR)
     else:
-        record_failure(span, outcome.error, names.EXECUTE_TOOL)
+        record_failure(span, error, names.EXECUTE_TOOL)
 
 
-def _error_type_of(outcome: Outcome) -> str | None:
+def _error_type_of(error: BaseException | None, result: Result) -> str | None:
     """The ``error.type`` of a call that did not serve its caller."""
-    if outcome.result in _SERVED:
-        return None
-    if outcome.error_type is not None:
-        return outcome.error_type
-    if outcome.result == "cancelled":
+    if result == "cancelled":
         return names.CANCELLED
-    return None if outcome.error is None else error_type_of(outcome.error)
+    return None if error is None else error_type_of(error)

@@ -25,6 +25,9 @@ logger = logging.getLogger("otel_tools")
 _EXIT_TIMEOUT: Final = 1.5
 """Seconds that the end of the process may wait for telemetry; with the interpreter's own end it stays below 2."""
 
+_SIGTERM_TIMEOUT: Final = 2.0
+"""Seconds until a process that was sent SIGTERM is ended by it, whatever it hangs in."""
+
 
 class _State:
     """What `configure()` did in this process."""
@@ -74,32 +77,32 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
     Raises:
         ConfigurationError: An argument or variable cannot work; the message names it and what it accepts.
     """
-    settings = read_settings(
-        service_name=service_name,
-        service_version=service_version,
-        environment=environment,
-        endpoint=endpoint,
-        headers=headers,
-        exporter=exporter,
-        file=file,
-        sample_ratio=sample_ratio,
-    )
+    structure: dict[str, Any] = {
+        "service_name": service_name,
+        "service_version": service_version,
+        "environment": environment,
+        "endpoint": endpoint,
+        "headers": headers,
+        "exporter": exporter,
+        "file": file,
+        "sample_ratio": sample_ratio,
+    }
+    settings = read_settings(**structure)
     if capture_content is not None and not isinstance(capture_content, bool):
         raise ConfigurationError(f"configure(capture_content={capture_content!r}): True or False is needed")
     redaction = redaction_of(redact)
     with _lock:
+        if _state.settings is None:
+            _state.pipeline = _set_up(settings)
+            _state.settings = settings
+            if _state.pipeline is not None:
+                _hook_into_process()
+        elif any(value is not None for value in structure.values()) and _state.settings != settings:
+            logger.warning("configure() was called before with other arguments; the first configuration stays")
         if capture_content is not None:
             content.on = capture_content
         if redact is not None:
             content.redaction = redaction
-        if _state.settings is not None:
-            if _state.settings != settings:
-                logger.warning("configure() was called before with other arguments; the first configuration stays")
-            return
-        _state.settings = settings
-        _state.pipeline = _set_up(settings)
-        if _state.pipeline is not None:
-            _hook_into_process()
 
 
 def flush(timeout: float = 5.0) -> bool:
@@ -124,9 +127,12 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
     Returns:
         Whether everything left. True where there was nothing to stop.
     """
-    with _lock:
-        pipeline, _state.pipeline = _state.pipeline, None
-    return pipeline is None or pipeline.stop(timeout)
+    pipeline = _state.pipeline
+    if pipeline is None:
+        return True
+    everything_left = pipeline.stop(timeout)
+    _state.pipeline = None
+    return everything_left
 
 
 def _set_up(settings: Settings) -> Pipeline | None:
@@ -146,7 +152,19 @@ def _set_up(settings: Settings) -> Pipeline | None:
             "the application has set its own provider for %s: configure() leaves it alone",
             " and ".join(sorted(theirs)),
         )
-    return Pipeline(settings, wanted - theirs) if wanted - theirs else None
+    if not wanted - theirs:
+        return None
+    try:
+        pipeline = Pipeline(settings, wanted - theirs)
+    except Exception as error:
+        # The SDK's words do not always name the variable. The values stay out of it: headers carry credentials.
+        variables = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_"))) or "none"
+        raise ConfigurationError(
+            f"configure(): the OpenTelemetry SDK cannot work with what it was given: {error} "
+            f"(OTEL_* variables that are set: {variables})"
+        ) from error
+    pipeline.install()
+    return pipeline
 
 
 def _hook_into_process() -> None:
@@ -155,24 +173,41 @@ def _hook_into_process() -> None:
         return
     _state.hooked = True
     atexit.register(shutdown)
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
     _flush_at_end_of_multiprocessing()
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_sigterm)
 
 
 def _on_sigterm(number: int, _frame: Any) -> None:
-    """Flush in a thread and then let the signal do what it does by default.
+    """Flush in a thread and then let the signal do what it does by default; a second one does so at once.
 
     Not here: the main thread may be interrupted inside a lock that flushing needs.
     """
     signal.signal(number, signal.SIG_DFL)
 
     def flush_and_die() -> None:
-        shutdown(_EXIT_TIMEOUT)
+        # What the application added to our providers may take longer to end than a process that was told to.
+        flushing = threading.Thread(target=shutdown, name="otel-tools-flush", daemon=True)
+        flushing.start()
+        flushing.join(_SIGTERM_TIMEOUT)
         os.kill(os.getpid(), number)
 
-    threading.Thread(target=flush_and_die, name="otel-tools-sigterm", daemon=True).start()
+    try:
+        threading.Thread(target=flush_and_die, name="otel-tools-sigterm", daemon=True).start()
+    except RuntimeError:
+        # From Python 3.12 on none can be started while the interpreter exits, which is what it was told to do.
+        logger.debug("SIGTERM while the interpreter exits")
+
+
+def _before_fork() -> None:
+    if _state.pipeline is not None:
+        _state.pipeline.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    if _state.pipeline is not None:
+        _state.pipeline.after_fork_in_parent()
 
 
 def _after_fork() -> None:

@@ -5,25 +5,26 @@ from __future__ import annotations
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
-from otel_tools.telemetry.setup.delivery import Delivery
+from otel_tools.telemetry.setup.outlet import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools.telemetry.setup.options import Settings, Signal
 
-__all__ = ["delivery_of"]
+__all__ = ["outlet_of"]
 
 
-def delivery_of(settings: Settings, signal: Signal) -> Delivery:
+def outlet_of(settings: Settings, signal: Signal) -> Outlet:
     """The way out that the settings give a signal whose exporter is not ``none``."""
     kind = settings.exporter(signal)
     if kind == "file":
-        return Delivery(signal, str(settings.file), partial(_file_exporter, settings, signal))
+        return Outlet(signal, str(settings.file), partial(_file_exporter, settings, signal))
     if kind == "console":
-        return Delivery(signal, "the console", partial(_console_exporter, signal))
-    return Delivery(signal, _target(settings, signal), partial(_otlp_exporter, settings, signal))
+        return Outlet(signal, "the console", partial(_console_exporter, signal))
+    return Outlet(signal, _target(settings, signal), partial(_otlp_exporter, settings, signal))
 
 
 def _file_exporter(settings: Settings, signal: Signal) -> Any:
@@ -51,7 +52,8 @@ def _console_exporter(signal: Signal) -> Any:
 
 
 def _otlp_exporter(settings: Settings, signal: Signal) -> Any:
-    headers = dict(settings.headers) if settings.headers is not None else None
+    # In lower case: gRPC refuses a request over any other, and to HTTP it is the same.
+    headers = {key.lower(): value for key, value in settings.headers} if settings.headers is not None else None
     if settings.protocol(signal) == "grpc":
         return _grpc_exporter(signal)(endpoint=settings.endpoint, headers=headers)
     endpoint = f"{settings.endpoint}/v1/{signal}" if settings.endpoint else None
@@ -89,9 +91,12 @@ def _grpc_exporter(signal: Signal) -> Callable[..., Any]:
 
 def _target(settings: Settings, signal: Signal) -> str:
     default = "http://localhost:4317" if settings.protocol(signal) == "grpc" else "http://localhost:4318"
-    return (
+    endpoint = (
         settings.endpoint
         or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
         or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         or default
     )
+    # For the log: a password or a key in the URL stays out of it.
+    parts = urlsplit(endpoint)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,9 @@ Redact = Callable[[str], str] | Sequence[str | re.Pattern[str]]
 
 SIGNALS: Final[tuple[Signal, ...]] = get_args(Signal)
 EXPORTERS: Final[tuple[str, ...]] = get_args(Exporter)
+
 PROTOCOLS: Final[tuple[str, ...]] = get_args(Protocol)
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,12 @@ def _headers(headers: Any) -> tuple[tuple[str, str], ...] | None:
         raise ConfigurationError(
             "configure(headers=...): a dictionary of texts is needed, such as {'x-team': 'search'}"
         )
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
+            raise ConfigurationError(
+                f"configure(headers=...): {name!r} cannot be sent: a name is letters, digits and '-', '_', '.', "
+                "a value is printable ASCII"
+            )
     return tuple(headers.items())
 
 
@@ -206,6 +215,6 @@ def _metric_interval() -> float:
         milliseconds = float(value)
     except ValueError:
         milliseconds = 0.0
-    if not milliseconds > 0:
+    if not 0 < milliseconds < math.inf:
         raise ConfigurationError(f"OTEL_METRIC_EXPORT_INTERVAL={value}: a number of milliseconds above 0 is needed")
     return milliseconds / 1000

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["FileLogExporter", "FileMetricExporter", "FileSpanExporter"]
 
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
-_one_line_at_a_time: Final = threading.Lock()
 
 
 class FileSpanExporter(SpanExporter):
@@ -98,9 +96,11 @@ class FileMetricExporter(MetricExporter):
 
 def _append(path: Path, message: Message) -> None:
     line = json.dumps(_with_hex_ids(MessageToDict(message, use_integers_for_enums=True)), separators=(",", ":"))
-    # One write of a file opened for appending: processes that share the file do not tear each other's lines.
-    with _one_line_at_a_time, path.open("ab", buffering=0) as file:
-        file.write(line.encode() + b"\n")
+    data = line.encode() + b"\n"
+    # One write of a file opened for appending: neither threads nor processes that share it tear each other's lines.
+    with path.open("ab", buffering=0) as file:
+        if file.write(data) != len(data):
+            raise OSError(f"{path}: only a part of a line could be written; is the disk full?")
 
 
 def _with_hex_ids(value: Any) -> Any:

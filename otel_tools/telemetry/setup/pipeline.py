@@ -11,33 +11,29 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import bind, bind_metrics, dropped
-from otel_tools.telemetry.setup.delivery import BoundedLogProcessor, BoundedSpanProcessor, MetricDelivery
-from otel_tools.telemetry.setup.exporters import delivery_of
+from otel_tools.telemetry.setup import reporting
+from otel_tools.telemetry.setup.delivery import INSTANCE_ID, BoundedLogProcessor, BoundedSpanProcessor
+from otel_tools.telemetry.setup.exporters import outlet_of
+from otel_tools.telemetry.setup.metering import Metering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.telemetry.setup.delivery import Delivery
     from otel_tools.telemetry.setup.options import Settings, Signal
+    from otel_tools.telemetry.setup.outlet import Outlet
 
 __all__ = ["Pipeline", "set_by_application"]
 
-_MOST_SERIES: Final = 20_000
-"""Series an instrument of ours may have; the SDK's default of 2,000 is not enough for 1,000 tools."""
+_LONGEST_WAIT_TO_FORK: Final = 0.25
+"""Seconds; many times what a collector that is well takes to answer."""
 
-_VIEWS: Final = [
-    View(instrument_name=name, meter_name=names.SCOPE, aggregation_cardinality_limit=_MOST_SERIES)
-    for name in (names.DURATION.name, "otel_tools.*")
-]
+_LEAST: Final = 0.05
+"""Seconds that every signal gets at the end, however little time is left."""
 
 
 def set_by_application() -> set[Signal]:
@@ -54,28 +50,49 @@ def set_by_application() -> set[Signal]:
 
 
 class Pipeline:
-    """What `configure()` built.
+    """What `configure()` built. Nothing of it is in use before `install`.
 
     Args:
         settings: What was asked for.
         signals: The signals to set up; the others are the application's.
+
+    Raises:
+        Exception: The SDK or an exporter cannot work with what the environment says; nothing is left behind.
     """
 
     def __init__(self, settings: Settings, signals: set[Signal]) -> None:
         self._settings = settings
         self._resource = _resource(settings)
-        self._deliveries: list[Delivery] = []
+        self._outlets: list[Outlet] = []
         self._processors: list[BoundedSpanProcessor | BoundedLogProcessor] = []
-        self._metric_deliveries: list[MetricDelivery] = []
-        self._meter_providers: list[MeterProvider] = []
+        # Ours first. In the child of a fork the second is the inherited one, for the application's own instruments.
+        self._meterings: list[Metering] = []
         self._tracer_provider: TracerProvider | None = None
+        self._spans: BoundedSpanProcessor | None = None
         self._logger_provider: LoggerProvider | None = None
-        if "traces" in signals:
-            self._tracer_provider = self._set_up_traces()
-        if "logs" in signals:
-            self._logger_provider = self._set_up_logs()
-        if "metrics" in signals:
-            metrics.set_meter_provider(self._new_meter_provider())
+        self._paused = threading.local()
+        self._ending = threading.Lock()
+        self._ended = threading.Event()
+        self._all_left = False
+        try:
+            if "traces" in signals:
+                self._tracer_provider = self._new_tracer_provider()
+            if "logs" in signals:
+                self._logger_provider = self._new_logger_provider()
+            if "metrics" in signals:
+                self._meterings = [self._new_metering()]
+        except Exception:
+            self.stop(0)
+            raise
+
+    def install(self) -> None:
+        """Make these the process's providers."""
+        if self._tracer_provider is not None:
+            trace.set_tracer_provider(self._tracer_provider)
+        if self._logger_provider is not None:
+            set_logger_provider(self._logger_provider)
+        for metering in self._meterings:
+            metrics.set_meter_provider(metering.provider)
         # Only now, so that the names resolve to what was just set.
         bind()
 
@@ -83,84 +100,105 @@ class Pipeline:
         """Send what is waiting; whether all of it left within the timeout."""
         lost = sum(dropped.values())
         jobs: list[Callable[[], Any]] = [processor.force_flush for processor in self._processors]
-        jobs += [provider.force_flush for provider in self._meter_providers]
-        finished = _run_all(jobs, timeout)
-        return finished and sum(dropped.values()) == lost and not any(d.pending for d in self._deliveries)
+        jobs += [metering.provider.force_flush for metering in self._meterings]
+        return _run_all(jobs, timeout) and sum(dropped.values()) == lost
 
     def stop(self, timeout: float) -> bool:
         """Send what is waiting and end; whether all of it left within the timeout.
 
-        Uses the threads that the providers have: none can be started while the interpreter exits.
+        Uses the threads that the providers have: none can be started while the interpreter exits. Where it is
+        under way already, it is waited for.
         """
+        if not self._ending.acquire(blocking=False):
+            return self._ended.wait(timeout) and self._all_left
         lost = sum(dropped.values())
-        deadline = time.monotonic() + timeout
-        # Two signals may be stuck behind the same dead collector: each gets its share of what is left.
-        for share, processor in zip((0.5, 0.5), self._processors, strict=False):
-            processor.exit_timeout = max(0.05, (deadline - time.monotonic()) * share)
-            processor.shutdown()
-        for provider in self._meter_providers:
-            _quietly(partial(provider.shutdown, timeout_millis=max(50.0, (deadline - time.monotonic()) * 1000)))
+        with reporting.held():
+            self._send_and_end(time.monotonic() + timeout)
+        self._all_left = sum(dropped.values()) == lost
         for own in (self._tracer_provider, self._logger_provider):
             # What the application added to our providers ends here; ours has ended already.
             if own is not None:
                 _quietly(own.shutdown)
-        return sum(dropped.values()) == lost and not any(d.pending for d in self._deliveries)
+        self._ended.set()
+        return self._all_left
+
+    def _send_and_end(self, deadline: float) -> None:
+        # All may be stuck behind the same dead collector: each signal gets its share of what is left.
+        shares = len(self._processors) + bool(self._meterings)
+        for index, processor in enumerate(self._processors):
+            processor.exit_timeout = max(_LEAST, (deadline - time.monotonic()) / (shares - index))
+            _quietly(processor.shutdown)
+        for metering in self._meterings:
+            left = max(_LEAST, deadline - time.monotonic())
+            _quietly(partial(metering.provider.shutdown, timeout_millis=left * 1000))
+        last = max(deadline, time.monotonic() + _LEAST)
+        for outlet in self._outlets:
+            if outlet.give_up(last):
+                outlet.report("not all was sent and answered before the end")
+
+    def before_fork(self) -> None:
+        """In the process that forks: wait a moment for exports that are under way."""
+        deadline = time.monotonic() + _LONGEST_WAIT_TO_FORK
+        self._paused.outlets = [outlet for outlet in self._outlets if outlet.pause(deadline)]
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        for outlet in self._paused.__dict__.pop("outlets", ()):
+            outlet.resume()
 
     def after_fork(self) -> None:
-        """In the child: nothing that the parent counted or queued is the child's.
+        """In the child: nothing that the parent counted, queued or was about to end is the child's."""
+        self._paused = threading.local()
+        self._ending, self._ended = threading.Lock(), threading.Event()
+        for outlet in self._outlets:
+            outlet.after_fork()
+        if self._tracer_provider is not None and self._spans is not None:
+            self._spans.after_fork(self._tracer_provider.resource)
+        if self._meterings:
+            # That of a parent which is a child itself has nothing but ours, and is let go.
+            inherited = self._meterings[-1]
+            self._resource = inherited.resource
+            ours = self._new_metering()
+            self._meterings = [ours, inherited]
+            bind_metrics(ours.provider)
+            inherited.without_ours()
 
-        A histogram's state is the SDK's and is inherited with the parent's counts in it, so our instruments are made
-        anew on a provider of the child's own, and the inherited one goes on without ours.
-        """
-        for delivery in self._deliveries:
-            delivery.after_fork()
-        if self._meter_providers:
-            for metric_delivery in self._metric_deliveries:
-                metric_delivery.ours_elsewhere = True
-            # The SDK has given the inherited provider a service.instance.id of the child's own; take it over.
-            self._resource = self._meter_providers[-1]._sdk_config.resource  # noqa: SLF001 - has no public name
-            bind_metrics(self._new_meter_provider())
+    def _outlet(self, signal: Signal) -> Outlet:
+        outlet = outlet_of(self._settings, signal)
+        self._outlets.append(outlet)
+        # Made now, so that what it cannot work with is an error of configure(), and so that no other thread is in the
+        # middle of importing it when the process forks.
+        _ = outlet.exporter
+        return outlet
 
-    def _deliver(self, signal: Signal) -> Delivery:
-        delivery = delivery_of(self._settings, signal)
-        self._deliveries.append(delivery)
-        return delivery
-
-    def _set_up_traces(self) -> TracerProvider:
+    def _new_tracer_provider(self) -> TracerProvider:
         ratio = self._settings.sample_ratio
         provider = TracerProvider(
             sampler=None if ratio is None else ParentBasedTraceIdRatio(ratio),
             resource=self._resource,
             shutdown_on_exit=False,
         )
-        processor = BoundedSpanProcessor(self._deliver("traces"))
-        self._processors.append(processor)
-        provider.add_span_processor(processor)
-        trace.set_tracer_provider(provider)
+        self._spans = BoundedSpanProcessor(self._outlet("traces"), self._resource)
+        self._processors.append(self._spans)
+        provider.add_span_processor(self._spans)
         return provider
 
-    def _set_up_logs(self) -> LoggerProvider:
+    def _new_logger_provider(self) -> LoggerProvider:
         provider = LoggerProvider(resource=self._resource, shutdown_on_exit=False)
-        processor = BoundedLogProcessor(self._deliver("logs"))
+        processor = BoundedLogProcessor(self._outlet("logs"))
         self._processors.append(processor)
         provider.add_log_record_processor(processor)
-        set_logger_provider(provider)
         return provider
 
-    def _new_meter_provider(self) -> MeterProvider:
-        delivery = MetricDelivery(self._deliver("metrics"))
-        self._metric_deliveries.append(delivery)
-        reader = PeriodicExportingMetricReader(delivery, export_interval_millis=self._settings.metric_interval * 1000)
-        provider = MeterProvider([reader], resource=self._resource, shutdown_on_exit=False, views=_VIEWS)
-        self._meter_providers.append(provider)
-        return provider
+    def _new_metering(self) -> Metering:
+        return Metering(self._outlet("metrics"), self._resource, self._settings.metric_interval)
 
 
 def _resource(settings: Settings) -> Resource:
     resource = Resource.create(dict(settings.resource))
-    if "service.instance.id" in resource.attributes:
+    if INSTANCE_ID in resource.attributes:
         return resource
-    return resource.merge(Resource({"service.instance.id": str(uuid.uuid4())}))
+    return resource.merge(Resource({INSTANCE_ID: str(uuid.uuid4())}))
 
 
 def _run_all(jobs: list[Callable[[], Any]], timeout: float) -> bool:
@@ -173,8 +211,12 @@ def _run_all(jobs: list[Callable[[], Any]], timeout: float) -> bool:
 
     deadline = time.monotonic() + timeout
     threads = [threading.Thread(target=run, args=(job,), name="otel-tools-flush", daemon=True) for job in jobs]
-    for thread in threads:
-        thread.start()
+    try:
+        for thread in threads:
+            thread.start()
+    except RuntimeError:
+        # From Python 3.12 on none can be started while the interpreter exits; what waits is sent by shutdown() then.
+        return False
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     return len(done) == len(jobs)

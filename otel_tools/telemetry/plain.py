@@ -1,0 +1,211 @@
+"""Any value as plain JSON types, redacted, without running code of the value's own class.
+
+``__repr__``, ``__str__``, ``__iter__``, ``__getattr__``, a ``__class__`` that lies: a tool may be called with objects
+whose methods raise, block, or cost a database query. So everything here goes by ``type(value)``, and asks the
+builtin type and never the object.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import datetime as dt
+import decimal
+import enum
+import json
+import math
+import pathlib
+import types
+import uuid
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_tools.telemetry.redaction import REDACTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from otel_tools.telemetry.redaction import Redaction
+
+__all__ = ["CUT", "Look", "redacted_end", "redacted_start"]
+
+CUT: Final = "…"
+"""Stands for what was left out."""
+
+MARGIN: Final = 2048
+"""Characters that are dropped beside a cut: a secret that the cut went through no longer looks like one."""
+
+_MISSING: Final = object()
+_UNREADABLE: Final = "<unreadable>"
+_MOST_DIGITS: Final = 1024
+_COST: Final = 3
+"""What an item costs beside its text: about its quotes and its comma."""
+
+# What `type.__mro__` and `vars(type)` are, also where a metaclass says otherwise.
+_mro_of: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
+_vars_of: Final[Callable[[type], dict[str, Any]]] = type.__dict__["__dict__"].__get__
+_module_of: Final[Callable[[type], str]] = type.__dict__["__module__"].__get__
+_qualname_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
+
+_CONTAINERS: Final[tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...]] = (
+    (list, list.__iter__),
+    (tuple, tuple.__iter__),
+    (set, set.__iter__),
+    (frozenset, frozenset.__iter__),
+    (collections.deque, collections.deque.__iter__),
+)
+_TEXTS: Final[tuple[tuple[type, Callable[[Any], str]], ...]] = (
+    (dt.datetime, dt.datetime.isoformat),
+    (dt.date, dt.date.isoformat),
+    (dt.time, dt.time.isoformat),
+    (dt.timedelta, dt.timedelta.__str__),
+    (decimal.Decimal, decimal.Decimal.__str__),
+    (uuid.UUID, uuid.UUID.__str__),
+    (pathlib.PurePath, pathlib.PurePath.__str__),
+    (complex, complex.__repr__),
+    (bytes, lambda value: f"<bytes of {bytes.__len__(value)} bytes>"),
+    (bytearray, lambda value: f"<bytearray of {bytearray.__len__(value)} bytes>"),
+    (memoryview, lambda value: f"<memoryview of {value.nbytes} bytes>"),
+)
+
+
+def redacted_start(text: str, length: int, redaction: Redaction) -> tuple[str, bool]:
+    """The first ``length`` characters of a text, redacted, and whether there were more."""
+    start = str.__getitem__(text, slice(length))
+    if len(start) == str.__len__(text):
+        return redaction.text(start), False
+    return redaction.text(start)[:-MARGIN], True
+
+
+def redacted_end(text: str, length: int, redaction: Redaction) -> tuple[str, bool]:
+    """The last ``length`` characters of a text, redacted, and whether there were more."""
+    if len(text) <= length:
+        return redaction.text(text), False
+    return redaction.text(text[len(text) - length :], headless=True)[MARGIN:], True
+
+
+class Look:
+    """Walks a value within a budget of characters.
+
+    Args:
+        budget: Most characters of texts, and most items, that are looked at.
+        redaction: What hides the secrets.
+    """
+
+    def __init__(self, budget: int, redaction: Redaction) -> None:
+        self._budget = budget
+        self._redaction = redaction
+        self._inside: set[int] = set()
+
+    def at(self, value: Any, depth: int) -> Any:
+        """The value as None, bool, int, float, str, list or dict, nested at most ``depth`` deep."""
+        self._budget -= _COST
+        kind = type(value)
+        if value is None or kind is bool:
+            return value
+        try:
+            if issubclass(kind, str):
+                return self._text(value)
+            if issubclass(kind, (int, float)):
+                return _number(kind, value)
+            if depth <= 0 or id(value) in self._inside:
+                return CUT
+            self._inside.add(id(value))
+            try:
+                return self._other(kind, value, depth - 1)
+            finally:
+                self._inside.discard(id(value))
+        except Exception:  # noqa: BLE001 - whatever it is that this value does, the others are recorded
+            return _UNREADABLE
+
+    def _text(self, text: str) -> str:
+        room = max(self._budget, 0)
+        self._budget -= min(room, str.__len__(text))
+        start, was_cut = redacted_start(text, room, self._redaction)
+        return start + CUT if was_cut else start
+
+    def _other(self, kind: type, value: Any, depth: int) -> Any:
+        if issubclass(kind, dict):
+            return self._mapping(dict.items(value), depth)
+        for known, items_of in _CONTAINERS:
+            if issubclass(kind, known):
+                return self._items(items_of(value), depth)
+        if issubclass(kind, enum.Enum):
+            return self._text(f"{_qualname_of(kind)}.{_instance_dict(kind, value)['_name_']}")
+        for known, text_of in _TEXTS:
+            if issubclass(kind, known):
+                return self._text(text_of(value))
+        fields = _fields_of(kind, value)
+        if fields is not None:
+            return self._mapping(fields, depth)
+        return self._text(f"<{_module_of(kind)}.{_qualname_of(kind)}>")
+
+    def _mapping(self, items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        for key, item in self._some(items):
+            if self._budget <= 0:
+                seen[CUT] = CUT
+                break
+            kind = type(key)
+            if issubclass(kind, str):
+                name, told = self._text(key), key
+            else:
+                name = told = json.dumps(self.at(key, 1), ensure_ascii=False).strip('"')
+                if issubclass(kind, bytes):
+                    told = bytes.decode(key, "latin-1")
+            seen[name] = REDACTED if self._redaction.hides(told, item) else self.at(item, depth)
+        return seen
+
+    def _items(self, items: Iterable[Any], depth: int) -> list[Any]:
+        seen: list[Any] = []
+        for item in self._some(items):
+            if self._budget <= 0:
+                seen.append(CUT)
+                break
+            seen.append(self.at(item, depth))
+        return seen
+
+    def _some(self, items: Iterable[Any]) -> list[Any]:
+        """As many items as there is room for and one more, taken at once: another thread may be changing them."""
+        return list(islice(items, max(self._budget, 0) + 1))
+
+
+def _number(kind: type, value: Any) -> Any:
+    if issubclass(kind, float):
+        return float.__float__(value) if math.isfinite(value) else float.__repr__(value)
+    # Python refuses to turn very long integers into text, and JSON readers to read them.
+    bits = int.bit_length(value)
+    return int.__int__(value) if bits < _MOST_DIGITS else f"<int of {bits} bits>"
+
+
+def _fields_of(kind: type, value: Any) -> list[tuple[str, Any]] | None:
+    """The fields of a dataclass or pydantic model as they are stored; None for anything else."""
+    for base in _mro_of(kind):
+        own = _vars_of(base)
+        if "__pydantic_fields__" in own:
+            extra = _slot(kind, value, "__pydantic_extra__")
+            return [*_instance_dict(kind, value).items(), *(extra.items() if type(extra) is dict else ())]
+        if "__dataclass_fields__" in own:
+            stored = _instance_dict(kind, value)
+            fields = [(name, stored.get(name, _MISSING)) for name in own["__dataclass_fields__"]]
+            fields = [(name, _slot(kind, value, name) if item is _MISSING else item) for name, item in fields]
+            return [(name, item) for name, item in fields if item is not _MISSING]
+    return None
+
+
+def _instance_dict(kind: type, value: Any) -> dict[str, Any]:
+    for base in _mro_of(kind):
+        descriptor = _vars_of(base).get("__dict__")
+        if type(descriptor) is types.GetSetDescriptorType:
+            return dict(dict.items(descriptor.__get__(value)))
+    return {}
+
+
+def _slot(kind: type, value: Any, name: str) -> Any:
+    """What is in a slot; a property of that name is not called."""
+    for base in _mro_of(kind):
+        descriptor = _vars_of(base).get(name)
+        if type(descriptor) is types.MemberDescriptorType:
+            with contextlib.suppress(AttributeError):
+                return descriptor.__get__(value)
+    return _MISSING

@@ -1,0 +1,170 @@
+"""Getting telemetry out: what could not be delivered is counted, and at the end nothing is waited for too long."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from otel_tools.telemetry.binding import dropped
+from otel_tools.telemetry.setup import reporting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools.telemetry.setup.options import Signal
+
+__all__ = ["Outlet"]
+
+logger = logging.getLogger("otel_tools")
+
+
+class Outlet:
+    """One signal's way out of the process.
+
+    The exporter is made again in the child of a fork: a connection that parent and child both write to would carry
+    neither's data.
+
+    Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+        target: Where it goes, for the log.
+        make: Makes the exporter.
+    """
+
+    def __init__(self, signal: Signal, target: str, make: Callable[[], Any]) -> None:
+        self.signal = signal
+        self._target = target
+        self._make = make
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._unanswered = 0
+        self._over = False
+        self._exporting = threading.Lock()
+        self._long = False
+        self._exporter: Any = None
+        self._inherited: list[Any] = []
+        dropped.setdefault(signal, 0)
+
+    def accept(self, most: int) -> bool:
+        """Count an item in, unless as many as ``most`` are waiting: then it is dropped, and counted as such."""
+        with self._changed:
+            if self._waiting < most and not self._over:
+                self._waiting += 1
+                return True
+            dropped[self.signal] += 1
+            return False
+
+    def send(self, batch: Any, count: int, *, waited: int = 0) -> bool:
+        """Hand a batch to the exporter.
+
+        Args:
+            batch: What the exporter takes.
+            count: How many items are in it.
+            waited: How many of them were counted in by `accept`.
+
+        Returns:
+            Whether it was delivered.
+        """
+        with self._changed:
+            self._waiting -= waited
+            self._unanswered += count
+        with self._exporting:
+            delivered, reason = self._export(batch)
+            self._long = False
+        with self._changed:
+            self._unanswered -= count
+            if not delivered and not self._over:
+                dropped[self.signal] += count
+            self._changed.notify_all()
+        if delivered:
+            reporting.succeeded(self.signal)
+        else:
+            self.report(reason)
+        return delivered
+
+    @property
+    def exporter(self) -> Any:
+        """The exporter, made when first asked for."""
+        if self._exporter is None:
+            self._exporter = self._make()
+        return self._exporter
+
+    def stop(self) -> None:
+        """End the exporter, and the retrying that it may be in."""
+        with reporting.hush:
+            try:
+                if self._exporter is not None:
+                    self._exporter.shutdown()
+            except Exception as error:  # noqa: BLE001 - there is nothing left to save
+                logger.debug("the exporter of %s did not shut down: %r", self.signal, error)
+
+    def report(self, reason: str) -> None:
+        """Say that something was lost, and why."""
+        reporting.failed(self.signal, self._target, reason)
+
+    def give_up(self, deadline: float) -> int:
+        """Nothing is sent from here on. What is neither sent nor answered by the deadline counts as dropped.
+
+        Args:
+            deadline: As `time.monotonic` tells it.
+
+        Returns:
+            How many items that were.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unanswered, max(0.0, deadline - time.monotonic()))
+            left, self._waiting, self._over = self._waiting + self._unanswered, 0, True
+            dropped[self.signal] += left
+        return left
+
+    def pause(self, deadline: float) -> bool:
+        """Let no export be under way while the process forks; `resume` ends it, in the parent.
+
+        A thread that is not in the child leaves there what it was in the middle of: a module half imported, whose lock
+        nobody frees, or a gRPC call, on which gRPC ends the child.
+
+        Args:
+            deadline: As `time.monotonic` tells it. An export that takes longer is not waited for a second time, so
+                that a dead collector does not slow down an application that forks often.
+
+        Returns:
+            Whether there is something to resume.
+        """
+        left = 0.0 if self._long else max(0.0, deadline - time.monotonic())
+        paused = self._exporting.acquire(timeout=left)
+        self._long = not paused
+        return paused
+
+    def resume(self) -> None:
+        """Exports go on."""
+        self._exporting.release()
+
+    def after_fork(self) -> None:
+        """In the child: what waits here is the parent's to send, and so are its connections."""
+        self._changed, self._exporting = threading.Condition(), threading.Lock()
+        self._long = False
+        self._waiting = self._unanswered = 0
+        # Kept, not closed: a destructor may talk over the connection that the parent still uses.
+        self._inherited.append(self._exporter)
+        self._exporter = None
+
+    def _export(self, batch: Any) -> tuple[bool, str]:
+        """Whether it was delivered, and why not."""
+        try:
+            # What is imported for it has loggers, and these must exist when they are hushed.
+            exporter = self.exporter
+            with reporting.hush:
+                return exporter.export(batch).name == "SUCCESS", reporting.hush.heard
+        except Exception as error:  # noqa: BLE001 - whatever it is, the batch is lost
+            return False, repr(error)
+
+
+def _start_again() -> None:
+    """In the child of a fork: the parent's losses are not the child's."""
+    for signal in dropped:
+        dropped[signal] = 0
+
+
+os.register_at_fork(after_in_child=_start_again)
