@@ -1,0 +1,131 @@
+"""The scripted model's server: what it refuses, and how it speaks HTTP."""
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from otel_tools.demo.model import ScriptedModel
+
+USER = {"role": "user", "content": "hello"}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+ASKS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+TELLS = {"role": "tool", "tool_call_id": "c1", "content": "1"}
+
+
+def chat(**changes: Any) -> dict[str, Any]:
+    return {"model": "scripted", "messages": [USER]} | changes
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[HTTPConnection]:
+    with ScriptedModel() as server:
+        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=10)
+        yield connection
+        connection.close()
+
+
+def post(connection: HTTPConnection, body: Any) -> tuple[int, dict[str, Any]]:
+    connection.request("POST", "/v1/chat/completions", body if isinstance(body, bytes) else json.dumps(body))
+    with connection.getresponse() as response:
+        return response.status, json.loads(response.read())
+
+
+@pytest.mark.parametrize(
+    ("request_body", "status", "param", "message"),
+    [
+        (b"{not json", 400, None, "Invalid JSON"),
+        (b"[]", 400, None, "Invalid request"),
+        ({"messages": [USER]}, 400, "model", "Field required"),
+        ({"model": "scripted"}, 400, "messages", "Field required"),
+        (chat(model="gpt-4.1"), 404, "model", "'gpt-4.1' does not exist; this server has 'scripted'"),
+        (chat(messages=[]), 400, "messages", "at least 1"),
+        (chat(messages=[{"role": "robot", "content": "x"}]), 400, "messages[0]", "'robot'"),
+        (chat(messages=[{"role": "user"}]), 400, "messages[0].user.content", "required"),
+        (chat(messages=[USER, {"role": "assistant"}]), 400, "messages[1]", "neither content nor tool calls"),
+        (chat(tools=[]), 400, "tools", "at least 1"),
+        (chat(tools=[TOOL | {"type": "hammer"}]), 400, "tools[0].type", "'function'"),
+        (
+            chat(tools=[{"type": "function", "function": {"name": "a b"}}]),
+            400,
+            "tools[0].function.name",
+            "pattern",
+        ),
+        (chat(parallel_tool_calls=True), 400, "parallel_tool_calls", "only allowed with 'tools'"),
+        (chat(stream=True), 400, "stream", "does not stream"),
+        (chat(messages=[USER, ASKS]), 400, "messages[2]", "missing: c1"),
+        (chat(messages=[USER, ASKS, USER]), 400, "messages[2]", "missing: c1"),
+        (chat(messages=[USER, TELLS]), 400, "messages[1]", "no tool call before it has the id 'c1'"),
+        (chat(messages=[USER, ASKS, TELLS, TELLS]), 400, "messages[3]", "no tool call before it"),
+    ],
+)
+def test_what_is_no_chat_request_is_refused_as_openai_does(
+    connection: HTTPConnection, request_body: Any, status: int, param: str | None, message: str
+) -> None:
+    got, body = post(connection, request_body)
+    assert got == status
+    assert body["error"]["type"] == "invalid_request_error"
+    assert body["error"]["param"] == param
+    assert message in body["error"]["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_path_names_the_known_ones(connection: HTTPConnection, method: str) -> None:
+    connection.request(method, "/v1/responses")
+    with connection.getresponse() as response:
+        body = json.loads(response.read())
+    assert response.status == 404
+    assert "/v1/" in body["error"]["message"].split(";")[1]
+
+
+def test_the_model_is_listed_as_scripted(connection: HTTPConnection) -> None:
+    connection.request("GET", "/v1/models")
+    with connection.getresponse() as response:
+        assert [model["id"] for model in json.loads(response.read())["data"]] == ["scripted"]
+
+
+def test_connections_are_kept_alive_also_over_refusals(connection: HTTPConnection) -> None:
+    post(connection, chat())
+    socket = connection.sock
+    assert post(connection, b"{")[0] == 400
+    assert post(connection, chat())[0] == 200
+    assert connection.sock is socket
+
+
+def test_results_of_any_kind_are_taken(connection: HTTPConnection) -> None:
+    names = ("get_weather", "get_stock_price", "search_web")
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in names]
+    results: list[Any] = ["it rains", json.dumps({"price": 1}), [{"type": "text", "text": "[]"}]]
+    messages = [
+        USER,
+        {"role": "assistant", "tool_calls": calls},
+        *({"role": "tool", "tool_call_id": name, "content": each} for name, each in zip(names, results, strict=True)),
+    ]
+    _, body = post(connection, chat(messages=messages, tools=tools))
+    assert body["choices"][0]["message"]["content"] == (
+        'get_weather says: "it rains". get_stock_price says: {"price": 1}. search_web says: [].'
+    )
+
+
+def test_a_second_question_starts_over(connection: HTTPConnection) -> None:
+    names = ("get_weather", "get_stock_price", "search_web")
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    before = [USER, ASKS, TELLS, {"role": "assistant", "content": [{"type": "text", "text": "so"}]}]
+    _, body = post(connection, chat(messages=[*before, USER], tools=tools))
+    choice = body["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == list(names)
+
+
+def test_the_server_ends_though_a_client_keeps_its_connection() -> None:
+    with ScriptedModel() as server:
+        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=10)
+        assert post(connection, chat())[0] == 200
+    connection.close()
+    with pytest.raises(ConnectionRefusedError):
+        post(connection, chat())
