@@ -13,7 +13,7 @@ from opentelemetry import trace
 from rich.console import Console
 from rich.text import Text
 
-from otel_tools import agent, configure, flush, instrument
+from otel_tools import agent, configure, instrument, shutdown
 from otel_tools.cli.console import out
 from otel_tools.demo import destination, otlp_file, view
 from otel_tools.demo.chat import MODEL as SCRIPTED
@@ -79,7 +79,8 @@ def run(
     with _model() as model:
         _introduce(console, model, where)
         conversation = _converse_often(model, repeat, console)
-    arrived = flush(_FLUSH_SECONDS)
+    # Not flush(): the export at the exit would follow it at once, without the exemplars that had just been sent.
+    arrived = shutdown(_FLUSH_SECONDS)
 
     _heading(console, f"Conversation, the last of {repeat}" if repeat > 1 else "Conversation")
     console.print(transcript(conversation.messages))
