@@ -10,11 +10,9 @@ from dataclasses import dataclass, fields, replace
 from typing import (
     TYPE_CHECKING,
     Any,
-    Concatenate,
     Final,
     Literal,
     ParamSpec,
-    Protocol,
     TypeVar,
     cast,
     get_type_hints,
@@ -26,6 +24,7 @@ from otel_tools.call.generators import async_generator_driver, generator_driver
 from otel_tools.call.plan import compile_plan
 from otel_tools.errors import ConfigurationError
 from otel_tools.policies.failed_if import failed_if as failed_if_policy
+from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.names import TOOL_ERROR
 from otel_tools.telemetry.spans import ObservedCall, ToolTelemetry
 
@@ -35,13 +34,12 @@ if TYPE_CHECKING:
     from otel_tools.call.plan import Plan
     from otel_tools.call.steps import Policy
     from otel_tools.telemetry.tally import ToolStats
+    from otel_tools.typed import ToolDecorator, ToolFunction
 
-__all__ = ["Objective", "Tool", "ToolFunction", "is_tool", "tool"]
+__all__ = ["Objective", "Tool", "is_tool", "tool"]
 
 P = ParamSpec("P")
-Q = ParamSpec("Q")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 Kind = Literal["function", "coroutine", "generator", "async_generator"]
@@ -115,6 +113,7 @@ class Tool:
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
+        catch_up()
         return self._telemetry.tally.counts.stats()
 
     def _policies(self) -> dict[str, Policy]:
@@ -131,37 +130,6 @@ class Tool:
 
     def __repr__(self) -> str:
         return f"<Tool {self.name!r} ({self.kind})>"
-
-
-class ToolFunction(Protocol[P, R_co]):
-    """What type checkers see of a decorated function: the call it always had, and ``tool``."""
-
-    tool: Tool
-    __name__: str
-    __qualname__: str
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Call the tool."""
-        ...
-
-    @overload
-    def __get__(self, instance: None, owner: type | None = None, /) -> ToolFunction[P, R_co]: ...
-
-    @overload
-    def __get__(
-        self: ToolFunction[Concatenate[Any, Q], R], instance: object, owner: type | None = None, /
-    ) -> ToolFunction[Q, R]: ...
-
-
-class _Decorator(Protocol):
-    """What ``tool(name=...)`` gives back."""
-
-    @overload
-    def __call__(self, function: classmethod[T, P, R], /) -> classmethod[T, P, R]: ...
-    @overload
-    def __call__(self, function: staticmethod[P, R], /) -> staticmethod[P, R]: ...  # type: ignore[overload-overlap] # a staticmethod is callable, and stays a staticmethod
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> ToolFunction[P, R]: ...
 
 
 @overload
@@ -201,7 +169,7 @@ def tool(
     description: str | None = None,
     failed_if: Callable[[Any], object] | None = None,
     objective: Objective | None = None,
-) -> _Decorator: ...
+) -> ToolDecorator: ...
 
 
 def tool(
@@ -276,12 +244,17 @@ def _undecorated(function: Any) -> tuple[Any, Options]:
 
 def _described(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function whose name, docstring and annotations speak for a partial or a callable object."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = _innermost(function)
     if inspect.isroutine(function) or hasattr(function, "__name__"):
         return function
     method = type(function).__call__
     return method if isinstance(method, types.FunctionType) else function
+
+
+def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def _kind_of(function: Callable[..., Any]) -> Kind:
@@ -299,7 +272,7 @@ def _checked_name(name: str | None, described: Callable[..., Any], function: Cal
     if name is None:
         name = getattr(described, "__name__", None)
         if name in {None, "__call__"}:
-            name = type(function).__name__
+            name = type(_innermost(function)).__name__
         if name == "<lambda>":
             raise ConfigurationError(
                 "a lambda has no name that a model could call: give one, tool(name='...')(lambda ...)"

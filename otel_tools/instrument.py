@@ -60,7 +60,8 @@ def _function(value: Any, where: object) -> Any:
 
 def _tool_of(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The tool of a module's function; what has no name of its own goes by the module's for it."""
-    return tool(function, name=name) if function.__name__ == "<lambda>" else tool(function)
+    named: Callable[..., Any] = tool(function, name=name) if function.__name__ == "<lambda>" else tool(function)
+    return named
 
 
 def _public_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:

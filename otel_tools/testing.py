@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from otel_tools.telemetry.binding import bind, signals
+from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.names import EXECUTE_TOOL
 from otel_tools.telemetry.tally import fresh_counts
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric, MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -45,6 +46,7 @@ class Captured:
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
         """All spans that ended, in the order in which they did."""
+        catch_up()
         return self._spans.get_finished_spans()
 
     @property
@@ -63,17 +65,20 @@ class Captured:
             raise AssertionError(f"{len(found)} spans of {tool!r} among {[span.name for span in self.spans]}")
         return found[0]
 
-    def points(self, metric: str) -> list[Any]:
-        """The data points of a metric as the SDK would export them now; empty where there is none."""
+    @property
+    def metrics(self) -> list[Metric]:
+        """All metrics as the SDK would export them now, or did at the end of the block."""
         data = self._at_the_end or self._metrics.get_metrics_data()
         return [
-            point
+            metric
             for resource in (data.resource_metrics if data else ())
             for scope in resource.scope_metrics
-            for each in scope.metrics
-            if each.name == metric
-            for point in each.data.data_points
+            for metric in scope.metrics
         ]
+
+    def points(self, metric: str) -> list[Any]:
+        """The data points of a metric; empty where there is none."""
+        return [point for each in self.metrics if each.name == metric for point in each.data.data_points]
 
     def value(self, metric: str, attributes: Mapping[str, Any]) -> Any:
         """The value of the point with exactly these attributes: a number, or the count of a histogram.

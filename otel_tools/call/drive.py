@@ -41,7 +41,7 @@ def function_driver(plan: Plan) -> Callable[..., Any]:
         except BaseException as error:
             call.close(None, error, result_of(error))
             raise
-        if value.__class__ is CoroutineType:
+        if type(value) is CoroutineType:
             return _hand_over(call, value, _afinish(call, value))
         call.close(value)
         return value
@@ -88,7 +88,7 @@ def _flow(plan: Plan, call: Call, flow: Flow) -> Any:
             step = flow.send(answer)
             if isinstance(step, Invoke):
                 answer = _invoke(plan, call)
-                if answer.value.__class__ is CoroutineType:
+                if type(answer.value) is CoroutineType:
                     return _hand_over(call, answer.value, _aflow(plan, call, flow, answer.value))
             elif isinstance(step, Sleep):
                 time.sleep(max(0.0, step.seconds))
@@ -151,8 +151,10 @@ def _hand_over(call: Call, coroutine: Any, rest: Any) -> Any:
 
 
 def _abandon(call: Call, coroutine: Coroutine[Any, Any, Any]) -> None:
-    coroutine.close()
-    call.close(result="cancelled")
+    try:
+        coroutine.close()
+    finally:
+        call.close(result="cancelled")
 
 
 def _invoke(plan: Plan, call: Call) -> Outcome:

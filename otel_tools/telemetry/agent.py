@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 from contextvars import ContextVar
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry.context import attach, get_current, set_value
@@ -17,6 +17,7 @@ from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import signals
 from otel_tools.telemetry.exceptions import error_type_of, record_failure
 from otel_tools.telemetry.fence import contained
+from otel_tools.telemetry.later import collecting, waiting
 from otel_tools.telemetry.spans import AGENT_KEY, leave
 
 if TYPE_CHECKING:
@@ -95,10 +96,11 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         if run.token is not None:
             leave(run.token)
         if run.span is not None:
-            try:
-                _close(run.span, error)
-            except Exception:  # noqa: BLE001 - the fence
-                contained("closing an agent's span")
+            close = functools.partial(_close, run.span, error, time_ns())
+            if collecting():
+                waiting.append(close)
+            else:
+                close()
 
     def _innermost(self) -> _Run | None:
         """Take out this agent's innermost block.
@@ -158,12 +160,21 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         )
 
 
-def _close(span: Span, error: BaseException | None) -> None:
-    if error is not None:
-        with contextlib.suppress(Exception):
-            if is_cancellation(error):
-                span.set_attribute(names.ERROR_TYPE, names.CANCELLED)
-            else:
-                span.set_attribute(names.ERROR_TYPE, error_type_of(error))
-                record_failure(span, error, names.INVOKE_AGENT)
-    span.end()
+def _close(span: Span, error: BaseException | None, ended: int) -> None:
+    try:
+        if error is not None:
+            _describe(span, error)
+    except Exception:  # noqa: BLE001 - the fence
+        contained("describing an agent's run")
+    try:
+        span.end(ended)
+    except Exception:  # noqa: BLE001 - the fence
+        contained("closing an agent's span")
+
+
+def _describe(span: Span, error: BaseException) -> None:
+    if is_cancellation(error):
+        span.set_attribute(names.ERROR_TYPE, names.CANCELLED)
+    else:
+        span.set_attribute(names.ERROR_TYPE, error_type_of(error))
+        record_failure(span, error, names.INVOKE_AGENT)

@@ -9,6 +9,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_tools._version import __version__
 from otel_tools.telemetry import names
+from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.tally import tallies
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def bind_metrics(meter_provider: MeterProvider | None = None) -> None:
 
 
 def _observe_calls(_options: CallbackOptions) -> Iterable[Observation]:
+    catch_up()
     for tally in tallies():
         counts = tally.counts
         with counts.lock:

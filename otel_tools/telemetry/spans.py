@@ -15,6 +15,7 @@ from otel_tools.telemetry.binding import signals
 from otel_tools.telemetry.content import content, render
 from otel_tools.telemetry.exceptions import error_type_of, record_failure
 from otel_tools.telemetry.fence import contained
+from otel_tools.telemetry.later import catch_up, collecting, collector, waiting
 from otel_tools.telemetry.tally import tally_of
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ class ObservedCall(Call):
         self._token: Token[Context] | None = None
         counts = tool.tally.counts
         self._counts: Counts | None = counts
+        if waiting:
+            catch_up()
         counts.active.append(None)
         self._began = began = time_ns()
         try:
@@ -133,11 +136,12 @@ class ObservedCall(Call):
             self._span = span
             self._context = context = set_span_in_context(span, outer)
             if content.on and span.is_recording():
-                span.set_attribute(names.TOOL_CALL_ARGUMENTS, render(tool.named(args, kwargs)))
+                _record_arguments(span, tool, args, kwargs)
             self._token = attach(context)
         except Exception:  # noqa: BLE001 - the fence
             contained("opening a span")
             self._agent, self._span, self._context = None, INVALID_SPAN, get_current()
+            self._inside: Context | None = None
         self._started = perf_counter_ns()
 
     def suspend(self) -> None:
@@ -149,7 +153,8 @@ class ObservedCall(Call):
 
     def resume(self) -> None:
         """Go back to where the body was."""
-        self._token = attach(self._inside)
+        if self._inside is not None:
+            self._token = attach(self._inside)
 
     def close(
         self,
@@ -160,33 +165,48 @@ class ObservedCall(Call):
     ) -> None:
         """End the span and count the call."""
         elapsed = perf_counter_ns() - self._started
+        if collector.thread is not None and collecting():
+            self._close_later(elapsed, error, result, error_type)
+            return
         counts, tool = self._counts, self._tool
         if counts is None:
             return
         self._counts = None
+        seconds = elapsed / _BILLION
+        counts.end(result, elapsed, seconds)
         # A call that was running when the process forked is the parent's to report.
         if counts is tool.tally.counts:
-            seconds = elapsed / _BILLION
-            counts.end(result, elapsed, seconds)
             if result not in _SERVED:
                 error_type = error_type or _error_type_of(error, result)
             span = self._span
-            try:
-                if result != "ok":
-                    _describe(span, error, result, error_type)
-                elif content.on and span.is_recording():
-                    span.set_attribute(names.TOOL_CALL_RESULT, render(value))
-            except Exception:  # noqa: BLE001 - the fence
-                contained("describing a call")
+            if result != "ok":
+                _describe(span, error, result, error_type)
+            elif content.on and span.is_recording():
+                _record_result(span, value)
             try:
                 # With the span's context, so that an exemplar of the histogram leads to this trace.
                 signals.duration.record(seconds, tool.point_attributes(self._agent, error_type), self._context)
+            except Exception:  # noqa: BLE001 - the fence
+                contained("recording a duration")
+            try:
                 span.end(self._began + elapsed)
             except Exception:  # noqa: BLE001 - the fence
                 contained("closing a span")
         if self._token is not None:
             leave(self._token)
             self._token = None
+
+    def _close_later(self, elapsed: int, error: BaseException | None, result: Result, error_type: str | None) -> None:
+        """The call ends inside the garbage collector: `close` it outside, as it ended here."""
+
+        def close() -> None:
+            self._started = perf_counter_ns() - elapsed
+            self.close(None, error, result, error_type)
+
+        if self._token is not None:
+            leave(self._token)
+            self._token = None
+        waiting.append(close)
 
 
 def leave(token: Token[Context]) -> None:
@@ -204,18 +224,34 @@ def leave(token: Token[Context]) -> None:
         detach(token)
 
 
+def _record_arguments(span: Span, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    try:
+        span.set_attribute(names.TOOL_CALL_ARGUMENTS, render(tool.named(args, kwargs)))
+    except Exception:  # noqa: BLE001 - the fence
+        contained("recording arguments")
+
+
+def _record_result(span: Span, value: Any) -> None:
+    try:
+        span.set_attribute(names.TOOL_CALL_RESULT, render(value))
+    except Exception:  # noqa: BLE001 - the fence
+        contained("recording a result")
+
+
 def _describe(span: Span, error: BaseException | None, result: Result, error_type: str | None) -> None:
     """Say on the span how a call ended that did not simply return."""
-    span.set_attribute(names.OUTCOME, result)
-    if error_type is None:
-        return
-    span.set_attribute(names.ERROR_TYPE, error_type)
-    if result == "cancelled":
-        return
-    if error is None:
-        span.set_status(StatusCode.ERROR)
-    else:
-        record_failure(span, error, names.EXECUTE_TOOL)
+    try:
+        span.set_attribute(names.OUTCOME, result)
+        if error_type is not None:
+            span.set_attribute(names.ERROR_TYPE, error_type)
+        if error_type is None or result == "cancelled":
+            return
+        if error is None:
+            span.set_status(StatusCode.ERROR)
+        else:
+            record_failure(span, error, names.EXECUTE_TOOL)
+    except Exception:  # noqa: BLE001 - the fence
+        contained("describing a call")
 
 
 def _error_type_of(error: BaseException | None, result: Result) -> str | None:

@@ -11,10 +11,11 @@ import os
 from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from otel_tools.call.steps import Result
+from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.names import DURATION_BUCKETS
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Counts:
     __slots__ = ("active", "buckets", "calls", "lock", "longest", "total")
 
     def __init__(self) -> None:
-        self.lock = Lock()
+        # One that its own thread can take again: the garbage collector may call a tool in the middle of it.
+        self.lock = RLock()
         self.active: list[None] = []
         self.calls = dict.fromkeys(RESULTS, 0)
         self.buckets = [0] * (len(DURATION_BUCKETS) + 1)
@@ -130,7 +132,7 @@ class Tally:
 
 
 _tallies: dict[str, Tally] = {}
-_lock = Lock()
+_lock = RLock()
 
 
 def tally_of(tool: str) -> Tally:
@@ -147,6 +149,7 @@ def tallies() -> Iterable[Tally]:
 
 def stats() -> dict[str, ToolStats]:
     """The numbers of every tool in this process, by name: the same that are exported."""
+    catch_up()
     return {tally.tool: tally.counts.stats() for tally in tallies()}
 
 
@@ -159,8 +162,8 @@ def fresh_counts() -> Iterator[None]:
     try:
         yield
     finally:
-        for tally, counts in before.items():
-            tally.counts = counts
+        for tally in tallies():
+            tally.counts = before.get(tally) or Counts()
 
 
 def _quantile(q: float, buckets: tuple[int, ...]) -> float:
@@ -178,9 +181,9 @@ def _quantile(q: float, buckets: tuple[int, ...]) -> float:
 def _start_again() -> None:
     """In the child of a fork: the parent's calls are not the child's, and a thread that is gone may hold any lock."""
     global _lock  # noqa: PLW0603 - a fork is the one event that makes a new lock necessary
-    _lock = Lock()
+    _lock = RLock()
     for tally in _tallies.values():
-        tally.counts.lock = Lock()
+        tally.counts.lock = RLock()
         tally.counts = Counts()
 
 

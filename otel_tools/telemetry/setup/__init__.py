@@ -35,6 +35,7 @@ class _State:
     settings: Settings | None = None
     pipeline: Pipeline | None = None
     hooked = False
+    stopped = False
 
 
 _state = _State()
@@ -87,16 +88,18 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
         "file": file,
         "sample_ratio": sample_ratio,
     }
-    settings = read_settings(**structure)
     if capture_content is not None and not isinstance(capture_content, bool):
         raise ConfigurationError(f"configure(capture_content={capture_content!r}): True or False is needed")
     redaction = redaction_of(redact)
+    settings = read_settings(**structure)
     with _lock:
         if _state.settings is None:
             _state.pipeline = _set_up(settings)
             _state.settings = settings
             if _state.pipeline is not None:
                 _hook_into_process()
+        elif _state.stopped:
+            logger.warning("configure() after shutdown(): the providers of a process are set once, telemetry stays off")
         elif any(value is not None for value in structure.values()) and _state.settings != settings:
             logger.warning("configure() was called before with other arguments; the first configuration stays")
         if capture_content is not None:
@@ -131,7 +134,7 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
     if pipeline is None:
         return True
     everything_left = pipeline.stop(timeout)
-    _state.pipeline = None
+    _state.pipeline, _state.stopped = None, True
     return everything_left
 
 

@@ -118,11 +118,12 @@ class BoundedSpanProcessor(BatchSpanProcessor):
     """The SDK's batch processor with its losses counted and its end bounded.
 
     Attributes:
+        outlet: Where spans go.
         exit_timeout: Seconds that `shutdown` may take.
     """
 
     def __init__(self, outlet: Outlet, resource: Resource) -> None:
-        self._outlet = outlet
+        self.outlet = outlet
         self._most: int = self._default_max_queue_size()  # type: ignore[no-untyped-call] # reads OTEL_*
         self.exit_timeout = 30.0
         self._own = resource.attributes.get(INSTANCE_ID)
@@ -133,7 +134,7 @@ class BoundedSpanProcessor(BatchSpanProcessor):
         """Queue a sampled span."""
         if self._parents and span.resource.attributes.get(INSTANCE_ID) in self._parents:
             return
-        if span.context is not None and span.context.trace_flags.sampled and self._outlet.accept(self._most):
+        if span.context is not None and span.context.trace_flags.sampled and self.outlet.accept(self._most):
             super().on_end(span)
 
     def after_fork(self, resource: Resource) -> None:
@@ -148,6 +149,7 @@ class BoundedSpanProcessor(BatchSpanProcessor):
 
     def shutdown(self) -> None:
         """Send what is queued, for `exit_timeout` seconds at most."""
+        self.outlet.close()
         self._batch_processor.shutdown(timeout_millis=int(self.exit_timeout * 1000))
 
 
@@ -155,18 +157,19 @@ class BoundedLogProcessor(BatchLogRecordProcessor):
     """As `BoundedSpanProcessor`, for log records."""
 
     def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
+        self.outlet = outlet
         self._most: int = self._default_max_queue_size()  # type: ignore[no-untyped-call] # reads OTEL_*
         self.exit_timeout = 30.0
         super().__init__(LogDelivery(outlet), max_queue_size=self._most)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue a record."""
-        if self._outlet.accept(self._most):
+        if self.outlet.accept(self._most):
             super().on_emit(log_record)
 
     def shutdown(self) -> None:
         """Send what is queued, for `exit_timeout` seconds at most."""
+        self.outlet.close()
         self._batch_processor.shutdown(timeout_millis=int(self.exit_timeout * 1000))
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools.telemetry.setup.outlet import Outlet
 
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["outlet_of"]
 
+_GRPC_FORK_WAITS: Final = 1.0
+"""Seconds. gRPC aborts a child that was forked in the middle of a call, so it is worth some waiting."""
+
 
 def outlet_of(settings: Settings, signal: Signal) -> Outlet:
     """The way out that the settings give a signal whose exporter is not ``none``."""
@@ -24,7 +26,10 @@ def outlet_of(settings: Settings, signal: Signal) -> Outlet:
         return Outlet(signal, str(settings.file), partial(_file_exporter, settings, signal))
     if kind == "console":
         return Outlet(signal, "the console", partial(_console_exporter, signal))
-    return Outlet(signal, _target(settings, signal), partial(_otlp_exporter, settings, signal))
+    make = partial(_otlp_exporter, settings, signal)
+    if settings.protocol(signal) == "grpc":
+        return Outlet(signal, _target(settings, signal), make, fork_waits=_GRPC_FORK_WAITS)
+    return Outlet(signal, _target(settings, signal), make)
 
 
 def _file_exporter(settings: Settings, signal: Signal) -> Any:
@@ -91,12 +96,9 @@ def _grpc_exporter(signal: Signal) -> Callable[..., Any]:
 
 def _target(settings: Settings, signal: Signal) -> str:
     default = "http://localhost:4317" if settings.protocol(signal) == "grpc" else "http://localhost:4318"
-    endpoint = (
+    return (
         settings.endpoint
         or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
         or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         or default
     )
-    # For the log: a password or a key in the URL stays out of it.
-    parts = urlsplit(endpoint)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))

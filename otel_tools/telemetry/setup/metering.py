@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricsData, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 
 from otel_tools.telemetry import names
@@ -41,7 +41,13 @@ class Metering:
     def __init__(self, outlet: Outlet, resource: Resource, interval: float) -> None:
         self._delivery = MetricDelivery(outlet)
         self._reader = _Reader(self._delivery, export_interval_millis=interval * 1000)
-        self.provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False, views=_VIEWS)
+        try:
+            self.provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False, views=_VIEWS)
+        except Exception:
+            # The environment asks for what the SDK does not know; the reader's thread has started by then.
+            self._reader._set_collect_callback(lambda *_, **__: MetricsData([]))  # noqa: SLF001 - it warns without one
+            self._reader.shutdown()
+            raise
 
     @property
     def resource(self) -> Resource:

@@ -24,8 +24,9 @@ Redact = Callable[[str], str] | Sequence[str | re.Pattern[str]]
 
 SIGNALS: Final[tuple[Signal, ...]] = get_args(Signal)
 EXPORTERS: Final[tuple[str, ...]] = get_args(Exporter)
-
 PROTOCOLS: Final[tuple[str, ...]] = get_args(Protocol)
+
+_URL_NEEDED: Final = "a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -84,15 +85,19 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
         "deployment.environment.name": _text("environment", environment),
     }
     exporters = _exporters(exporter, file)
+    protocols = {signal: _protocol(signal) for signal in SIGNALS}
+    if endpoint is None:
+        _check_endpoint_variables(exporters, protocols)
     return Settings(
         resource=tuple((key, value) for key, value in resource.items() if value is not None),
         exporters=tuple(exporters.items()),
-        protocols=tuple((signal, _protocol(signal)) for signal in SIGNALS),
+        protocols=tuple(protocols.items()),
         endpoint=_endpoint(endpoint),
         headers=_headers(headers),
-        file=_file(file, wanted="file" in exporters.values()),
         sample_ratio=_ratio(sample_ratio),
         metric_interval=_metric_interval(),
+        # Last: it makes the file.
+        file=_file(file, wanted="file" in exporters.values()),
     )
 
 
@@ -159,16 +164,30 @@ def _protocol(signal: Signal) -> Protocol:
 def _endpoint(endpoint: Any) -> str | None:
     if endpoint is None:
         return None
+    if not _is_url(endpoint):
+        raise ConfigurationError(f"configure(endpoint={endpoint!r}): {_URL_NEEDED}")
+    return str(endpoint).rstrip("/")
+
+
+def _check_endpoint_variables(exporters: Mapping[Signal, Exporter], protocols: Mapping[Signal, Protocol]) -> None:
+    for signal in SIGNALS:
+        # gRPC also takes HOST:PORT.
+        if exporters[signal] != "otlp" or protocols[signal] == "grpc":
+            continue
+        for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+            value = os.environ.get(variable, "")
+            if value and not _is_url(value):
+                raise ConfigurationError(f"{variable}={value}: {_URL_NEEDED}")
+            if value:
+                break
+
+
+def _is_url(endpoint: Any) -> bool:
     try:
         parts = urlsplit(endpoint if isinstance(endpoint, str) else "")
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigurationError(
-            f"configure(endpoint={endpoint!r}): a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
-        )
-    return str(endpoint).rstrip("/")
+        return False
 
 
 def _headers(headers: Any) -> tuple[tuple[str, str], ...] | None:

@@ -6,7 +6,8 @@ import logging
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
 from otel_tools.telemetry.binding import dropped
 from otel_tools.telemetry.setup import reporting
@@ -20,6 +21,9 @@ __all__ = ["Outlet"]
 
 logger = logging.getLogger("otel_tools")
 
+_DRAIN_AGAIN: Final = 0.05
+"""Seconds until one that waits looks whether the thread that sends has ended just before what it waits for came."""
+
 
 class Outlet:
     """One signal's way out of the process.
@@ -31,18 +35,30 @@ class Outlet:
         signal: ``traces``, ``metrics`` or ``logs``.
         target: Where it goes, for the log.
         make: Makes the exporter.
+        fork_waits: How many seconds a fork waits at most for an export that is under way.
+
+    Attributes:
+        accepted: How many items were counted in so far.
+        lost: How many could not be delivered, without those that came after the end.
     """
 
-    def __init__(self, signal: Signal, target: str, make: Callable[[], Any]) -> None:
+    def __init__(self, signal: Signal, target: str, make: Callable[[], Any], fork_waits: float = 0.25) -> None:
         self.signal = signal
-        self._target = target
+        self._target, self._secrets = _without_secrets(target)
         self._make = make
+        self._fork_waits = fork_waits
         self._changed = threading.Condition()
+        self.accepted = 0
+        self.lost = 0
+        self._answered = 0
         self._waiting = 0
         self._unanswered = 0
+        self._closed = False
         self._over = False
+        self._delivers = False
         self._exporting = threading.Lock()
         self._long = False
+        self._drain: threading.Thread | None = None
         self._exporter: Any = None
         self._inherited: list[Any] = []
         dropped.setdefault(signal, 0)
@@ -50,11 +66,19 @@ class Outlet:
     def accept(self, most: int) -> bool:
         """Count an item in, unless as many as ``most`` are waiting: then it is dropped, and counted as such."""
         with self._changed:
-            if self._waiting < most and not self._over:
+            if self._closed:
+                dropped[self.signal] += 1
+                return False
+            if self._waiting < most:
                 self._waiting += 1
+                self.accepted += 1
                 return True
-            dropped[self.signal] += 1
-            return False
+            self._lose(1)
+            delivers = self._delivers
+        # Where nothing is delivered, the batch that fails says why.
+        if delivers:
+            self.report("more comes than it takes: the queue is full")
+        return False
 
     def send(self, batch: Any, count: int, *, waited: int = 0) -> bool:
         """Hand a batch to the exporter.
@@ -75,14 +99,49 @@ class Outlet:
             self._long = False
         with self._changed:
             self._unanswered -= count
+            self._answered += waited
+            self._delivers = delivered
             if not delivered and not self._over:
-                dropped[self.signal] += count
+                self._lose(count)
             self._changed.notify_all()
         if delivered:
             reporting.succeeded(self.signal)
         else:
             self.report(reason)
         return delivered
+
+    def drain(self, send: Callable[[], Any]) -> None:
+        """Have what waits sent now, by a thread: where calls go on it may never see the end of them.
+
+        Args:
+            send: Sends until nothing waits.
+
+        Raises:
+            RuntimeError: No thread can be started.
+        """
+        if self._drain is None or not self._drain.is_alive():
+            self._drain = threading.Thread(target=send, name="otel-tools-flush", daemon=True)
+            self._drain.start()
+
+    def drained(self, send: Callable[[], Any], accepted: int, deadline: float) -> bool:
+        """Wait until the first so many of the items that were counted in were sent and answered.
+
+        Args:
+            send: As for `drain`.
+            accepted: How many.
+            deadline: As `time.monotonic` tells it.
+
+        Returns:
+            Whether they were by the deadline.
+        """
+        while True:
+            self.drain(send)
+            wait = min(_DRAIN_AGAIN, deadline - time.monotonic())
+            with self._changed:
+                if self._changed.wait_for(lambda: self._answered >= accepted, max(0.0, wait)):
+                    return True
+            if wait <= 0:
+                return False
 
     @property
     def exporter(self) -> Any:
@@ -102,7 +161,14 @@ class Outlet:
 
     def report(self, reason: str) -> None:
         """Say that something was lost, and why."""
+        for secret in self._secrets:
+            reason = reason.replace(secret, "")
         reporting.failed(self.signal, self._target, reason)
+
+    def close(self) -> None:
+        """Nothing is counted in from here on; what comes still is dropped, and counted as such."""
+        with self._changed:
+            self._closed = True
 
     def give_up(self, deadline: float) -> int:
         """Nothing is sent from here on. What is neither sent nor answered by the deadline counts as dropped.
@@ -111,28 +177,32 @@ class Outlet:
             deadline: As `time.monotonic` tells it.
 
         Returns:
-            How many items that were.
+            How many items that were; 0 where it was told so before.
         """
         with self._changed:
+            if self._over:
+                return 0
             self._changed.wait_for(lambda: not self._unanswered, max(0.0, deadline - time.monotonic()))
             left, self._waiting, self._over = self._waiting + self._unanswered, 0, True
-            dropped[self.signal] += left
+            self._lose(left)
         return left
 
-    def pause(self, deadline: float) -> bool:
+    def pause(self, began: float) -> bool:
         """Let no export be under way while the process forks; `resume` ends it, in the parent.
 
         A thread that is not in the child leaves there what it was in the middle of: a module half imported, whose lock
         nobody frees, or a gRPC call, on which gRPC ends the child.
 
+        An export that takes longer than a fork waits is not waited for a second time, so that a dead collector does
+        not slow down an application that forks often.
+
         Args:
-            deadline: As `time.monotonic` tells it. An export that takes longer is not waited for a second time, so
-                that a dead collector does not slow down an application that forks often.
+            began: When the waiting for all outlets began, as `time.monotonic` tells it.
 
         Returns:
             Whether there is something to resume.
         """
-        left = 0.0 if self._long else max(0.0, deadline - time.monotonic())
+        left = 0.0 if self._long else max(0.0, began + self._fork_waits - time.monotonic())
         paused = self._exporting.acquire(timeout=left)
         self._long = not paused
         return paused
@@ -145,10 +215,15 @@ class Outlet:
         """In the child: what waits here is the parent's to send, and so are its connections."""
         self._changed, self._exporting = threading.Condition(), threading.Lock()
         self._long = False
-        self._waiting = self._unanswered = 0
+        self.accepted = self.lost = self._answered = self._waiting = self._unanswered = 0
+        self._drain = None
         # Kept, not closed: a destructor may talk over the connection that the parent still uses.
         self._inherited.append(self._exporter)
         self._exporter = None
+
+    def _lose(self, count: int) -> None:
+        self.lost += count
+        dropped[self.signal] += count
 
     def _export(self, batch: Any) -> tuple[bool, str]:
         """Whether it was delivered, and why not."""
@@ -159,6 +234,19 @@ class Outlet:
                 return exporter.export(batch).name == "SUCCESS", reporting.hush.heard
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is lost
             return False, repr(error)
+
+
+def _without_secrets(target: str) -> tuple[str, list[str]]:
+    """A target as it may stand in a log, and what was taken out of it: a password or a key in the URL."""
+    if "://" not in target:
+        return target, []
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "an endpoint that is no URL", [target]
+    user, at, host = parts.netloc.rpartition("@")
+    public = urlunsplit(parts._replace(netloc=host, query="", fragment=""))
+    return public, [secret for secret in (user + at, parts.query, parts.fragment) if secret]
 
 
 def _start_again() -> None:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-from otel_tools.telemetry.binding import bind, bind_metrics, dropped
+from otel_tools.telemetry.binding import bind, bind_metrics
 from otel_tools.telemetry.setup import reporting
 from otel_tools.telemetry.setup.delivery import INSTANCE_ID, BoundedLogProcessor, BoundedSpanProcessor
 from otel_tools.telemetry.setup.exporters import outlet_of
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from otel_tools.telemetry.setup.outlet import Outlet
 
 __all__ = ["Pipeline", "set_by_application"]
-
-_LONGEST_WAIT_TO_FORK: Final = 0.25
-"""Seconds; many times what a collector that is well takes to answer."""
 
 _LEAST: Final = 0.05
 """Seconds that every signal gets at the end, however little time is left."""
@@ -98,10 +95,22 @@ class Pipeline:
 
     def flush(self, timeout: float) -> bool:
         """Send what is waiting; whether all of it left within the timeout."""
-        lost = sum(dropped.values())
-        jobs: list[Callable[[], Any]] = [processor.force_flush for processor in self._processors]
-        jobs += [metering.provider.force_flush for metering in self._meterings]
-        return _run_all(jobs, timeout) and sum(dropped.values()) == lost
+        deadline = time.monotonic() + timeout
+        lost = self._lost()
+        waiting = [(processor, processor.outlet.accepted) for processor in self._processors]
+        collecting = [_Job(metering.provider.force_flush) for metering in self._meterings]
+        try:
+            for job in collecting:
+                job.start()
+            for processor, _ in waiting:
+                processor.outlet.drain(processor.force_flush)
+            sent = [p.outlet.drained(p.force_flush, accepted, deadline) for p, accepted in waiting]
+        except RuntimeError:
+            # From Python 3.12 on no thread can be started while the interpreter exits; shutdown() sends it all then.
+            return False
+        for job in collecting:
+            job.join(max(0.0, deadline - time.monotonic()))
+        return all(sent) and all(job.succeeded for job in collecting) and self._lost() == lost
 
     def stop(self, timeout: float) -> bool:
         """Send what is waiting and end; whether all of it left within the timeout.
@@ -111,10 +120,10 @@ class Pipeline:
         """
         if not self._ending.acquire(blocking=False):
             return self._ended.wait(timeout) and self._all_left
-        lost = sum(dropped.values())
+        lost = self._lost()
         with reporting.held():
             self._send_and_end(time.monotonic() + timeout)
-        self._all_left = sum(dropped.values()) == lost
+        self._all_left = self._lost() == lost
         for own in (self._tracer_provider, self._logger_provider):
             # What the application added to our providers ends here; ours has ended already.
             if own is not None:
@@ -128,18 +137,21 @@ class Pipeline:
         for index, processor in enumerate(self._processors):
             processor.exit_timeout = max(_LEAST, (deadline - time.monotonic()) / (shares - index))
             _quietly(processor.shutdown)
+        # Counted now, so that the last metrics tell it.
+        soon = time.monotonic() + _LEAST
+        cut_short = [processor.outlet for processor in self._processors if processor.outlet.give_up(soon)]
         for metering in self._meterings:
             left = max(_LEAST, deadline - time.monotonic())
             _quietly(partial(metering.provider.shutdown, timeout_millis=left * 1000))
         last = max(deadline, time.monotonic() + _LEAST)
-        for outlet in self._outlets:
-            if outlet.give_up(last):
-                outlet.report("not all was sent and answered before the end")
+        cut_short += [outlet for outlet in self._outlets if outlet.give_up(last)]
+        for outlet in cut_short:
+            outlet.report("not all was sent and answered before the end")
 
     def before_fork(self) -> None:
         """In the process that forks: wait a moment for exports that are under way."""
-        deadline = time.monotonic() + _LONGEST_WAIT_TO_FORK
-        self._paused.outlets = [outlet for outlet in self._outlets if outlet.pause(deadline)]
+        began = time.monotonic()
+        self._paused.outlets = [outlet for outlet in self._outlets if outlet.pause(began)]
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
@@ -162,6 +174,9 @@ class Pipeline:
             self._meterings = [ours, inherited]
             bind_metrics(ours.provider)
             inherited.without_ours()
+
+    def _lost(self) -> int:
+        return sum(outlet.lost for outlet in self._outlets)
 
     def _outlet(self, signal: Signal) -> Outlet:
         outlet = outlet_of(self._settings, signal)
@@ -201,25 +216,16 @@ def _resource(settings: Settings) -> Resource:
     return resource.merge(Resource({INSTANCE_ID: str(uuid.uuid4())}))
 
 
-def _run_all(jobs: list[Callable[[], Any]], timeout: float) -> bool:
-    """Run jobs side by side; whether all ended without an error within the timeout."""
-    done: list[bool] = []
+class _Job(threading.Thread):
+    """Something that is done while others wait for it no longer than they like."""
 
-    def run(job: Callable[[], Any]) -> None:
-        if _quietly(job):
-            done.append(True)
+    def __init__(self, do: Callable[[], Any]) -> None:
+        super().__init__(name="otel-tools-flush", daemon=True)
+        self._do = do
+        self.succeeded = False
 
-    deadline = time.monotonic() + timeout
-    threads = [threading.Thread(target=run, args=(job,), name="otel-tools-flush", daemon=True) for job in jobs]
-    try:
-        for thread in threads:
-            thread.start()
-    except RuntimeError:
-        # From Python 3.12 on none can be started while the interpreter exits; what waits is sent by shutdown() then.
-        return False
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return len(done) == len(jobs)
+    def run(self) -> None:
+        self.succeeded = _quietly(self._do)
 
 
 def _quietly(job: Callable[[], Any]) -> bool:

@@ -21,6 +21,8 @@ logger = logging.getLogger("otel_tools")
 _EVERY: Final = 60.0
 _EXPORTERS: Final = "opentelemetry.exporter"
 _LONGEST_REASON: Final = 400
+_NO_REASON: Final = ("Shutdown in progress", "due to timeout, max retries or shutdown")
+"""What exporters say when they stop trying; what they said before is why they had to try again."""
 
 
 class _Report:
@@ -82,8 +84,7 @@ class _Hush(logging.Filter):
         if not getattr(self._thread, "on", False):
             return True
         line = record.getMessage()
-        # That the end of the process cut the attempts short is no reason for them to be needed.
-        if not (self.heard and line.startswith("Shutdown in progress")):
+        if not (self.heard and any(words in line for words in _NO_REASON)):
             self._thread.heard = line
         return False
 

@@ -1,0 +1,141 @@
+"""Type-checked by mypy and pyright, never run: what type checkers see of the public API."""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import Any, TypeVar, assert_type
+
+from otel_tools import Objective, Tool, ToolFunction, ToolStats, agent, instrument, stats, tool
+
+T = TypeVar("T")
+
+
+@tool
+def bare(x: int, y: str = "") -> float:
+    return float(x)
+
+
+@tool(name="called", failed_if=lambda result: not result, objective=Objective(success=0.9))
+def called(x: int) -> list[str]:
+    return [str(x)]
+
+
+@tool
+async def coroutine(x: int) -> bytes:
+    return bytes(x)
+
+
+@tool
+def generator(n: int) -> Generator[int, str, bool]:
+    yield n
+    return True
+
+
+@tool
+async def async_generator(n: int) -> AsyncGenerator[int, str]:
+    yield n
+
+
+def await_it(coroutine: Coroutine[Any, Any, T]) -> T:
+    raise NotImplementedError(coroutine)
+
+
+def plain(x: int) -> str:
+    return str(x)
+
+
+applied = tool(plain)
+renamed = tool(name="renamed")(plain)
+
+assert_type(bare(1, y="a"), float)
+assert_type(called(1), list[str])
+assert_type(await_it(coroutine(1)), bytes)
+assert_type(generator(1), Generator[int, str, bool])
+assert_type(async_generator(1), AsyncGenerator[int, str])
+assert_type(applied(1), str)
+assert_type(renamed(1), str)
+assert_type(bare.tool, Tool)
+assert_type(bare.tool.stats(), ToolStats)
+assert_type(bare.tool.stats().calls.error, int)
+assert_type(stats(), dict[str, ToolStats])
+
+bare("1")  # type: ignore[arg-type]
+bare(x=1, z=2)  # type: ignore[call-arg]
+called()  # type: ignore[call-arg]
+tool(failed_if=3)  # type: ignore[call-overload]
+
+
+class Weather:
+    @tool
+    def method(self, city: str) -> int:
+        return len(city)
+
+    @tool(name="async_method")
+    async def async_method(self, city: str) -> int:
+        return len(city)
+
+    @tool
+    @classmethod
+    def over_class(cls, city: str) -> int:
+        return len(city)
+
+    @classmethod
+    @tool
+    def under_class(cls, city: str) -> int:
+        return len(city)
+
+    @tool
+    @staticmethod
+    def over_static(city: str) -> int:
+        return len(city)
+
+    @staticmethod
+    @tool
+    def under_static(city: str) -> int:
+        return len(city)
+
+
+weather = Weather()
+assert_type(weather.method("Paris"), int)
+assert_type(await_it(weather.async_method("Paris")), int)
+assert_type(weather.over_class("Paris"), int)
+assert_type(Weather.over_class("Paris"), int)
+assert_type(weather.under_class("Paris"), int)
+assert_type(Weather.under_class("Paris"), int)
+assert_type(Weather.method(weather, "Paris"), int)
+assert_type(Weather.method.tool, Tool)
+assert_type(weather.method.tool, Tool)
+assert_type(Weather.over_static("Paris"), int)
+assert_type(weather.over_static("Paris"), int)
+assert_type(weather.under_static("Paris"), int)
+assert_type(Weather.under_static("Paris"), int)
+weather.method(1)  # type: ignore[arg-type]
+
+
+def takes_tools(function: ToolFunction[[int], str]) -> None:
+    assert_type(function.tool.name, str)
+
+
+takes_tools(applied)
+
+table: dict[str, Callable[[int], str]] = {"plain": plain}
+assert_type(instrument(table), dict[str, Callable[[int], str]])
+assert_type(instrument([plain])[0](1), str)
+
+
+@agent("a", conversation_id="c")
+def run(question: str) -> int:
+    return len(question)
+
+
+@agent("a")
+async def arun(question: str) -> int:
+    return len(question)
+
+
+assert_type(run("a"), int)
+assert_type(await_it(arun("a")), int)
+run(1)  # type: ignore[arg-type]
+
+
+def from_elsewhere(function: Callable[..., Any]) -> None:
+    assert_type(tool(function).tool.name, str)
+    tool(function)(5, a=3)
