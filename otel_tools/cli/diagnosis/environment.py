@@ -1,0 +1,106 @@
+"""This Python, its packages, and the variables that steer OpenTelemetry."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import urllib.request
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from otel_tools._version import __version__
+from otel_tools.cli.diagnosis.check import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_tools.cli.diagnosis.endpoint import Endpoint
+
+_OLDEST_PYTHON = (3, 11)
+_OLDEST_SDK = (1, 44)
+_PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "opentelemetry-exporter-otlp")
+
+
+def python() -> Check:
+    """Which Python runs."""
+    found = f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})"
+    if sys.version_info < _OLDEST_PYTHON:
+        return Check("python", "failed", found, "Use Python 3.11 or newer")
+    return Check("python", "ok", found)
+
+
+def packages() -> Check:
+    """Which OpenTelemetry packages are installed, and whether they fit together."""
+    versions = {name: _version(name) for name in _PACKAGES}
+    others = [f"{name.removeprefix('opentelemetry-')} {version}" for name, version in versions.items()]
+    found = ", ".join([f"otel_tools {__version__}", *others])
+    again = "pip install --upgrade otel_tools opentelemetry-sdk opentelemetry-exporter-otlp"
+    if missing := [name for name in _PACKAGES if versions[name] == "missing"]:
+        return Check("packages", "failed", f"not installed: {', '.join(missing)}", again)
+    if _numbers(versions["opentelemetry-sdk"]) < _OLDEST_SDK:
+        return Check("packages", "failed", f"{found}; the SDK must be 1.44 or newer", again)
+    if len({_numbers(versions[name]) for name in _PACKAGES}) > 1:
+        return Check("packages", "warning", f"{found}; OpenTelemetry's own versions differ", again)
+    return Check("packages", "ok", found)
+
+
+def disabled() -> bool:
+    """Whether the SDK is switched off as a whole."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+def variables(endpoints: list[Endpoint]) -> Iterator[Check]:
+    """The variables that keep telemetry from leaving, or send it elsewhere than one thinks.
+
+    Args:
+        endpoints: where traces and metrics go.
+    """
+    if disabled():
+        yield Check(
+            "settings", "failed", "OTEL_SDK_DISABLED=true switches all telemetry off", "unset OTEL_SDK_DISABLED"
+        )
+    if file := os.environ.get("OTEL_CONFIG_FILE"):
+        yield Check(
+            "settings",
+            "warning",
+            f"OTEL_CONFIG_FILE={file}: OpenTelemetry is set up from that file, configure() steps aside,"
+            " and the other OTEL_* variables do nothing",
+            "unset OTEL_CONFIG_FILE, or make sure that the file exports to the sidecar",
+        )
+    for signal in ("TRACES", "METRICS"):
+        name = f"OTEL_{signal}_EXPORTER"
+        if os.environ.get(name, "").strip().lower() == "none":
+            yield Check("settings", "warning", f"{name}=none: no {signal.lower()} are exported", f"unset {name}")
+    sampler = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    share = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
+    if "always_off" in sampler or ("traceidratio" in sampler and re.fullmatch(r"0*\.?0+", share)):
+        yield Check(
+            "settings",
+            "warning",
+            f"OTEL_TRACES_SAMPLER={sampler}{f' with {share}' if share else ''}: no trace is kept",
+            "unset OTEL_TRACES_SAMPLER",
+        )
+    proxies = urllib.request.getproxies()
+    for endpoint in (endpoint for endpoint in endpoints if endpoint.local):
+        proxy = proxies.get("https" if endpoint.secure else "http")
+        if proxy and not urllib.request.proxy_bypass(f"{endpoint.host}:{endpoint.port}"):
+            yield Check(
+                "settings",
+                "warning",
+                f"a proxy is set, and it is used for {endpoint.host} too",
+                f"export NO_PROXY={endpoint.host}",
+            )
+            break
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

@@ -1,0 +1,31 @@
+"""``otel-tools sidecar down``."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from otel_tools.cli import console
+from otel_tools.sidecar import docker
+from otel_tools.sidecar.paths import state_dir
+from otel_tools.sidecar.stop import stop_running
+
+
+def down(
+    use_docker: Annotated[bool, typer.Option("--docker", help="The one that docker compose runs.")] = False,
+) -> None:
+    """Stop the sidecar that `up` started; what it stored stays.
+
+    Exit codes: 0 stopped, or there was nothing to stop; 1 could not be stopped.
+    """
+    folder = state_dir()
+    began = time.monotonic()
+    stopped = stop_running(folder)
+    if use_docker or docker.is_marked(folder):
+        docker.require_engine()
+        docker.down(folder)
+        stopped = True
+    took = console.span(time.monotonic() - began)
+    console.say(f"Stopped in {took}" if stopped else "No sidecar was running")

@@ -1,0 +1,4 @@
+"""The sidecar without Docker: its programs, built, configured, supervised.
+
+Nothing here touches OpenTelemetry: the sidecar is what receives.
+"""

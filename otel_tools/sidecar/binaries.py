@@ -1,0 +1,139 @@
+"""The sidecar's programs: what each is built from, and where it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from otel_tools.sidecar.configs import collector_dir
+from otel_tools.sidecar.errors import BinariesMissingError
+from otel_tools.sidecar.paths import cache_dir
+
+_HASH_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """What is built together, from one Go module.
+
+    Attributes:
+        name: as on the command line.
+        packages: the Go package of each program it gives.
+        role: what it is for, in a few words.
+        also: other names under which ``PATH`` may have a program.
+        manifest: what beside its Go module, under ``collector/``, says what is built.
+    """
+
+    name: str
+    packages: dict[str, str]
+    role: str
+    also: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    manifest: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> Path:
+        """The folder with its ``go.mod``."""
+        return collector_dir() / "build" / self.name
+
+    def files(self) -> list[Path]:
+        """Every file of its manifest, in a fixed order."""
+        roots = [self.module, *(collector_dir() / entry for entry in self.manifest)]
+        return sorted(
+            path for root in roots for path in ([root] if root.is_file() else root.rglob("*")) if path.is_file()
+        )
+
+    def installed(self) -> Path:
+        """The folder of its built programs, which exists only once they are built."""
+        digest = hashlib.sha256()
+        for path in self.files():
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(collector_dir()).as_posix()} {len(content)}\n".encode())
+            digest.update(content)
+        return cache_dir() / f"{self.name}-{digest.hexdigest()[:_HASH_LENGTH]}"
+
+    def go_version(self) -> tuple[int, ...]:
+        """The Go version that its ``go.mod`` asks for, such as ``(1, 26)``."""
+        found = re.search(r"^go (\d+(?:\.\d+)*)", (self.module / "go.mod").read_text(), re.MULTILINE)
+        return tuple(int(part) for part in found[1].split(".")) if found else ()
+
+
+COMPONENTS = {
+    component.name: component
+    for component in (
+        Component("jaeger", {"jaeger": "github.com/jaegertracing/jaeger/cmd/jaeger"}, "keeps and shows traces"),
+        Component(
+            "collector",
+            {"otel-tools-collector": "."},
+            "receives from the tools and passes on",
+            also={"otel-tools-collector": ("otelcol-contrib", "otelcol")},
+            manifest=("builder.yaml",),
+        ),
+        Component(
+            "alertmanager",
+            {
+                "alertmanager": "github.com/prometheus/alertmanager/cmd/alertmanager",
+                "amtool": "github.com/prometheus/alertmanager/cmd/amtool",
+            },
+            "sends alerts on",
+            also={"alertmanager": ("prometheus-alertmanager",)},
+        ),
+        Component(
+            "prometheus",
+            {
+                "prometheus": "github.com/prometheus/prometheus/cmd/prometheus",
+                "promtool": "github.com/prometheus/prometheus/cmd/promtool",
+            },
+            "keeps metrics, evaluates alerts",
+        ),
+        Component(
+            "compose",
+            {"compose-check": "github.com/compose-spec/compose-go/v2/cmd"},
+            "checks docker-compose.yml (for development)",
+        ),
+    )
+}
+
+# In the order in which they start.
+SIDECAR = ("jaeger", "collector", "alertmanager", "prometheus")
+
+_PROGRAM = {"collector": "otel-tools-collector"}
+
+
+def find(binary: str) -> Path | None:
+    """A program by its own name, such as ``promtool``: the built one, else the one on ``PATH``."""
+    for component in COMPONENTS.values():
+        if binary in component.packages:
+            built = component.installed() / binary
+            if os.access(built, os.X_OK):
+                return built
+            found = (shutil.which(name) for name in (binary, *component.also.get(binary, ())))
+            return next((Path(path) for path in found if path), None)
+    raise ValueError(f"no program of the sidecar is called {binary!r}")
+
+
+def find_all() -> dict[str, Path]:
+    """The program to run for each component that has one."""
+    found = {name: find(_PROGRAM.get(name, name)) for name in SIDECAR}
+    return {name: path for name, path in found.items() if path}
+
+
+def require_all() -> dict[str, Path]:
+    """The program to run for each component of the sidecar.
+
+    Raises:
+        BinariesMissingError: names those that are missing, and the ways to get them.
+    """
+    found = find_all()
+    missing = [name for name in SIDECAR if name not in found]
+    if missing:
+        raise BinariesMissingError(
+            f"neither built nor on PATH: {', '.join(missing)}",
+            "Build with Go (some minutes, once): otel-tools sidecar build\n"
+            "Or use Docker: otel-tools sidecar up --docker\n"
+            'Or do without a sidecar: configure(exporter="file", file="telemetry.otlp.jsonl")',
+        )
+    return found

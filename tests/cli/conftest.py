@@ -1,0 +1,57 @@
+"""The command line as a person runs it: a process of its own, in a home of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from otel_tools.sidecar.paths import cache_dir
+
+
+class Run(Protocol):
+    """Runs ``otel-tools``."""
+
+    def __call__(
+        self, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it with these variables besides the usual ones, and check its exit code."""
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def run(tmp_path: Path, state: Path) -> Run:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    own = {
+        "HOME": str(tmp_path),
+        "OTEL_TOOLS_STATE_DIR": str(state),
+        "OTEL_TOOLS_CACHE_DIR": str(cache_dir().parent),  # the built programs
+        "NO_PROXY": "localhost,127.0.0.1",
+    }
+
+    def otel_tools(
+        *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "otel_tools.cli", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**kept, **own, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return otel_tools

@@ -1,0 +1,334 @@
+"""The doctor: against nothing, against settings that cannot work, and against the whole way."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from otel_tools.sidecar.configs import alert_names
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def silent() -> str:
+    """An address where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def nowhere(silent: str) -> dict[str, str]:
+    """The variables that point everything there."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": silent,
+        "OTEL_TOOLS_JAEGER_URL": silent,
+        "OTEL_TOOLS_PROMETHEUS_URL": silent,
+        "OTEL_TOOLS_ALERTMANAGER_URL": silent,
+    }
+
+
+@pytest.fixture
+def refuses() -> Iterator[str]:
+    """A server that takes no telemetry."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(401, "who are you")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def checks(text: str) -> dict[str, dict[str, Any]]:
+    return {check["name"]: check for check in json.loads(text)["checks"]}
+
+
+def test_against_nothing_everything_on_the_way_failed_and_each_has_its_fix(
+    run: Run, nowhere: dict[str, str], silent: str
+) -> None:
+    shown = run("doctor", code=1, variables=nowhere).stdout
+    assert "Begin with the first one" in shown
+    lines = shown.splitlines()
+    failed = [number for number, line in enumerate(lines) if line.startswith("failed ")]
+    assert [lines[number].split()[1] for number in failed] == [
+        "collector", "jaeger", "prometheus", "alertmanager", "test", "test",
+    ]  # fmt: skip
+    assert all(lines[number + 1].strip().startswith("fix: ") for number in failed)
+    assert f"nothing listens on {silent.removeprefix('http://')} (Connection refused)" in lines[failed[0]]
+    assert "otel-tools sidecar up" in lines[failed[0] + 1]
+    assert "\x1b" not in shown
+
+
+def test_json_says_the_same(run: Run, nowhere: dict[str, str]) -> None:
+    done = run("doctor", "--json", code=1, variables=nowhere)
+    assert json.loads(done.stdout)["ok"] is False
+    found = checks(done.stdout)
+    assert found["python"]["status"] == found["packages"]["status"] == "ok"
+    assert found["traces"]["detail"].endswith("/v1/traces (http/protobuf, set by OTEL_EXPORTER_OTLP_ENDPOINT)")
+    for name in ("collector", "jaeger", "prometheus", "alertmanager", "test span", "test metric"):
+        assert found[name]["status"] == "failed"
+        assert found[name]["fix"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "status", "said", "fix"),
+    [
+        ({"OTEL_SDK_DISABLED": "true"}, "settings", "failed", "switches all telemetry off", "unset OTEL_SDK_DISABLED"),
+        ({"OTEL_CONFIG_FILE": "x.yaml"}, "settings", "warning", "configure() steps aside", "unset OTEL_CONFIG_FILE"),
+        ({"OTEL_TRACES_EXPORTER": "none"}, "settings", "warning", "no traces", "unset OTEL_TRACES_EXPORTER"),
+        ({"OTEL_METRICS_EXPORTER": "none"}, "settings", "warning", "no metrics", "unset OTEL_METRICS_EXPORTER"),
+        ({"OTEL_TRACES_SAMPLER": "always_off"}, "settings", "warning", "no trace is kept", "unset OTEL_TRACES_SAMPLER"),
+        (
+            {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.0"},
+            "settings", "warning", "no trace is kept", "unset OTEL_TRACES_SAMPLER",
+        ),
+        (
+            {"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "", "no_proxy": ""},
+            "settings", "warning", "a proxy is set", "export NO_PROXY=127.0.0.1",
+        ),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, "traces", "failed", "is no address", "http://127.0.0.1"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"}, "metrics", "failed", "is no address", "http://127.0.0.1"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "traces", "failed", "http/json is not supported", "grpc"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318"},
+            "collector", "failed", "collector.invalid:4318", "start the collector on collector.invalid",
+        ),
+    ],
+)  # fmt: skip
+def test_settings_that_keep_telemetry_from_leaving_are_named(  # noqa: PLR0913, PLR0917  # a table's columns
+    run: Run, nowhere: dict[str, str], variables: dict[str, str], name: str, status: str, said: str, fix: str
+) -> None:
+    found = checks(run("doctor", "--json", code=1, variables={**nowhere, **variables}).stdout)[name]
+    assert found["status"] == status
+    assert said in found["detail"]
+    assert fix in found["fix"]
+
+
+def test_telemetry_that_leaves_the_machine_is_followed_as_far_as_is_known(run: Run, silent: str) -> None:
+    found = checks(
+        run(
+            "doctor", "--json", code=1, variables={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318"}
+        ).stdout
+    )
+    assert found["jaeger"] == {
+        "name": "jaeger",
+        "status": "warning",
+        "detail": "its address is not known: telemetry leaves this machine",
+        "fix": "--jaeger URL",
+    }
+    given = run(
+        "doctor",
+        "--json",
+        "--jaeger",
+        silent,
+        code=1,
+        variables={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid"},
+    )
+    assert silent in checks(given.stdout)["jaeger"]["detail"]
+
+
+def test_a_collector_that_refuses_is_told_from_one_that_is_not_there(
+    run: Run, nowhere: dict[str, str], refuses: str
+) -> None:
+    variables = {**nowhere, "OTEL_EXPORTER_OTLP_ENDPOINT": refuses}
+    done = run("doctor", "--json", code=1, variables=variables)
+    found = checks(done.stdout)
+    assert found["collector"]["status"] == "ok"
+    assert f"refused by {refuses}/v1/traces" in found["test span"]["detail"]
+    assert "401" in found["test metric"]["detail"]
+    assert done.stderr == ""  # OpenTelemetry's own words are in the finding, not on the terminal
+
+
+class World(Protocol):
+    """Starts a server that takes telemetry, and answers as Jaeger and Prometheus in the way a test wants."""
+
+    def __call__(self, answers: dict[str, Any]) -> dict[str, str]:
+        """The variables that point at it; ``answers`` are by the beginning of the path."""
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    started: list[tuple[HTTPServer, Thread]] = []
+
+    def start(answers: dict[str, Any]) -> dict[str, str]:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.answer(200, b"")
+
+            def do_GET(self) -> None:
+                found = [body for path, body in answers.items() if self.path.startswith(path)]
+                self.answer(200, json.dumps(found[0]).encode()) if found else self.answer(404, b"not here")
+
+            def answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        started.append((server, thread))
+        url = f"http://127.0.0.1:{server.server_port}"
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_TOOLS_JAEGER_URL": url,
+            "OTEL_TOOLS_PROMETHEUS_URL": url,
+            "OTEL_TOOLS_ALERTMANAGER_URL": url,
+        }
+
+    yield start
+    for server, thread in started:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+READY: dict[str, Any] = {
+    "/-/ready": "ready",
+    "/api/v3/services": {"services": []},
+    "/api/v1/query": {"data": {"result": []}},
+    "/api/v1/alertmanagers": {"data": {"activeAlertmanagers": [{"url": "http://10.0.0.1:9093/api/v2/alerts"}]}},
+}
+
+
+def loaded(*broken: str, without: str = "", firing: str = "") -> dict[str, Any]:
+    rules = [
+        {
+            "name": name,
+            "health": "err" if name in broken else "ok",
+            "lastError": "found duplicate series",
+            "state": "firing" if name == firing else "inactive",
+        }
+        for name in alert_names()
+        if name != without
+    ]
+    return {"data": {"groups": [{"rules": rules}]}}
+
+
+def test_what_was_taken_but_did_not_arrive_in_time_failed(run: Run, world: World) -> None:
+    variables = world({**READY, "/api/v1/rules": loaded(firing="ToolDown")})
+    found = checks(run("doctor", "--json", "--wait", "0.5", code=1, variables=variables).stdout)
+    assert "Jaeger did not have it after 0.5 s" in found["test span"]["detail"]
+    assert "Prometheus did not have it after 0.5 s" in found["test metric"]["detail"]
+    assert "--wait 60" in found["test metric"]["fix"]
+    assert found["alert rules"]["detail"].endswith("firing now: ToolDown")
+    assert found["alert route"]["detail"] == "Prometheus sends alerts to http://10.0.0.1:9093"
+
+
+@pytest.mark.parametrize(
+    ("answers", "name", "said"),
+    [
+        ({"/api/v1/rules": loaded(without="ToolDown")}, "alert rules", "Prometheus has no ToolDown"),
+        ({"/api/v1/rules": loaded("ToolDown")}, "alert rules", "ToolDown cannot be evaluated: found duplicate series"),
+        ({"/api/v1/rules": {"data": None}}, "alert rules", "does not answer as Prometheus does"),
+        ({}, "alert rules", "answered 404: not here"),
+        (
+            {"/api/v1/rules": loaded(), "/api/v1/alertmanagers": {"data": {"activeAlertmanagers": []}}},
+            "alert route",
+            "alerts reach nobody",
+        ),
+    ],
+)
+def test_a_prometheus_that_raises_no_alerts_is_found(
+    run: Run, world: World, answers: dict[str, Any], name: str, said: str
+) -> None:
+    variables = world({**READY, **answers})
+    found = checks(run("doctor", "--json", "--wait", "0", code=1, variables=variables).stdout)
+    assert found[name]["status"] == "failed"
+    assert said in found[name]["detail"]
+    assert found[name]["fix"]
+
+
+def test_what_answers_but_is_no_jaeger_failed(run: Run, world: World) -> None:
+    variables = world({"/-/ready": "ready"})
+    found = checks(run("doctor", "--json", "--wait", "0", code=1, variables=variables).stdout)
+    assert "answers 404: not here" in found["jaeger"]["detail"]
+    assert "there is no Jaeger to ask" in found["test span"]["detail"]
+
+
+def test_on_a_terminal_it_folds_at_80_columns_and_says_what_it_waits_for(run: Run, world: World, state: Path) -> None:
+    variables = world({**READY, "/api/v1/rules": loaded()})
+    shown, code = on_terminal(["doctor", "--wait", "1"], {**variables, "OTEL_TOOLS_STATE_DIR": str(state)})
+    assert code == 1
+    assert "waiting for the test span and the test metric, at most 1 s" in shown
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert max(len(line.rsplit("\r", 1)[-1].rstrip()) for line in plain.replace("\r\n", "\n").split("\n")) <= 80
+    assert "\x1b[1;31mfailed" in shown  # in its colour
+    uncoloured, _ = on_terminal(["doctor", "--wait", "0"], {**variables, "NO_COLOR": "1"})
+    assert "31mfailed" not in uncoloured
+
+
+def on_terminal(arguments: list[str], variables: dict[str, str]) -> tuple[str, int]:
+    """What the command shows on a terminal of 80 columns, and its exit code."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "otel_tools.cli", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**kept, "TERM": "xterm-256color", **variables},
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux ends a terminal whose other side is closed with an error
+            while part := os.read(ours, 4096):
+                shown += part
+        os.close(ours)
+    return shown.decode(), process.returncode
+
+
+def test_ctrl_c_ends_the_waiting(world: World) -> None:
+    variables = world({**READY, "/api/v1/rules": loaded()})
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "otel_tools.cli", "doctor", "--wait", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **variables},
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if "alertmanager" in line:  # what follows is the sending and the waiting
+                break
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in said
