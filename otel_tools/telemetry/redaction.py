@@ -35,7 +35,6 @@ _SECRET_WORDS: Final = (
     "password",
     "passwd",
     "passphrase",
-    "pwd",
     "secret",
     "token",
     "apikey",
@@ -48,7 +47,6 @@ _SECRET_WORDS: Final = (
     "encryptionkey",
     "sessionid",
     "csrf",
-    "otp",
 )
 _LONGEST_KEY: Final = 256
 _KEYS: Final = ("key", "_key", "-key")
@@ -121,7 +119,7 @@ _PATTERNS: Final = (
         ("authorization", "cookie"),
         re.compile(
             rf"(?i)((?:authorization|cookie)(?:{_QUOTE})?\s*[:=]\s*)"
-            rf"(?:{_QUOTED}|(?!\[REDACTED\])(?:\"[^\"\r\n]*\"|[^\"'\r\n])+)"
+            rf"(?:{_QUOTED}|(?!\s|\[REDACTED\])(?:\"[^\"\r\n]*\"|[^\"'\r\n])+)"
         ),
         rf"\1{REDACTED}",
     ),
@@ -206,11 +204,19 @@ def _without_rest_of_key(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _is_secret(key: str) -> bool:
-    plain = re.sub(r"[^a-z0-9]", "", key.lower())
     words = set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()))
-    return any(word in plain for word in _SECRET_WORDS if word not in _WHOLE_WORDS) or bool(words & _WHOLE_WORDS)
+    return _has_secret_word(_letters(key)) or bool(words & _WHOLE_WORDS)
 
 
 def _counts_tokens(key: str) -> bool:
     """``max_tokens`` and its like hold a number of tokens, not a token."""
-    return bool(_COUNT_OF_TOKENS.search(re.sub(r"[^a-z0-9]", "", key.lower())))
+    plain = _letters(key)
+    return bool(_COUNT_OF_TOKENS.search(plain)) and not _has_secret_word(plain.replace("token", ""))
+
+
+def _letters(key: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", key.lower())
+
+
+def _has_secret_word(plain: str) -> bool:
+    return any(word in plain for word in _SECRET_WORDS)

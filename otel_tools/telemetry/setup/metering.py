@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData, PeriodicExportingMetricReader
@@ -22,6 +22,9 @@ __all__ = ["Metering"]
 
 _MOST_SERIES: Final = 20_000
 """Series an instrument of ours may have; the SDK's default of 2,000 is not enough for 1,000 tools."""
+
+_LAST_COLLECTION: Final = 30_000.0
+"""Milliseconds that the last collection may take; how long it is waited for is another matter."""
 
 _VIEWS: Final = [
     View(instrument_name=name, meter_name=names.SCOPE, aggregation_cardinality_limit=_MOST_SERIES)
@@ -83,6 +86,12 @@ class Metering:
 
 class _Reader(PeriodicExportingMetricReader):
     """The SDK's reader, which after a fork waits until it is told to go on, and waits for no thread of the parent's."""
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Collect and send a last time."""
+        # The SDK gives the last collection no more time than the interval; a short one on a busy machine loses it.
+        self._export_interval_millis = max(self._export_interval_millis, _LAST_COLLECTION)
+        super().shutdown(timeout_millis, **kwargs)
 
     def _at_fork_reinit(self) -> None:
         """What the SDK calls in the child, before ours is set right."""

@@ -1,0 +1,301 @@
+"""An async generator tool: as the sync one, and the event loop closes it once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import trace
+
+from otel_tools import tool
+from otel_tools.telemetry.binding import signals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from otel_tools.testing import Captured
+
+
+class Thing:
+    """Something that can be watched dying."""
+
+
+async def echo(first: Any = None) -> AsyncGenerator[Any, Any]:
+    """Give back what is sent or thrown; end when sent "end"."""
+    got = yield first
+    while got != "end":
+        try:
+            await asyncio.sleep(0)
+            got = yield got
+        except ValueError as error:
+            got = f"caught {error}"
+
+
+async def leaves_on_exit() -> AsyncGenerator[Any, Any]:
+    try:
+        yield 1
+    except GeneratorExit:
+        await asyncio.sleep(0)
+        return
+
+
+async def goes_on_after_exit() -> AsyncGenerator[Any, Any]:
+    try:
+        yield 1
+    except GeneratorExit:
+        yield "still here"
+    yield 3
+
+
+async def fails_on_exit() -> AsyncGenerator[Any, Any]:
+    try:
+        yield 1
+    finally:
+        raise KeyError("closing")
+
+
+async def raises_stop() -> AsyncGenerator[Any, Any]:
+    yield 1
+    raise StopAsyncIteration
+
+
+def outcome_of(seen: Captured, name: str) -> Any:
+    return dict(seen.span(name).attributes or {})["otel_tools.outcome"]
+
+
+async def test_items_pass_through(seen: Captured) -> None:
+    @tool
+    async def items() -> AsyncGenerator[int, None]:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield number
+
+    assert [item async for item in items()] == [0, 1, 2]
+    assert outcome_of(seen, "items") == "ok"
+
+
+async def test_asend_and_athrow_reach_the_body(seen: Captured) -> None:
+    generator = tool(echo)("first")
+
+    assert await anext(generator) == "first"
+    assert await generator.asend("a") == "a"
+    assert await generator.athrow(ValueError("b")) == "caught b"
+    assert await generator.asend("c") == "c"
+    with pytest.raises(StopAsyncIteration):
+        await generator.asend("end")
+    assert outcome_of(seen, "echo") == "ok"
+
+
+async def next_and_close(g: Any) -> Any:
+    return await anext(g), await g.aclose()
+
+
+async def close_then_next(g: Any) -> Any:
+    return await anext(g), await g.aclose(), await anext(g)
+
+
+async def throw_exit(g: Any) -> Any:
+    return await anext(g), await g.athrow(GeneratorExit())
+
+
+async def throw_exit_then_all(g: Any) -> Any:
+    return await anext(g), await g.athrow(GeneratorExit()), await some(g)
+
+
+async def throw_error(g: Any) -> Any:
+    return await anext(g), await g.athrow(LookupError("thrown"))
+
+
+async def throw_first(g: Any) -> Any:
+    return await g.athrow(LookupError("thrown"))
+
+
+async def close_first(g: Any) -> Any:
+    return await g.aclose()
+
+
+async def send_first(g: Any) -> Any:
+    return await g.asend("too early")
+
+
+async def some(g: Any) -> Any:
+    return [(await anext(g), number) for number in range(5)]
+
+
+@pytest.mark.parametrize("bare", [echo, leaves_on_exit, goes_on_after_exit, fails_on_exit, raises_stop])
+@pytest.mark.parametrize(
+    "use",
+    [
+        *(next_and_close, close_then_next, throw_exit, throw_exit_then_all, throw_error),
+        *(throw_first, close_first, send_first, some),
+    ],
+)
+def test_the_consumer_gets_what_the_body_alone_would_give(
+    seen: Captured, bare: Callable[..., Any], use: Callable[[Any], Awaitable[Any]]
+) -> None:
+    async def tried(function: Callable[..., Any]) -> Any:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the bodies that will not be closed
+        try:
+            return await use(function())
+        except BaseException as error:
+            return type(error), str(error), type(error.__context__), type(error.__cause__)
+
+    assert asyncio.run(tried(tool(bare))) == asyncio.run(tried(bare))
+
+
+async def test_the_span_is_current_in_the_body_and_never_in_the_consumer(seen: Captured) -> None:
+    inside: list[Any] = []
+
+    @tool
+    async def items() -> AsyncGenerator[int, None]:
+        with signals.tracer.start_as_current_span("inner"):
+            for number in range(3):
+                await asyncio.sleep(0)
+                inside.append(trace.get_current_span().get_span_context().span_id)
+                yield number
+
+    with signals.tracer.start_as_current_span("consumer") as consumer:
+        between = [trace.get_current_span() async for _ in items()]
+        after = trace.get_current_span()
+
+    ids = {span.name: span.context.span_id for span in seen.spans}
+    assert inside == [ids["inner"]] * 3
+    assert [*between, after] == [consumer] * 4
+
+
+async def test_early_close_is_a_cancellation(seen: Captured) -> None:
+    closed: list[bool] = []
+
+    @tool
+    async def items() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            await asyncio.sleep(0)
+            closed.append(True)
+
+    async with contextlib.aclosing(items()) as generator:
+        async for _ in generator:
+            break
+
+    assert closed == [True]
+    assert outcome_of(seen, "items") == "cancelled"
+    assert items.tool.stats().active == 0
+
+
+async def test_cancelling_the_consumer_reaches_the_body(seen: Captured) -> None:
+    reached: list[bool] = []
+
+    @tool
+    async def items() -> AsyncGenerator[int, None]:
+        yield 1
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            reached.append(True)
+            raise
+
+    async def consume() -> None:
+        async for _ in items():
+            pass
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert reached == [True]
+    assert outcome_of(seen, "items") == "cancelled"
+
+
+async def test_an_error_of_the_body_is_the_very_object(seen: Captured) -> None:
+    raised = OSError("broken")
+
+    @tool
+    async def items() -> AsyncGenerator[int, None]:
+        yield 1
+        raise raised
+
+    with pytest.raises(OSError, match="broken") as caught:
+        async for _ in items():
+            pass
+
+    assert caught.value is raised
+    assert caught.value.__context__ is None
+    assert outcome_of(seen, "items") == "error"
+
+
+async def test_one_that_is_dropped_is_closed_by_the_loop_and_counted(seen: Captured) -> None:
+    closed: list[bool] = []
+
+    @tool
+    async def items() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            closed.append(True)
+
+    generator = items()
+    await anext(generator)
+    del generator
+    gc.collect()
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert closed == [True]
+    assert (items.tool.stats().calls.cancelled, items.tool.stats().active) == (1, 0)
+    assert outcome_of(seen, "items") == "cancelled"
+
+
+def test_one_that_is_open_when_the_loop_ends_is_closed_once(seen: Captured, caplog: pytest.LogCaptureFixture) -> None:
+    kept: list[Any] = []
+    closed: list[bool] = []
+
+    @tool
+    async def items() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            closed.append(True)
+
+    async def main() -> None:
+        kept.append(items())
+        await anext(kept[0])
+
+    with caplog.at_level(logging.DEBUG, logger="asyncio"):
+        asyncio.run(main())
+
+    assert closed == [True]
+    assert [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG] == []
+    assert outcome_of(seen, "items") == "cancelled"
+
+
+async def test_one_that_is_never_started_tells_nothing(seen: Captured) -> None:
+    await tool(echo)().aclose()
+
+    assert seen.spans == ()
+
+
+async def test_an_item_lives_no_longer_than_its_consumer_wants(seen: Captured) -> None:
+    @tool
+    async def items() -> AsyncGenerator[Thing, None]:
+        yield Thing()
+        yield Thing()
+
+    generator = items()
+    gc.disable()
+    try:
+        watched = weakref.ref(await anext(generator))
+        assert watched() is None
+    finally:
+        gc.enable()
+    await generator.aclose()

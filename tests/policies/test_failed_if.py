@@ -1,0 +1,151 @@
+"""`failed_if`: a result that the tool's owner calls a failure is counted as one, and reaches the caller untouched."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_tools import tool
+from otel_tools.call.steps import Call, Invoke, Outcome
+from otel_tools.policies.failed_if import failed_if
+from otel_tools.telemetry import names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools.call.steps import Flow
+    from otel_tools.testing import Captured
+    from tests.conftest import Flavour
+
+
+def outcome_of(seen: Captured, name: str) -> tuple[Any, Any]:
+    attributes = dict(seen.span(name).attributes or {})
+    return attributes["otel_tools.outcome"], attributes.get("error.type")
+
+
+class _Result:
+    """Not to be compared, hashed or shown."""
+
+    __hash__ = None  # type: ignore[assignment] # as above
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("predicate", "outcome"),
+    [
+        (lambda _: True, ("error", "tool_error")),
+        (lambda _: "anything true", ("error", "tool_error")),
+        (lambda _: False, ("ok", None)),
+        (lambda _: None, ("ok", None)),
+        (bool, ("error", "tool_error")),
+    ],
+)
+def test_the_predicate_says_what_is_a_failure(
+    seen: Captured, both: Flavour, predicate: Callable[[Any], object], outcome: tuple[str, str | None]
+) -> None:
+    result = _Result()
+    decorated = tool(name="judged", failed_if=predicate)(both.function(lambda: result))
+
+    assert both.call(decorated) is result
+    assert outcome_of(seen, "judged") == outcome
+
+
+def test_a_failure_by_result_is_counted_once_and_timed_under_its_type(seen: Captured, both: Flavour) -> None:
+    both.call(tool(name="counted", failed_if=lambda _: True)(both.function(lambda: 1)))
+
+    me = {names.TOOL_NAME: "counted"}
+    assert seen.value(names.CALLS.name, {**me, names.OUTCOME: "error"}) == 1
+    assert seen.value(names.CALLS.name, {**me, names.OUTCOME: "ok"}) == 0
+    point = {**me, names.TOOL_TYPE: "function", names.ERROR_TYPE: "tool_error"}
+    assert seen.value(names.DURATION.name, point) == 1
+
+
+def test_the_predicate_is_asked_once_about_each_result_and_never_about_an_error(seen: Captured, both: Flavour) -> None:
+    asked: list[Any] = []
+
+    def work(value: Any) -> Any:
+        if value is None:
+            raise LookupError
+        return value
+
+    decorated = tool(failed_if=asked.append)(both.function(work))
+    both.call(decorated, 1)
+    with pytest.raises(LookupError):
+        both.call(decorated, None)
+    both.call(decorated, 2)
+
+    assert asked == [1, 2]
+
+
+@pytest.mark.parametrize("result", [3, _Result()])
+def test_a_predicate_that_raises_is_logged_and_ignored(
+    seen: Captured, both: Flavour, caplog: pytest.LogCaptureFixture, result: Any
+) -> None:
+    def broken(value: Any) -> bool:
+        return bool(value["error"])
+
+    assert both.call(tool(name="misjudged", failed_if=broken)(both.function(lambda: result))) is result
+
+    assert outcome_of(seen, "misjudged") == ("ok", None)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == "failed_if of tool 'misjudged' raised; the result counts as a success"
+    assert record.exc_info is not None
+
+
+def test_a_result_of_the_predicate_that_is_neither_true_nor_false_is_ignored(
+    seen: Captured, both: Flavour, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unclear:
+        def __bool__(self) -> bool:
+            raise ValueError("the truth value of an array is ambiguous")
+
+    assert both.call(tool(name="unclear", failed_if=lambda _: Unclear())(both.function(lambda: 1))) == 1
+    assert outcome_of(seen, "unclear") == ("ok", None)
+    assert len(caplog.records) == 1
+
+
+def test_neither_a_broken_predicate_nor_a_broken_log_fails_the_tool(seen: Captured, both: Flavour) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("disk full")
+
+    def broken(_: Any) -> bool:
+        raise ValueError
+
+    handler = Broken()
+    logging.getLogger("otel_tools").addHandler(handler)
+    try:
+        assert both.call(tool(name="calm", failed_if=broken)(both.function(lambda: 1))) == 1
+    finally:
+        logging.getLogger("otel_tools").removeHandler(handler)
+    assert outcome_of(seen, "calm") == ("ok", None)
+
+
+def decided(outcome: Outcome, predicate: Callable[[Any], object]) -> Outcome:
+    """What the policy makes of an outcome; no function, no driver and no telemetry needed."""
+
+    def inner(_call: Call) -> Flow:
+        return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
+
+    flow = failed_if(predicate, "tool", "tool_error")(inner)(Call((), {}))
+    assert isinstance(next(flow), Invoke)
+    with pytest.raises(StopIteration) as stop:
+        flow.send(outcome)
+    assert isinstance(stop.value.value, Outcome)
+    return stop.value.value
+
+
+def test_the_policy_leaves_what_already_has_an_outcome_of_its_own() -> None:
+    for result in ("cached", "fallback", "invalid"):
+        assert decided(Outcome(1, None, result), bool).result == result
+    error = ValueError()
+    assert decided(Outcome.of_error(error), bool).error is error
+    assert decided(Outcome.of_error(error), bool).error_type is None

@@ -1,0 +1,270 @@
+"""`agent`: the span around a loop, whose tools are its children and carry its name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+
+from otel_tools import ConfigurationError, agent, tool
+from otel_tools.telemetry import names
+from otel_tools.telemetry.binding import signals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator, Iterator
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_tools.testing import Captured
+    from tests.conftest import Flavour
+
+
+@tool
+def work() -> int:
+    """Work."""
+    return 1
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def named(seen: Captured, name: str) -> ReadableSpan:
+    (span,) = (span for span in seen.spans if span.name == name)
+    return span
+
+
+def is_child(child: ReadableSpan, parent: ReadableSpan) -> bool:
+    return child.parent is not None and child.parent.span_id == parent.context.span_id
+
+
+def test_the_span_of_a_run(seen: Captured) -> None:
+    with agent("travel-agent", conversation_id="c-1") as opened:
+        assert trace.get_current_span() is opened
+        work()
+    work()
+
+    span = named(seen, "invoke_agent travel-agent")
+    assert span.kind is SpanKind.INTERNAL
+    assert span.status.status_code is StatusCode.UNSET
+    assert attributes(span) == {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "travel-agent",
+        "gen_ai.conversation.id": "c-1",
+    }
+    inside, outside = (each for each in seen.spans if each.name == "execute_tool work")
+    assert is_child(inside, span)
+    assert attributes(inside)["gen_ai.agent.name"] == "travel-agent"
+    assert outside.parent is None
+    assert "gen_ai.agent.name" not in attributes(outside)
+    assert "gen_ai.conversation.id" not in attributes(inside)
+
+
+def test_the_agent_labels_the_durations_of_its_tools(seen: Captured) -> None:
+    with agent("a"):
+        work()
+
+    point = {names.TOOL_NAME: "work", names.TOOL_TYPE: "function", names.AGENT_NAME: "a"}
+    assert seen.value(names.DURATION.name, point) == 1
+
+
+async def test_it_is_an_async_context_manager_too(seen: Captured) -> None:
+    async with agent("a"):
+        await asyncio.sleep(0)
+        work()
+
+    assert is_child(seen.span("work"), named(seen, "invoke_agent a"))
+
+
+def test_it_is_a_decorator_with_a_span_for_each_call(seen: Captured, both: Flavour) -> None:
+    def run(times: int) -> int:
+        """Run the loop."""
+        return sum(work() for _ in range(times))
+
+    decorated = agent("runner")(both.function(run))
+
+    assert both.call(decorated, 2) == 2
+    assert both.call(decorated, times=1) == 1
+    assert (decorated.__name__, decorated.__doc__) == ("run", "Run the loop.")
+    assert asyncio.iscoroutinefunction(decorated) == (both.name == "async")
+    assert [span.name for span in seen.spans].count("invoke_agent runner") == 2
+
+
+def test_it_decorates_methods_in_every_order(seen: Captured) -> None:
+    class Runner:
+        @agent("plain")
+        def plain(self) -> int:
+            return work()
+
+        @classmethod
+        @agent("inside")
+        def inside(cls) -> str:
+            return cls.__name__
+
+        @agent("outside")
+        @classmethod
+        def outside(cls) -> str:
+            return cls.__name__
+
+        @agent("static")
+        @staticmethod
+        def static() -> int:
+            return work()
+
+    assert (Runner().plain(), Runner.inside(), Runner.outside(), Runner.static()) == (1, "Runner", "Runner", 1)
+    assert len([span for span in seen.spans if span.name.startswith("invoke_agent")]) == 4
+
+
+def test_a_generator_is_refused_with_the_way_out() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+
+    async def items_later() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (items, items_later):
+        with pytest.raises(ConfigurationError, match=r"use `with agent\(\.\.\.\)` inside it, around the loop"):
+            agent("a")(function)
+
+
+@pytest.mark.parametrize("name", ["", "  ", None, 3])
+def test_an_agent_has_a_name(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"agent\(.*\): a name is needed, such as 'travel-agent'"):
+        agent(name)
+
+
+def test_a_run_that_fails_says_so_and_the_error_goes_on(seen: Captured, both: Flavour) -> None:
+    raised = OSError("no network")
+
+    def run() -> None:
+        raise raised
+
+    with pytest.raises(OSError, match="no network") as caught:
+        both.call(agent("a")(both.function(run)))
+
+    assert caught.value is raised
+    span = named(seen, "invoke_agent a")
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == "no network"
+    assert attributes(span)["error.type"] == "OSError"
+    assert [event.name for event in span.events] == ["exception"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
+def test_a_run_that_is_cancelled_has_not_failed(seen: Captured, error: BaseException) -> None:
+    with pytest.raises(type(error)), agent("a"):
+        raise error
+
+    span = named(seen, "invoke_agent a")
+    assert span.status.status_code is StatusCode.UNSET
+    assert attributes(span)["error.type"] == "cancelled"
+    assert span.events == ()
+
+
+def test_agents_nest_and_the_inner_one_makes_the_calls(seen: Captured) -> None:
+    with agent("outer"):
+        with agent("inner"):
+            work()
+        with signals.tracer.start_as_current_span("by hand"):
+            work()
+
+    inner, outer = (each for each in seen.spans if each.name == "execute_tool work")
+    assert attributes(inner)["gen_ai.agent.name"] == "inner"
+    assert attributes(outer)["gen_ai.agent.name"] == "outer"
+    assert is_child(named(seen, "invoke_agent inner"), named(seen, "invoke_agent outer"))
+    assert is_child(outer, named(seen, "by hand"))
+
+
+def test_one_object_serves_many_threads_and_itself(seen: Captured) -> None:
+    shared = agent("shared")
+    barrier = threading.Barrier(8)
+
+    def run(_: int) -> None:
+        with shared:
+            barrier.wait()
+            with shared:
+                work()
+            barrier.wait()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+
+    spans = {span.context.span_id: span for span in seen.spans}
+    for span in seen.spans:
+        if span.name == "execute_tool work":
+            assert span.parent is not None
+            inner = spans[span.parent.span_id]
+            assert inner.parent is not None
+            assert spans[inner.parent.span_id].parent is None
+    assert len(spans) == 24
+    assert not trace.get_current_span().is_recording()
+
+
+async def test_one_object_serves_many_tasks(seen: Captured) -> None:
+    shared = agent("shared")
+
+    @shared
+    async def run(depth: int) -> None:
+        await asyncio.sleep(0)
+        work()
+        if depth:
+            await run(depth - 1)
+
+    await asyncio.gather(*(run(2) for _ in range(5)))
+
+    assert len({span.context.trace_id for span in seen.spans}) == 5
+    assert len(seen.spans) == 30
+
+
+def test_a_run_inside_a_generator_ends_its_own_span_in_the_middle_of_anothers(seen: Captured) -> None:
+    @tool
+    def items() -> Generator[int, None, None]:
+        with agent("inner"):
+            yield work()
+
+    generator = items()
+    next(generator)
+    with agent("outer") as outer:
+        assert list(generator) == []
+        assert [span.name for span in seen.spans[1:]] == ["invoke_agent inner", "execute_tool items"]
+        assert trace.get_current_span() is outer
+        work()
+
+    assert is_child(seen.spans[-2], seen.spans[-1])
+    assert not trace.get_current_span().is_recording()
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_a_run_that_ends_in_another_context_ends_its_span(
+    seen: Captured, caplog: pytest.LogCaptureFixture, collected: bool
+) -> None:
+    def items() -> Generator[int, None, None]:
+        with agent("inner"):
+            yield 1
+
+    box: list[Any] = [items()]
+    contextvars.copy_context().run(next, box[0])
+    with agent("outer"):
+        if collected:
+            box.append(box)
+        del box
+        gc.collect()
+        work()
+
+    assert {span.name for span in seen.spans} == {"invoke_agent inner", "execute_tool work", "invoke_agent outer"}
+    assert is_child(seen.span("work"), named(seen, "invoke_agent outer"))
+    assert caplog.records == []
+
+
+def test_an_end_without_a_beginning_changes_nothing(seen: Captured) -> None:
+    with agent("outer") as outer:
+        agent("never entered").__exit__(None, None, None)
+        assert trace.get_current_span() is outer
+    assert [span.name for span in seen.spans] == ["invoke_agent outer"]

@@ -1,0 +1,120 @@
+"""Every name that leaves the process, as dashboards, rules and other people's queries know it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv.attributes import error_attributes, exception_attributes
+
+import otel_tools
+from otel_tools.telemetry import names
+
+if TYPE_CHECKING:
+    from otel_tools.testing import Captured
+
+METRICS = {
+    "gen_ai.execute_tool.duration": "s",
+    "otel_tools.calls": "{call}",
+    "otel_tools.call.active": "{call}",
+    "otel_tools.objective": "",
+    "otel_tools.export.dropped": "{item}",
+}
+
+ATTRIBUTES = {
+    "OPERATION_NAME": "gen_ai.operation.name",
+    "TOOL_NAME": "gen_ai.tool.name",
+    "TOOL_TYPE": "gen_ai.tool.type",
+    "TOOL_DESCRIPTION": "gen_ai.tool.description",
+    "TOOL_CALL_ARGUMENTS": "gen_ai.tool.call.arguments",
+    "TOOL_CALL_RESULT": "gen_ai.tool.call.result",
+    "AGENT_NAME": "gen_ai.agent.name",
+    "CONVERSATION_ID": "gen_ai.conversation.id",
+    "ERROR_TYPE": "error.type",
+    "EXCEPTION_EVENT": "exception",
+    "EXCEPTION_TYPE": "exception.type",
+    "EXCEPTION_MESSAGE": "exception.message",
+    "EXCEPTION_STACKTRACE": "exception.stacktrace",
+    "OUTCOME": "otel_tools.outcome",
+    "EXPORT_SIGNAL": "otel_tools.export.signal",
+}
+
+VALUES = {
+    "SCOPE": "otel_tools",
+    "EXECUTE_TOOL": "execute_tool",
+    "INVOKE_AGENT": "invoke_agent",
+    "FUNCTION": "function",
+    "TOOL_ERROR": "tool_error",
+    "CANCELLED": "cancelled",
+}
+
+CONVENTIONS = {
+    names.OPERATION_NAME: gen_ai_attributes.GEN_AI_OPERATION_NAME,
+    names.TOOL_NAME: gen_ai_attributes.GEN_AI_TOOL_NAME,
+    names.TOOL_TYPE: gen_ai_attributes.GEN_AI_TOOL_TYPE,
+    names.TOOL_DESCRIPTION: gen_ai_attributes.GEN_AI_TOOL_DESCRIPTION,
+    names.TOOL_CALL_ARGUMENTS: gen_ai_attributes.GEN_AI_TOOL_CALL_ARGUMENTS,
+    names.TOOL_CALL_RESULT: gen_ai_attributes.GEN_AI_TOOL_CALL_RESULT,
+    names.AGENT_NAME: gen_ai_attributes.GEN_AI_AGENT_NAME,
+    names.CONVERSATION_ID: gen_ai_attributes.GEN_AI_CONVERSATION_ID,
+    names.EXECUTE_TOOL: gen_ai_attributes.GenAiOperationNameValues.EXECUTE_TOOL.value,
+    names.INVOKE_AGENT: gen_ai_attributes.GenAiOperationNameValues.INVOKE_AGENT.value,
+    names.ERROR_TYPE: error_attributes.ERROR_TYPE,
+    names.EXCEPTION_TYPE: exception_attributes.EXCEPTION_TYPE,
+    names.EXCEPTION_MESSAGE: exception_attributes.EXCEPTION_MESSAGE,
+    names.EXCEPTION_STACKTRACE: exception_attributes.EXCEPTION_STACKTRACE,
+}
+
+
+def test_the_metrics_are_these_and_no_others() -> None:
+    metrics = [value for value in vars(names).values() if isinstance(value, names.Metric)]
+
+    assert {metric.name: metric.unit for metric in metrics} == METRICS
+    assert all(metric.description.endswith(".") for metric in metrics)
+
+
+def test_the_attributes_and_values_are_these_and_no_others() -> None:
+    texts = {name: value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)}
+
+    assert texts == ATTRIBUTES | VALUES
+
+
+def test_the_buckets_are_those_of_the_conventions() -> None:
+    assert tuple(round(0.01 * 2**power, 2) for power in range(14)) == names.DURATION_BUCKETS
+
+
+@pytest.mark.parametrize(("ours", "theirs"), CONVENTIONS.items())
+def test_names_of_the_conventions_are_spelt_as_there(ours: str, theirs: str) -> None:
+    assert ours == theirs
+
+
+def test_every_metric_is_exported_under_its_scope_name_unit_and_description(seen: Captured) -> None:
+    @otel_tools.tool(objective=otel_tools.Objective(success=0.9))
+    def work() -> None:
+        pass
+
+    work()
+
+    exported = {metric.name: (metric.unit, metric.description) for metric in seen.metrics}
+    wanted = {m.name: (m.unit, m.description) for m in vars(names).values() if isinstance(m, names.Metric)}
+    del wanted[names.EXPORT_DROPPED.name]  # there is nothing to say of it until something is dropped
+    assert exported == wanted
+
+
+def test_nothing_else_in_the_package_spells_a_name() -> None:
+    spelt = set(ATTRIBUTES.values()) - {"exception"} | set(METRICS)
+    package = Path(otel_tools.__file__).parent
+    for path in [*package.glob("*.py"), *package.glob("call/*.py"), *package.glob("policies/*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not texts & spelt, path
+    for path in package.glob("telemetry/*.py"):
+        if path.name != "names.py":
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+            assert not {value for value in constants if isinstance(value, str)} & spelt, path
