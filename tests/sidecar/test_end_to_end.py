@@ -69,6 +69,11 @@ def spans_of(sidecar: Sidecar, trace_id: str) -> list[dict[str, Any]] | None:
     ]
 
 
+def whole_trace(sidecar: Sidecar, trace_id: str, count: int) -> list[dict[str, Any]] | None:
+    spans = spans_of(sidecar, trace_id) or []
+    return spans if len(spans) >= count else None
+
+
 def attributes(span: dict[str, Any]) -> dict[str, str]:
     return {pair["key"]: next(iter(pair["value"].values())) for pair in span.get("attributes", [])}
 
@@ -116,7 +121,8 @@ def demo(sidecar: Sidecar) -> str:
 def test_the_loop_is_one_trace_in_jaeger(sidecar: Sidecar, demo: str) -> None:
     link = re.search(rf"{re.escape(sidecar.jaeger)}/trace/([0-9a-f]{{32}})", demo)
     assert link, demo
-    spans = until(lambda: spans_of(sidecar, link[1]), "the demo's trace")
+    # A long trace may leave the process in two batches.
+    spans = until(partial(whole_trace, sidecar, link[1], 1 + sum(CALLS.values())), "the demo's whole trace")
 
     (root,) = [span for span in spans if not span.get("parentSpanId")]
     assert root["name"] == "invoke_agent travel-assistant"
@@ -162,24 +168,22 @@ def test_the_loop_is_one_trace_in_jaeger(sidecar: Sidecar, demo: str) -> None:
 
 
 def test_prometheus_has_every_count(sidecar: Sidecar, demo: str) -> None:
-    def counts() -> dict[tuple[str, str], int] | None:
-        series = query(sidecar, 'otel_tools_calls_total{service_name="otel-tools-demo"}')
+    def counts(metric: str, label: str) -> dict[tuple[str, str | None], int]:
         return {
-            (one["metric"]["gen_ai_tool_name"], one["metric"]["otel_tools_outcome"]): int(one["value"][1])
-            for one in series
-        } or None
+            (one["metric"]["gen_ai_tool_name"], one["metric"].get(label)): int(one["value"][1])
+            for one in query(sidecar, f'{metric}{{service_name="otel-tools-demo"}}')
+        }
 
-    assert until(counts, "the demo's counters") == {key: count * CONVERSATIONS for key, count in CALLS.items()}
-
-    durations = query(sidecar, 'gen_ai_execute_tool_duration_seconds_count{service_name="otel-tools-demo"}')
-    assert {
-        (one["metric"]["gen_ai_tool_name"], one["metric"].get("error_type")): int(one["value"][1]) for one in durations
-    } == {
+    calls = {key: count * CONVERSATIONS for key, count in CALLS.items()}
+    until(lambda: counts("otel_tools_calls_total", "otel_tools_outcome") == calls or None, f"the counters {calls}")
+    # What was scraped with the last counters.
+    assert counts("gen_ai_execute_tool_duration_seconds_count", "error_type") == {
         ("get_weather", None): CONVERSATIONS,
         ("get_stock_price", None): CONVERSATIONS,
         ("get_stock_price", "LookupError"): 2 * CONVERSATIONS,
         ("search_web", None): 2 * CONVERSATIONS,
     }
+    durations = query(sidecar, 'gen_ai_execute_tool_duration_seconds_count{service_name="otel-tools-demo"}')
     for one in durations:
         labels = one["metric"]
         assert labels["job"] == labels["service_name"] == "otel-tools-demo"
@@ -202,16 +206,18 @@ def test_prometheus_has_every_count(sidecar: Sidecar, demo: str) -> None:
 
 def test_exemplars_lead_to_traces_that_jaeger_knows(sidecar: Sidecar, demo: str) -> None:
     expression = urllib.parse.quote('gen_ai_execute_tool_duration_seconds_bucket{service_name="otel-tools-demo"}')
-    url = f"{sidecar.prometheus}/api/v1/query_exemplars?query={expression}&start={time.time() - 600}&end={time.time()}"
-    found = until(lambda: http.get_json(url, timeout=5)["data"] or None, "exemplars")
-    exemplars = {
-        (series["seriesLabels"]["gen_ai_tool_name"], exemplar["labels"]["trace_id"])
-        for series in found
-        for exemplar in series["exemplars"]
-    }
-    assert {tool for tool, _ in exemplars} == {"get_weather", "get_stock_price", "search_web"}
-    for tool, trace_id in exemplars:
-        spans = until(partial(spans_of, sidecar, trace_id), f"the trace of an exemplar, {trace_id}")
+    url = f"{sidecar.prometheus}/api/v1/query_exemplars?query={expression}&start={time.time() - 600}&end={time.time() + 600}"
+
+    def exemplars() -> set[tuple[str, str]] | None:
+        found = {
+            (series["seriesLabels"]["gen_ai_tool_name"], exemplar["labels"]["trace_id"])
+            for series in http.get_json(url, timeout=5)["data"]
+            for exemplar in series["exemplars"]
+        }
+        return found if {tool for tool, _ in found} == {"get_weather", "get_stock_price", "search_web"} else None
+
+    for tool, trace_id in until(exemplars, "an exemplar of each tool"):
+        spans = until(partial(whole_trace, sidecar, trace_id, 7), f"the trace of an exemplar, {trace_id}")
         assert f"execute_tool {tool}" in {span["name"] for span in spans}
 
 
