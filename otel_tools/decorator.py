@@ -24,7 +24,6 @@ from otel_tools.call.generators import async_generator_driver, generator_driver
 from otel_tools.call.plan import compile_plan
 from otel_tools.errors import ConfigurationError
 from otel_tools.policies.failed_if import failed_if as failed_if_policy
-from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.names import TOOL_ERROR
 from otel_tools.telemetry.spans import ObservedCall, ToolTelemetry
 
@@ -113,7 +112,6 @@ class Tool:
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
-        catch_up()
         return self._telemetry.tally.counts.stats()
 
     def _policies(self) -> dict[str, Policy]:
@@ -258,7 +256,7 @@ def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _kind_of(function: Callable[..., Any]) -> Kind:
-    for candidate in (function, _described(function), type(function).__call__):
+    for candidate in (function, _described(function), type(_innermost(function)).__call__):
         if inspect.iscoroutinefunction(candidate):
             return "coroutine"
         if inspect.isgeneratorfunction(candidate):
@@ -293,6 +291,9 @@ def _summary(doc: str | None) -> str | None:
 def _wrap(function: Callable[..., Any], described: Callable[..., Any], plan: Plan, owner: Tool) -> Callable[..., Any]:
     """A function of the tool's kind around its plan, which looks like the tool from all sides."""
     wrapper: Any = _DRIVERS[owner.kind](plan)
+    code = getattr(described, "__code__", None)
+    if isinstance(code, types.CodeType) and code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        wrapper = types.coroutine(wrapper)
     wrapper.__annotations__ = {}
     if described is function:
         functools.update_wrapper(wrapper, function)

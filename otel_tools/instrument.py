@@ -15,12 +15,17 @@ __all__ = ["instrument"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+# Of functions of different types, mypy knows no more than that they are objects: hence the second of each.
 @overload
-def instrument(tools: Mapping[str, F]) -> dict[str, F]: ...
+def instrument(tools: Mapping[str, F]) -> dict[str, F]: ...  # type: ignore[overload-overlap] # the more exact one
+@overload
+def instrument(tools: Mapping[str, object]) -> dict[str, Callable[..., Any]]: ...  # type: ignore[overload-overlap] # a mapping is iterable, and is not a list
 @overload
 def instrument(tools: ModuleType) -> ModuleType: ...
 @overload
 def instrument(tools: Iterable[F]) -> list[F]: ...
+@overload
+def instrument(tools: Iterable[object]) -> list[Callable[..., Any]]: ...
 
 
 def instrument(tools: Any) -> Any:

@@ -109,16 +109,19 @@ def capture() -> Iterator[Captured]:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415 - above
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415 - above
 
+    from otel_tools.telemetry.setup.metering import _VIEWS  # noqa: PLC0415 - above
+
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
     logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # the SDK's own
 
     tracer_provider = TracerProvider(shutdown_on_exit=False)
     tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
-    meter_provider = MeterProvider([reader], shutdown_on_exit=False)
+    meter_provider = MeterProvider([reader], shutdown_on_exit=False, views=_VIEWS)
     logger_provider = LoggerProvider(shutdown_on_exit=False)
     logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
     seen = Captured(spans, reader, logs)
     before = signals.tracer, signals.duration, signals.logger_provider
+    catch_up()
     with fresh_counts():
         bind(tracer_provider, meter_provider, logger_provider)
         try:

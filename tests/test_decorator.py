@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import types
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, Mock
 
@@ -13,7 +14,7 @@ import pytest
 from otel_tools import ConfigurationError, tool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from otel_tools.testing import Captured
 
@@ -101,6 +102,7 @@ CALLABLES = {
     "generator callable object": (_Counter(), (3,), "_Counter", [0, 1, 2]),
     "async generator callable object": (_LaterCounter(), (3,), "_LaterCounter", [0, 1, 2]),
     "callable object that looks like a function": (_Wrapping(count), (3,), "count", [0, 1, 2]),
+    "partial of one that looks like a function": (functools.partial(_Wrapping(count)), (3,), "count", [0, 1, 2]),
     "partial": (functools.partial(add, b=5), (2,), "add", 7),
     "async partial": (functools.partial(add_later, b=5), (2,), "add_later", 7),
     "generator partial": (functools.partial(count), (3,), "count", [0, 1, 2]),
@@ -132,7 +134,8 @@ def test_whatever_can_be_called_is_a_tool_with_one_span(
 @pytest.mark.parametrize(("function", "args"), [case[:2] for case in CALLABLES.values()], ids=list(CALLABLES))
 def test_the_decorated_function_is_of_the_same_kind(function: Any, args: tuple[Any, ...]) -> None:
     decorated = tool(function)
-    call = function if inspect.isroutine(function) or isinstance(function, functools.partial) else function.__call__
+    innermost: Any = function.func if isinstance(function, functools.partial) else function
+    call = innermost if inspect.isroutine(innermost) else innermost.__call__
 
     assert inspect.isfunction(decorated)
     assert inspect.iscoroutinefunction(decorated) == inspect.iscoroutinefunction(call)
@@ -156,6 +159,20 @@ def test_an_unnamed_lambda_is_refused_with_the_way_out() -> None:
 def test_what_is_not_a_function_is_refused_with_the_way_out(mistake: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"a function is needed; options go by keyword, as in @tool\(name="):
         tool(mistake)
+
+
+def test_a_generator_that_is_awaited_can_still_be(seen: Captured) -> None:
+    @tool
+    @types.coroutine
+    def nap(value: int) -> Generator[Any, Any, int]:
+        yield from asyncio.sleep(0.01).__await__()
+        return value
+
+    async def main() -> int:
+        return await nap(3)
+
+    assert asyncio.run(main()) == 3
+    assert seen.span("nap").status.is_unset
 
 
 def test_mocks_of_tools_are_tools(seen: Captured) -> None:

@@ -97,7 +97,7 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
             leave(run.token)
         if run.span is not None:
             close = functools.partial(_close, run.span, error, time_ns())
-            if collecting():
+            if collecting:
                 waiting.append(close)
             else:
                 close()

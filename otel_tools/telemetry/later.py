@@ -8,43 +8,37 @@ and to wait for it for ever: measured, with the SDK's own export.
 from __future__ import annotations
 
 import gc
+import os
 from collections import deque
-from threading import get_ident
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["catch_up", "collecting", "collector", "waiting"]
+__all__ = ["catch_up", "collecting", "waiting"]
 
 waiting: Final[deque[Callable[[], Any]]] = deque()
-"""What is to be reported by the next call of any tool, or by the next look at the numbers."""
+"""What is to be reported by the next call of any tool, or when metrics are next looked at."""
 
 
-class Collector:
-    """Where the garbage collector is at work.
+class _Collecting(set[str]):
+    """Full while the garbage collector is at work in any thread, and empty while it rests.
 
-    Attributes:
-        thread: The thread in which it is; None while it rests.
+    C code alone fills and empties it. A callback written in Python would be a place where a Ctrl-C that is on its way
+    is raised, and the collector swallows what its callbacks raise.
     """
 
-    __slots__ = ("thread",)
-
-    def __init__(self) -> None:
-        self.thread: int | None = None
+    start = property(None, set.update)
+    stop = property(None, set.difference_update)
 
 
-collector: Final = Collector()
-
-
-def collecting() -> bool:
-    """Whether what runs here was called by the garbage collector."""
-    return collector.thread == get_ident()
+collecting: Final = _Collecting()
 
 
 def catch_up() -> None:
     """Report what is waiting."""
-    while waiting and not collecting():
+    while waiting and not collecting:
         try:
             report = waiting.popleft()
         except IndexError:
@@ -53,8 +47,6 @@ def catch_up() -> None:
         report()
 
 
-def _watch(phase: str, _info: dict[str, int]) -> None:
-    collector.thread = get_ident() if phase == "start" else None
-
-
-gc.callbacks.append(_watch)
+gc.callbacks.append(partial(setattr, collecting))
+# What the parent of a fork has not reported yet is the parent's to report.
+os.register_at_fork(after_in_child=waiting.clear)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -15,7 +16,7 @@ from otel_tools.telemetry.binding import signals
 from otel_tools.telemetry.content import content, render
 from otel_tools.telemetry.exceptions import error_type_of, record_failure
 from otel_tools.telemetry.fence import contained
-from otel_tools.telemetry.later import catch_up, collecting, collector, waiting
+from otel_tools.telemetry.later import catch_up, collecting, waiting
 from otel_tools.telemetry.tally import tally_of
 
 if TYPE_CHECKING:
@@ -126,7 +127,6 @@ class ObservedCall(Call):
         self._counts: Counts | None = counts
         if waiting:
             catch_up()
-        counts.active.append(None)
         self._began = began = time_ns()
         try:
             outer = get_current()
@@ -142,6 +142,12 @@ class ObservedCall(Call):
             contained("opening a span")
             self._agent, self._span, self._context = None, INVALID_SPAN, get_current()
             self._inside: Context | None = None
+        except BaseException:
+            if self._token is not None:
+                leave(self._token)
+            raise
+        # Last, so that what comes out of here, Ctrl-C or the recursion limit, leaves nothing active behind.
+        counts.active.append(None)
         self._started = perf_counter_ns()
 
     def suspend(self) -> None:
@@ -163,50 +169,48 @@ class ObservedCall(Call):
         result: Result = "ok",
         error_type: str | None = None,
     ) -> None:
-        """End the span and count the call."""
+        """Count the call and end the span."""
         elapsed = perf_counter_ns() - self._started
-        if collector.thread is not None and collecting():
-            self._close_later(elapsed, error, result, error_type)
-            return
-        counts, tool = self._counts, self._tool
+        counts = self._counts
         if counts is None:
             return
         self._counts = None
-        seconds = elapsed / _BILLION
-        counts.end(result, elapsed, seconds)
-        # A call that was running when the process forked is the parent's to report.
-        if counts is tool.tally.counts:
-            if result not in _SERVED:
-                error_type = error_type or _error_type_of(error, result)
-            span = self._span
-            if result != "ok":
-                _describe(span, error, result, error_type)
-            elif content.on and span.is_recording():
-                _record_result(span, value)
-            try:
-                # With the span's context, so that an exemplar of the histogram leads to this trace.
-                signals.duration.record(seconds, tool.point_attributes(self._agent, error_type), self._context)
-            except Exception:  # noqa: BLE001 - the fence
-                contained("recording a duration")
-            try:
-                span.end(self._began + elapsed)
-            except Exception:  # noqa: BLE001 - the fence
-                contained("closing a span")
-        if self._token is not None:
-            leave(self._token)
-            self._token = None
+        try:
+            counts.end(result, elapsed, elapsed / _BILLION)
+            # A call that was running when the process forked is the parent's to report.
+            if counts is self._tool.tally.counts:
+                if collecting:
+                    waiting.append(partial(self._report, elapsed, None, error, result, error_type))
+                else:
+                    self._report(elapsed, value, error, result, error_type)
+        finally:
+            # Whatever happens in the middle of this, and be it a Ctrl-C.
+            if self._token is not None:
+                leave(self._token)
+                self._token = None
 
-    def _close_later(self, elapsed: int, error: BaseException | None, result: Result, error_type: str | None) -> None:
-        """The call ends inside the garbage collector: `close` it outside, as it ended here."""
-
-        def close() -> None:
-            self._started = perf_counter_ns() - elapsed
-            self.close(None, error, result, error_type)
-
-        if self._token is not None:
-            leave(self._token)
-            self._token = None
-        waiting.append(close)
+    def _report(
+        self, elapsed: int, value: Any, error: BaseException | None, result: Result, error_type: str | None
+    ) -> None:
+        """End the span and record the duration."""
+        span = self._span
+        if result not in _SERVED:
+            error_type = error_type or _error_type_of(error, result)
+        if result != "ok":
+            _describe(span, error, result, error_type)
+        elif content.on and span.is_recording():
+            _record_result(span, value)
+        try:
+            # With the span's context, so that an exemplar of the histogram leads to this trace.
+            signals.duration.record(
+                elapsed / _BILLION, self._tool.point_attributes(self._agent, error_type), self._context
+            )
+        except Exception:  # noqa: BLE001 - the fence
+            contained("recording a duration")
+        try:
+            span.end(self._began + elapsed)
+        except Exception:  # noqa: BLE001 - the fence
+            contained("closing a span")
 
 
 def leave(token: Token[Context]) -> None:

@@ -15,7 +15,6 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from otel_tools.call.steps import Result
-from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.names import DURATION_BUCKETS
 
 if TYPE_CHECKING:
@@ -149,7 +148,6 @@ def tallies() -> Iterable[Tally]:
 
 def stats() -> dict[str, ToolStats]:
     """The numbers of every tool in this process, by name: the same that are exported."""
-    catch_up()
     return {tally.tool: tally.counts.stats() for tally in tallies()}
 
 

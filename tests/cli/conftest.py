@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,17 @@ class Run(Protocol):
         self, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run it with these variables besides the usual ones, and check its exit code."""
+
+
+@pytest.fixture(autouse=True)
+def signals_that_are_heard() -> Iterator[None]:
+    """Tests that run in a script's background, or under nohup, inherit ignored signals; their children must not."""
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture

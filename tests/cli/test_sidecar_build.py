@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from otel_tools.sidecar import binaries
 from otel_tools.sidecar.binaries import COMPONENTS, SIDECAR, Component
 from otel_tools.sidecar.build import Progress, build, require_go
 from otel_tools.sidecar.errors import BuildError
+from otel_tools.sidecar.state import Identity
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -151,7 +153,8 @@ def test_ctrl_c_ends_gos_compilers_too(tiny: Component, tmp_path: Path) -> None:
     fake.write_text(
         "#!/bin/sh\n"
         'if [ "$1" = env ]; then echo go1.99; echo local; exit; fi\n'
-        f"sleep 60 & echo $! > {pids}.new; mv {pids}.new {pids}; wait\n"
+        f"sleep 60 & echo $! > {pids}\n"
+        "echo go: downloading x v1 >&2; wait\n"
     )
     fake.chmod(0o755)
     script = (
@@ -159,18 +162,24 @@ def test_ctrl_c_ends_gos_compilers_too(tiny: Component, tmp_path: Path) -> None:
         "from otel_tools.sidecar import binaries\n"
         "from otel_tools.sidecar.build import build\n"
         f"binaries.collector_dir = lambda: Path({str(tiny.module.parent.parent)!r})\n"
-        "build(binaries.Component('tiny', {'hello': '.'}, ''), lambda progress: None)\n"
+        "build(binaries.Component('tiny', {'hello': '.'}, ''), lambda progress: print(progress.step, flush=True))\n"
     )
     environment = {**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}"}
-    with subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL) as builder:
-        deadline = time.monotonic() + 20
-        while not pids.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        builder.send_signal(2)
-        builder.wait(10)
-    compiler = Path("/proc") / pids.read_text().strip() / "stat"
-    while compiler.exists() and compiler.read_text().split()[2] != "Z":
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as builder:
+        assert builder.stdout
+        assert any("downloading" in line for line in builder.stdout)
+        compiler = Identity.of(int(pids.read_text()))
+        assert compiler
+        builder.send_signal(signal.SIGINT)
+        builder.wait(20)
+    deadline = time.monotonic() + 20
+    while compiler.alive():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert left_over(tiny) == []

@@ -206,7 +206,8 @@ def test_prometheus_has_every_count(sidecar: Sidecar, demo: str) -> None:
 
 def test_exemplars_lead_to_traces_that_jaeger_knows(sidecar: Sidecar, demo: str) -> None:
     expression = urllib.parse.quote('gen_ai_execute_tool_duration_seconds_bucket{service_name="otel-tools-demo"}')
-    url = f"{sidecar.prometheus}/api/v1/query_exemplars?query={expression}&start={time.time() - 600}&end={time.time() + 600}"
+    now = time.time()
+    url = f"{sidecar.prometheus}/api/v1/query_exemplars?query={expression}&start={now - 600}&end={now + 600}"
 
     def exemplars() -> set[tuple[str, str]] | None:
         found = {

@@ -1,5 +1,7 @@
 """Type-checked by mypy and pyright, never run: what type checkers see of the public API."""
 
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar, assert_type
 
@@ -119,6 +121,16 @@ takes_tools(applied)
 table: dict[str, Callable[[int], str]] = {"plain": plain}
 assert_type(instrument(table), dict[str, Callable[[int], str]])
 assert_type(instrument([plain])[0](1), str)
+
+
+# As loops look them up: functions of different types in one table.
+def loop(name: str, arguments: dict[str, Any]) -> Any:
+    available = instrument({"bare": bare, "coroutine": coroutine, "plain": plain, "await_it": await_it})
+    instrument([plain, await_it])
+    return available[name](**arguments)
+
+
+instrument(3)  # type: ignore[call-overload]
 
 
 @agent("a", conversation_id="c")

@@ -34,7 +34,7 @@ def build(
 ) -> None:
     """Build the sidecar's programs with Go.
 
-    The first time takes about ten minutes on two cores, and network for Go's modules; the versions and
+    The first time takes about fifteen minutes on two cores, and network for Go's modules; the versions and
     checksums are fixed. What is built stays in ~/.cache/otel-tools (or $OTEL_TOOLS_CACHE_DIR).
 
     Exit codes: 0 all is built, 1 Go is missing or too old, or a build failed, 2 wrong usage.

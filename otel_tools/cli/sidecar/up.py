@@ -23,7 +23,7 @@ from otel_tools.sidecar.webhook import read_webhook, without_secret, write_webho
 if TYPE_CHECKING:
     from types import FrameType
 
-_LOOK = 0.5  # seconds between two looks at the running sidecar
+_LOOK = 0.2  # seconds between two looks at the running sidecar
 
 
 def up(
@@ -65,7 +65,7 @@ def up(
     if (state := running(sidecar.folder)) and state.phase in ("starting", "up"):
         _already_up(sidecar, state, alert_webhook)
         return
-    stop_asked = _on_signals()
+    signals = _Signals()
     began = time.monotonic()
     console.say("Starting the sidecar")
     sidecar.start(detach=detach, within=timeout, watch=_Narrator(began))
@@ -78,9 +78,11 @@ def up(
         console.say("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
         return
     console.say("Check the whole way, in another terminal: otel-tools doctor.  Stop: Ctrl-C")
+    signals.interrupt = False
     try:
-        _follow(sidecar, stop_asked)
+        _follow(sidecar, signals)
     finally:
+        signals.interrupt = True  # for who cannot wait
         console.say()
         console.say("Stopping")
         sidecar.stop()
@@ -168,35 +170,40 @@ def _alerts_go_to(sidecar: Sidecar) -> str:
     return without_secret(url) if url else "nowhere yet (set --alert-webhook URL)"
 
 
-def _on_signals() -> list[int]:
-    """From now on SIGTERM and SIGHUP end it in order, as Ctrl-C does."""
-    asked: list[int] = []
+class _Signals:
+    """SIGTERM and SIGHUP end it in order, as Ctrl-C does.
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-        raise KeyboardInterrupt
+    While it starts they interrupt it. Then they only leave their mark: an exception out of a handler can
+    come at a moment when Python drops it.
+    """
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to live on
-            signal.signal(number, stop)
-    return asked
+    def __init__(self) -> None:
+        self.asked = False
+        self.interrupt = True
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` in a script leave them
+                signal.signal(number, self._handle)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        if self.interrupt:
+            raise KeyboardInterrupt
 
 
-def _follow(sidecar: Sidecar, stop_asked: list[int]) -> None:
+def _follow(sidecar: Sidecar, signals: _Signals) -> None:
     """Say what dies and comes back, until someone stops it."""
     restarts = dict.fromkeys(SIDECAR, 0)
-    try:
-        while state := running(sidecar.folder):
-            for name, program in state.programs.items():
-                if program.restarts > restarts[name]:
-                    restarts[name] = program.restarts
-                    at = time.strftime("%H:%M:%S")
-                    console.say(f"{at}  {name} {program.last_exit}; started again")
-            time.sleep(_LOOK)
-    except KeyboardInterrupt:
-        return
+    while state := running(sidecar.folder):
+        if signals.asked:
+            return
+        for name, program in state.programs.items():
+            if program.restarts > restarts[name]:
+                restarts[name] = program.restarts
+                at = time.strftime("%H:%M:%S")
+                console.say(f"{at}  {name} {program.last_exit}; started again")
+        time.sleep(_LOOK)
     last = SidecarState.read(sidecar.folder)
-    if last and last.phase == "stopped" and not stop_asked:
+    if last and last.phase == "stopped":
         console.say("Stopped from elsewhere")
         return
     raise SidecarError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import signal
@@ -22,7 +23,7 @@ __all__ = ["configure", "flush", "shutdown"]
 
 logger = logging.getLogger("otel_tools")
 
-_EXIT_TIMEOUT: Final = 1.5
+_EXIT_TIMEOUT: Final = 1.0
 """Seconds that the end of the process may wait for telemetry; with the interpreter's own end it stays below 2."""
 
 _SIGTERM_TIMEOUT: Final = 2.0
@@ -115,7 +116,8 @@ def flush(timeout: float = 5.0) -> bool:
         timeout: Seconds to wait at most.
 
     Returns:
-        Whether everything left. True where `configure()` has set up nothing.
+        Whether everything that was counted by then left. True where `configure()` has set up nothing. False in an
+        ``atexit`` handler from Python 3.12 on: what waits is sent by `shutdown`, which runs by itself.
     """
     pipeline = _state.pipeline
     return pipeline is None or pipeline.flush(timeout)
@@ -192,15 +194,17 @@ def _on_sigterm(number: int, _frame: Any) -> None:
     def flush_and_die() -> None:
         # What the application added to our providers may take longer to end than a process that was told to.
         flushing = threading.Thread(target=shutdown, name="otel-tools-flush", daemon=True)
-        flushing.start()
-        flushing.join(_SIGTERM_TIMEOUT)
+        with contextlib.suppress(RuntimeError):
+            flushing.start()
+            flushing.join(_SIGTERM_TIMEOUT)
         os.kill(os.getpid(), number)
 
     try:
         threading.Thread(target=flush_and_die, name="otel-tools-sigterm", daemon=True).start()
     except RuntimeError:
         # From Python 3.12 on none can be started while the interpreter exits, which is what it was told to do.
-        logger.debug("SIGTERM while the interpreter exits")
+        if threading.main_thread().is_alive():
+            os.kill(os.getpid(), number)
 
 
 def _before_fork() -> None:

@@ -43,14 +43,16 @@ class Metering:
 
     def __init__(self, outlet: Outlet, resource: Resource, interval: float) -> None:
         self._delivery = MetricDelivery(outlet)
-        self._reader = _Reader(self._delivery, export_interval_millis=interval * 1000)
+        self._reader = _Reader(self._delivery, interval)
         try:
             self.provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False, views=_VIEWS)
         except Exception:
             # The environment asks for what the SDK does not know; the reader's thread has started by then.
             self._reader._set_collect_callback(lambda *_, **__: MetricsData([]))  # noqa: SLF001 - it warns without one
+            self._reader.registered.set()
             self._reader.shutdown()
             raise
+        self._reader.registered.set()
 
     @property
     def resource(self) -> Resource:
@@ -85,7 +87,19 @@ class Metering:
 
 
 class _Reader(PeriodicExportingMetricReader):
-    """The SDK's reader, which after a fork waits until it is told to go on, and waits for no thread of the parent's."""
+    """The SDK's reader, whose thread begins when it may, also after a fork, and waits for no thread of the parent's.
+
+    Attributes:
+        registered: Set when its provider knows it; the SDK starts the thread before.
+    """
+
+    def __init__(self, exporter: MetricDelivery, interval: float) -> None:
+        self.registered = threading.Event()
+        super().__init__(exporter, export_interval_millis=interval * 1000)
+
+    def _ticker(self) -> None:
+        self.registered.wait()
+        super()._ticker()
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Collect and send a last time."""

@@ -91,6 +91,7 @@ class Program:
         seconds: It is killed after so long.
         meanwhile: Called with the running program.
         then: What it does after that.
+        measured: Let `coverage` see it, where the tests run under it; that takes time and writes a file of its own.
     """
 
     script: str
@@ -98,13 +99,15 @@ class Program:
     seconds: float = 30.0
     meanwhile: Callable[[Running], None] | None = None
     then: str = ""
+    measured: bool = True
 
     def run(self) -> Ended:
         """Run it to its end."""
         with tempfile.TemporaryDirectory(prefix="otel-tools-test-") as folder:
             file = Path(folder, "program.py")
             file.write_text(PRELUDE + textwrap.dedent(self.script) + textwrap.dedent(self.then))
-            running = Running([sys.executable, str(file)], self.env, self.seconds)
+            unmeasured = {} if self.measured else {name: "" for name in os.environ if name.startswith("COVERAGE_")}
+            running = Running([sys.executable, str(file)], {**self.env, **unmeasured}, self.seconds)
             try:
                 if self.meanwhile is not None:
                     self.meanwhile(running)

@@ -31,6 +31,8 @@ SCRIPTS: Final = {
         """,
     "Ctrl-C": """
         for n in range(5): work(n)
+        # Where the tests run in the background of a shell, it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         say(ready=True)
         time.sleep(20)
         """,

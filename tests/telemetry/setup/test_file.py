@@ -97,6 +97,7 @@ def ended(folder: Path) -> dict[str, Ended]:
                 say(flush=flush(), shutdown=shutdown(), ok=calls())
                 """,
                 {"TO": str(folder / "limited.jsonl")},
+                measured=False,
             ),
             "full": Program(
                 """

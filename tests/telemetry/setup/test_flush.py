@@ -114,7 +114,7 @@ def test_what_did_not_leave_is_false_within_the_timeout(lab: dict[str, Ended], w
     assert said["shutdown"][0] is False
     assert said["flush"][1] < 0.5 + 0.2
     assert said["again"][1] < 0.3 + 0.2
-    assert said["shutdown"][1] < 1.5 + 0.3
+    assert said["shutdown"][1] < 1.3 + 0.3
     assert len(lab[why].lines) == 1
 
 

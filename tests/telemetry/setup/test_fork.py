@@ -31,12 +31,13 @@ SCRIPTS: Final = {
         flush()
         child = os.fork()
         if child == 0:
-            say(zero=numbers(), child_instance=os.getpid())
+            say(zero=numbers())
             for n in range(3): work(n)
-            say(child=numbers())
+            say(child=numbers(), flush=flush())
             sys.exit(4)
-        for n in range(2): work(n)
+        # Only now, so that a connection that both use would carry both.
         end(child, 4)
+        for n in range(2): work(n)
         say(parent=numbers())
         """,
     "prefork": """
@@ -188,6 +189,7 @@ def test_the_child_counts_from_zero_and_the_parent_goes_on(lab: Lab, how: str) -
     assert ended.said["zero"] == [0, 0, False]
     assert ended.said["child"] == [3, 0, True]
     assert ended.said["parent"] == [7, 0, True]
+    assert ended.said["flush"] is True
     assert by_instance(seen) == [(3, 3, 3), (7, 7, 7)]
 
 

@@ -105,6 +105,7 @@ def lab() -> Iterator[Lab]:
                     "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
                     "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if way.endswith("grpc") else "http/protobuf",
                 },
+                measured=False,
             )
             for way, receiver in seen.items()
         }

@@ -57,6 +57,13 @@ say(same=signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, flush=flush())
 """
     + WAIT,
     "while it exits": CALLS + "import atexit\natexit.register(lambda: (say(ready=True), time.sleep(0.7)))\n",
+    "no more threads": CALLS
+    + """
+def start(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+    + WAIT,
     "theirs is slow": CALLS
     + """
 from opentelemetry import trace
@@ -101,6 +108,7 @@ def lab() -> Iterator[tuple[Seen, dict[str, Ended]]]:
                     "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if case.endswith("grpc") else "http/protobuf",
                 },
                 meanwhile=terminate_twice if case == "second" else terminate,
+                measured=False,
             )
             for case, script in SCRIPTS.items()
         }
@@ -130,6 +138,12 @@ def test_a_main_thread_in_a_tight_loop_of_calls_is_no_deadlock(lab: tuple[Seen, 
     assert ended["busy"].code == -signal.SIGTERM
     assert ended["busy"].tail < 2.0
     assert seen.of("busy").calls("work") > 5
+
+
+def test_where_no_thread_can_be_started_it_dies_nevertheless(lab: tuple[Seen, dict[str, Ended]]) -> None:
+    ended = lab[1]["no more threads"]
+    assert ended.code == -signal.SIGTERM
+    assert ended.tail < 1.0
 
 
 def test_a_second_signal_kills_at_once(lab: tuple[Seen, dict[str, Ended]]) -> None:
