@@ -8,10 +8,11 @@ and to wait for it for ever: measured, with the SDK's own export.
 from __future__ import annotations
 
 import gc
-import os
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+
+from otel_tools.telemetry.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,4 +50,4 @@ def catch_up() -> None:
 
 gc.callbacks.append(partial(setattr, collecting))
 # What the parent of a fork has not reported yet is the parent's to report.
-os.register_at_fork(after_in_child=waiting.clear)
+at_fork(after_in_child=waiting.clear)

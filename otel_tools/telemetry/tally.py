@@ -7,7 +7,6 @@ their calls is lost.
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from otel_tools.call.steps import Result
+from otel_tools.telemetry.forks import at_fork
 from otel_tools.telemetry.names import DURATION_BUCKETS
 
 if TYPE_CHECKING:
@@ -185,4 +185,4 @@ def _start_again() -> None:
         tally.counts = Counts()
 
 
-os.register_at_fork(after_in_child=_start_again)
+at_fork(after_in_child=_start_again)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools.errors import ConfigurationError
 from otel_tools.telemetry.content import content
+from otel_tools.telemetry.forks import at_fork
 from otel_tools.telemetry.setup.options import SIGNALS, Redact, Settings, read_settings, redaction_of
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _hook_into_process() -> None:
         return
     _state.hooked = True
     atexit.register(shutdown)
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
+    at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
     _flush_at_end_of_multiprocessing()
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_sigterm)

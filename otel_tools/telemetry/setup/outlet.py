@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from otel_tools.telemetry.binding import dropped
+from otel_tools.telemetry.forks import at_fork
 from otel_tools.telemetry.setup import reporting
 
 if TYPE_CHECKING:
@@ -255,4 +255,4 @@ def _start_again() -> None:
         dropped[signal] = 0
 
 
-os.register_at_fork(after_in_child=_start_again)
+at_fork(after_in_child=_start_again)

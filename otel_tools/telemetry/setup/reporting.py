@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from otel_tools.telemetry.binding import dropped
+from otel_tools.telemetry.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,4 +140,4 @@ def _start_again() -> None:
     _report = _Report()
 
 
-os.register_at_fork(after_in_child=_start_again)
+at_fork(after_in_child=_start_again)
