@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -210,35 +208,3 @@ def test_a_tool_that_is_dropped_while_it_waits_is_cancelled(seen: Captured) -> N
 )
 def test_which_exceptions_say_that_the_caller_gave_up(error: BaseException, cancelled: bool) -> None:
     assert is_cancellation(error) is cancelled
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
-def test_an_interrupt_at_any_moment_is_the_callers(seen: Captured) -> None:
-    """In the body it is a cancellation; in the few microseconds of telemetry around it, it may cost a number."""
-
-    @tool
-    def work() -> None:
-        began = time.perf_counter()
-        while time.perf_counter() - began < 0.0005:
-            pass
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    interrupts = 0
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for attempt in range(300):
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 0.0005 + attempt * 1e-6)
-                while True:
-                    work()
-            except KeyboardInterrupt:
-                interrupts += 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-    assert interrupts == 300
-    assert work.tool.stats().calls.cancelled > 150
-    assert work.tool.stats().active < 30
