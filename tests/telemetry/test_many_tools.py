@@ -7,7 +7,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_tools import Objective, tool
-from otel_tools.telemetry import names, tally
+from otel_tools.telemetry import binding, names, tally
 from otel_tools.telemetry.binding import bind, signals
 from otel_tools.telemetry.setup.metering import _VIEWS
 from otel_tools.telemetry.tally import fresh_counts
@@ -22,6 +22,8 @@ def work(number: int) -> int:
 def _no_other_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tools of these tests are gone after them: every look at the metrics would go on to see them."""
     monkeypatch.setattr(tally, "_tallies", {})
+    # Nor is there anything to say of what other tests could not deliver.
+    monkeypatch.setattr(binding, "dropped", {})
 
 
 def test_a_thousand_tools_keep_every_series() -> None:
