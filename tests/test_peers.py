@@ -91,7 +91,7 @@ def test_a_generator_function_is_still_one() -> None:
 async def test_the_span_of_an_async_generator_is_that_of_its_iteration(seen: Captured) -> None:
     assert [item async for item in countdown_later(3)] == [3, 2, 1]
 
-    assert seconds(seen.span("countdown_later")) >= 0.006
+    assert seconds(seen.span("countdown_later")) >= 0.005
 
 
 def test_an_async_generator_function_is_still_one() -> None:
@@ -213,9 +213,9 @@ def test_an_api_key_is_hidden_by_default(seen: Captured) -> None:
 
 @pytest.mark.usefixtures("recorded")
 def test_an_argument_of_5_mb_is_cut_and_costs_little(seen: Captured) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     tool(name="big")(len)("x" * 5_000_000)
-    took = time.perf_counter() - began
+    took = time.process_time() - began
 
     assert took < 0.25
     assert len(attributes(seen.span("big"))[names.TOOL_CALL_ARGUMENTS]) <= CAP

@@ -16,7 +16,7 @@ from otel_tools import tool
 from otel_tools.telemetry.binding import signals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator
 
     from otel_tools.testing import Captured
 
@@ -34,34 +34,6 @@ async def echo(first: Any = None) -> AsyncGenerator[Any, Any]:
             got = yield got
         except ValueError as error:
             got = f"caught {error}"
-
-
-async def leaves_on_exit() -> AsyncGenerator[Any, Any]:
-    try:
-        yield 1
-    except GeneratorExit:
-        await asyncio.sleep(0)
-        return
-
-
-async def goes_on_after_exit() -> AsyncGenerator[Any, Any]:
-    try:
-        yield 1
-    except GeneratorExit:
-        yield "still here"
-    yield 3
-
-
-async def fails_on_exit() -> AsyncGenerator[Any, Any]:
-    try:
-        yield 1
-    finally:
-        raise KeyError("closing")
-
-
-async def raises_stop() -> AsyncGenerator[Any, Any]:
-    yield 1
-    raise StopAsyncIteration
 
 
 def outcome_of(seen: Captured, name: str) -> Any:
@@ -89,63 +61,6 @@ async def test_asend_and_athrow_reach_the_body(seen: Captured) -> None:
     with pytest.raises(StopAsyncIteration):
         await generator.asend("end")
     assert outcome_of(seen, "echo") == "ok"
-
-
-async def next_and_close(g: Any) -> Any:
-    return await anext(g), await g.aclose()
-
-
-async def close_then_next(g: Any) -> Any:
-    return await anext(g), await g.aclose(), await anext(g)
-
-
-async def throw_exit(g: Any) -> Any:
-    return await anext(g), await g.athrow(GeneratorExit())
-
-
-async def throw_exit_then_all(g: Any) -> Any:
-    return await anext(g), await g.athrow(GeneratorExit()), await some(g)
-
-
-async def throw_error(g: Any) -> Any:
-    return await anext(g), await g.athrow(LookupError("thrown"))
-
-
-async def throw_first(g: Any) -> Any:
-    return await g.athrow(LookupError("thrown"))
-
-
-async def close_first(g: Any) -> Any:
-    return await g.aclose()
-
-
-async def send_first(g: Any) -> Any:
-    return await g.asend("too early")
-
-
-async def some(g: Any) -> Any:
-    return [(await anext(g), number) for number in range(5)]
-
-
-@pytest.mark.parametrize("bare", [echo, leaves_on_exit, goes_on_after_exit, fails_on_exit, raises_stop])
-@pytest.mark.parametrize(
-    "use",
-    [
-        *(next_and_close, close_then_next, throw_exit, throw_exit_then_all, throw_error),
-        *(throw_first, close_first, send_first, some),
-    ],
-)
-def test_the_consumer_gets_what_the_body_alone_would_give(
-    seen: Captured, bare: Callable[..., Any], use: Callable[[Any], Awaitable[Any]]
-) -> None:
-    async def tried(function: Callable[..., Any]) -> Any:
-        asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the bodies that will not be closed
-        try:
-            return await use(function())
-        except BaseException as error:
-            return type(error), str(error), type(error.__context__), type(error.__cause__)
-
-    assert asyncio.run(tried(tool(bare))) == asyncio.run(tried(bare))
 
 
 async def test_the_span_is_current_in_the_body_and_never_in_the_consumer(seen: Captured) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import gc
-import itertools
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -40,18 +39,6 @@ def outcome_of(seen: Captured, name: str) -> Any:
     return dict(seen.span(name).attributes or {})["otel_tools.outcome"]
 
 
-def the_same(bare: Callable[..., Any], use: Callable[[Any], Any]) -> tuple[Any, Any]:
-    """What a consumer gets of a body, without and with the decorator: a value or the class and text of an error."""
-
-    def tried(generator: Generator[Any, Any, Any]) -> Any:
-        try:
-            return use(generator)
-        except BaseException as error:
-            return type(error), str(error), type(error.__context__), type(error.__cause__)
-
-    return tried(bare()), tried(tool(bare)())
-
-
 def test_items_and_return_value_pass_through(seen: Captured) -> None:
     @tool
     def outer() -> Generator[int, None, str]:
@@ -84,68 +71,6 @@ def test_send_and_throw_reach_the_body(seen: Captured) -> None:
     with pytest.raises(StopIteration, match="ended"):
         generator.send("end")
     assert outcome_of(seen, "echo") == "ok"
-
-
-def leaves_on_exit() -> Generator[Any, Any, Any]:
-    try:
-        yield 1
-    except GeneratorExit:
-        return "left"
-
-
-def goes_on_after_exit() -> Generator[Any, Any, Any]:
-    try:
-        yield 1
-    except GeneratorExit:
-        yield "still here"
-    yield 3
-
-
-def fails_on_exit() -> Generator[Any, Any, Any]:
-    try:
-        yield 1
-    finally:
-        raise KeyError("closing")
-
-
-def raises_stop_iteration() -> Generator[Any, Any, Any]:
-    yield 1
-    raise StopIteration  # noqa: PLR1708 - as people do by mistake
-
-
-def fails_while_it_handles() -> Generator[Any, Any, Any]:
-    try:
-        yield 1
-    except LookupError:
-        raise OSError("new")  # noqa: B904 - the context is what is looked at
-
-
-USES: dict[str, Callable[[Any], Any]] = {
-    "next and close": lambda g: (next(g), g.close()),
-    "close, then next": lambda g: (next(g), g.close(), next(g)),
-    "throw GeneratorExit": lambda g: (next(g), g.throw(GeneratorExit())),
-    "throw GeneratorExit, then all": lambda g: (next(g), g.throw(GeneratorExit()), list(itertools.islice(g, 5))),
-    "throw StopIteration": lambda g: (next(g), g.throw(StopIteration())),
-    "throw an error": lambda g: (next(g), g.throw(LookupError("thrown"))),
-    "throw before the first": lambda g: g.throw(LookupError("thrown")),
-    "close before the first": lambda g: g.close(),
-    "send before the first": lambda g: g.send("too early"),
-    "some": lambda g: list(itertools.islice(g, 5)),
-}
-
-
-@pytest.mark.parametrize(
-    "bare", [echo, leaves_on_exit, goes_on_after_exit, fails_on_exit, raises_stop_iteration, fails_while_it_handles]
-)
-@pytest.mark.parametrize("use", USES.values(), ids=list(USES))
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the bodies that will not be closed
-def test_the_consumer_gets_what_the_body_alone_would_give(
-    seen: Captured, bare: Callable[..., Any], use: Callable[[Any], Any]
-) -> None:
-    without, with_it = the_same(bare, use)
-    gc.collect()
-
-    assert with_it == without
 
 
 def test_the_body_gets_the_very_object_that_is_thrown_and_the_consumer_the_very_one_that_is_raised(

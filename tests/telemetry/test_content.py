@@ -179,9 +179,9 @@ LONG = {
 
 @pytest.mark.parametrize("value", LONG.values(), ids=list(LONG))
 def test_long_content_is_cut_to_the_cap_and_quickly(value: Any) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     text = render({"value": value})
-    took = time.perf_counter() - began
+    took = time.process_time() - began
 
     assert len(text) <= CAP
     json.loads(text)

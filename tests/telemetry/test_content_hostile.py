@@ -213,10 +213,10 @@ def test_what_is_nested_too_deep_is_cut() -> None:
     for _ in range(10_000):
         deep = {"deeper": [deep]}
 
-    began = time.perf_counter()
+    began = time.process_time()
     text = render(deep)
 
-    assert time.perf_counter() - began < 0.25
+    assert time.process_time() - began < 0.25
     assert len(text) <= CAP
     assert "bottom" not in text
     assert CUT in text

@@ -219,3 +219,37 @@ def test_the_collector_may_run_in_the_middle_of_an_export(threshold: int) -> Non
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+AT_THE_END = """
+import gc, sys
+from otel_tools import configure, flush, tool
+configure(exporter="file", file=sys.argv[1])
+
+@tool
+def items():
+    while True:
+        yield 1
+
+generator = items()
+next(generator)
+cycle = [generator]
+cycle.append(cycle)
+del generator, cycle
+gc.collect()
+if sys.argv[2:] == ["flush"]:
+    flush()
+    assert "execute_tool items" in open(sys.argv[1]).read()
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["flush"]])
+def test_what_waits_leaves_with_a_flush_and_at_the_end_of_the_program(tmp_path: Path, more: list[str]) -> None:
+    subprocess.run(
+        [sys.executable, "-c", AT_THE_END, str(tmp_path / "out.jsonl"), *more],
+        cwd=Path(otel_tools.__file__).parents[1],
+        timeout=60,
+        check=True,
+    )
+
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").count('"execute_tool items"') == 1

@@ -214,7 +214,7 @@ ADVERSARIAL = [
 def test_no_text_makes_a_pattern_slow(part: str) -> None:
     text = (part * 16_384)[: 16 * 1024]
 
-    began = time.perf_counter()
+    began = time.process_time()
     Redaction().text(text)
     Redaction().text(f"password cookie bearer basic :// private key eyj sk- {text}")
-    assert time.perf_counter() - began < 0.4
+    assert time.process_time() - began < 0.4

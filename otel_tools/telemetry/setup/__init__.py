@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_tools.errors import ConfigurationError
 from otel_tools.telemetry.content import content
 from otel_tools.telemetry.forks import at_fork
+from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.setup.options import SIGNALS, Redact, Settings, read_settings, redaction_of
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def flush(timeout: float = 5.0) -> bool:
         Whether everything that was counted by then left. True where `configure()` has set up nothing. False in an
         ``atexit`` handler from Python 3.12 on: what waits is sent by `shutdown`, which runs by itself.
     """
+    catch_up()
     pipeline = _state.pipeline
     return pipeline is None or pipeline.flush(timeout)
 
@@ -136,6 +138,7 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
     pipeline = _state.pipeline
     if pipeline is None:
         return True
+    catch_up()
     everything_left = pipeline.stop(timeout)
     _state.pipeline, _state.stopped = None, True
     return everything_left
