@@ -7,22 +7,23 @@ on every call.
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import time
+import contextvars
+import inspect
 import weakref
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.call.steps import Invoke, Outcome, Sleep, result_of
+from otel_tools.call.clock import clock
+from otel_tools.call.scope import Scope, current
+from otel_tools.call.steps import CROWDED, EXPIRED, Invoke, Outcome, Perform, Sleep, Wait, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from otel_tools.call.plan import Plan
-    from otel_tools.call.steps import Call, Flow, Wait
+    from otel_tools.call.steps import Call, Flow, Next, Step
 
-__all__ = ["coroutine_driver", "function_driver"]
+__all__ = ["aperform", "coroutine_driver", "function_driver", "perform"]
 
 
 def function_driver(plan: Plan) -> Callable[..., Any]:
@@ -34,6 +35,8 @@ def function_driver(plan: Plan) -> Callable[..., Any]:
     open_call, function, flow_of = plan.open, plan.function, plan.flow
 
     def drive(*args: Any, **kwargs: Any) -> Any:
+        if plan.overridden and (other := plan.override.get(None)) is not None:
+            return other.run(*args, **kwargs)
         # The same steps without a generator, and with no frame of ours in the middle of a traceback.
         call = open_call(args, kwargs)
         try:
@@ -50,8 +53,9 @@ def function_driver(plan: Plan) -> Callable[..., Any]:
         return drive
 
     def drive_flow(*args: Any, **kwargs: Any) -> Any:
-        call = open_call(args, kwargs)
-        return _flow(plan, call, flow_of(call))
+        if plan.overridden and (other := plan.override.get(None)) is not None:
+            return other.run(*args, **kwargs)
+        return _flow(plan, open_call(args, kwargs), flow_of)
 
     return drive_flow
 
@@ -61,6 +65,8 @@ def coroutine_driver(plan: Plan) -> Callable[..., Coroutine[Any, Any, Any]]:
     open_call, function, flow_of = plan.open, plan.function, plan.flow
 
     async def drive(*args: Any, **kwargs: Any) -> Any:
+        if plan.overridden and (other := plan.override.get(None)) is not None:
+            return await other.run(*args, **kwargs)
         call = open_call(args, kwargs)
         try:
             value = await function(*args, **kwargs)
@@ -74,56 +80,61 @@ def coroutine_driver(plan: Plan) -> Callable[..., Coroutine[Any, Any, Any]]:
         return drive
 
     async def drive_flow(*args: Any, **kwargs: Any) -> Any:
-        call = open_call(args, kwargs)
-        return await _aflow(plan, call, flow_of(call), None)
+        if plan.overridden and (other := plan.override.get(None)) is not None:
+            return await other.run(*args, **kwargs)
+        return await _aflow(plan, open_call(args, kwargs), flow_of)
 
     return drive_flow
 
 
-def _flow(plan: Plan, call: Call, flow: Flow) -> Any:
-    """Run a flow to its end by blocking."""
+def _flow(plan: Plan, call: Call, flow_of: Next) -> Any:
+    """Run the flow of a call to its end by blocking."""
+    flow: Flow | None = None
     answer: Any = None
     try:
+        flow = flow_of(call)
         while True:
             step = flow.send(answer)
-            if isinstance(step, Invoke):
-                answer = _invoke(plan, call)
+            if type(step) is Invoke:
+                answer = _invoke(plan, call, step)
                 if type(answer.value) is CoroutineType:
-                    return _hand_over(call, answer.value, _aflow(plan, call, flow, answer.value))
-            elif isinstance(step, Sleep):
-                time.sleep(max(0.0, step.seconds))
-                answer = None
+                    return _hand_over(call, answer.value, _aflow(plan, call, flow_of, (flow, step, answer.value)))
             else:
-                answer = _wait(step)
+                answer = perform(step)
     except StopIteration as stop:
         answer = stop.value
     except BaseException as error:
-        flow.close()
+        if flow is not None:
+            flow.close()
         call.close(None, error, result_of(error))
         raise
     return _end(call, answer)
 
 
-async def _aflow(plan: Plan, call: Call, flow: Flow, pending: Awaitable[Any] | None) -> Any:
-    """Run a flow to its end by awaiting, from its start or from an attempt that already began."""
+async def _aflow(
+    plan: Plan, call: Call, flow_of: Next, begun: tuple[Flow, Invoke, Awaitable[Any]] | None = None
+) -> Any:
+    """Run the flow of a call to its end by awaiting, from its start or from an attempt that already began."""
+    flow: Flow | None = None
     answer: Any = None
     try:
-        if pending is not None:
+        if begun is None:
+            flow = flow_of(call)
+        else:
+            flow, step, pending = begun
             call.resume()
-            answer = await _aoutcome(pending)
+            answer = await _ainvoke(plan, call, step, pending)
         while True:
-            step = flow.send(answer)
-            if isinstance(step, Invoke):
-                answer = await _ainvoke(plan, call)
-            elif isinstance(step, Sleep):
-                await asyncio.sleep(max(0.0, step.seconds))
-                answer = None
+            next_step = flow.send(answer)
+            if type(next_step) is Invoke:
+                answer = await _ainvoke(plan, call, next_step)
             else:
-                answer = await _await(step)
+                answer = await aperform(next_step)
     except StopIteration as stop:
         answer = stop.value
     except BaseException as error:
-        flow.close()
+        if flow is not None:
+            flow.close()
         call.close(None, error, result_of(error))
         raise
     return _end(call, answer)
@@ -157,35 +168,113 @@ def _abandon(call: Call, coroutine: Coroutine[Any, Any, Any]) -> None:
         call.close(result="cancelled")
 
 
-def _invoke(plan: Plan, call: Call) -> Outcome:
+def _invoke(plan: Plan, call: Call, step: Invoke) -> Outcome:
+    function = plan.function if step.function is None else step.function
+    if step.timeout is not None:
+        return _invoke_within(plan, call, function, step.timeout)
+    if call.scope is None:
+        return _outcome_of(call, function)
+    token = current.set(call.scope)
     try:
-        return Outcome(plan.function(*call.args, **call.kwargs))
+        return _outcome_of(call, function)
+    finally:
+        current.reset(token)
+
+
+def _outcome_of(call: Call, function: Callable[..., Any]) -> Outcome:
+    try:
+        return Outcome(function(*call.args, **call.kwargs))
     except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
         return Outcome.of_error(error)
 
 
-async def _ainvoke(plan: Plan, call: Call) -> Outcome:
+def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds: float) -> Outcome:
+    """Run the function on another thread, and wait for it here as long as it may take."""
+    scope = Scope(call, clock.now() + seconds, call.scope or current.get())
+    context = contextvars.copy_context()
+    context.run(current.set, scope)
+    future = plan.crew.start(context, function, call.args, call.kwargs)
+    if future is None:
+        return CROWDED
+    done = False
     try:
-        return Outcome(await plan.function(*call.args, **call.kwargs))
+        done = clock.wait(future, seconds)
+    finally:
+        # Also where Ctrl-C ends the wait.
+        if not done:
+            scope.given_up = True
+            plan.crew.abandon(future, call)
+    return future.result() if done else EXPIRED
+
+
+async def _ainvoke(plan: Plan, call: Call, step: Invoke, pending: Awaitable[Any] | None = None) -> Outcome:
+    """Run a function, or what it has returned already, by awaiting."""
+    function = plan.function if step.function is None else step.function
+    if step.timeout is not None:
+        return await _ainvoke_within(call, function, step.timeout, pending)
+    if call.scope is None:
+        return await _aoutcome_of(call, function, pending)
+    token = current.set(call.scope)
+    try:
+        return await _aoutcome_of(call, function, pending)
+    finally:
+        current.reset(token)
+
+
+async def _aoutcome_of(call: Call, function: Callable[..., Any], pending: Awaitable[Any] | None) -> Outcome:
+    try:
+        value = function(*call.args, **call.kwargs) if pending is None else pending
+        # A fallback of an async tool may be a sync function.
+        return Outcome(await value if type(value) is CoroutineType or inspect.isawaitable(value) else value)
     except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
         return Outcome.of_error(error)
 
 
-async def _aoutcome(pending: Awaitable[Any]) -> Outcome:
+async def _ainvoke_within(
+    call: Call, function: Callable[..., Any], seconds: float, pending: Awaitable[Any] | None
+) -> Outcome:
+    scope = Scope(call, clock.now() + seconds, call.scope or current.get())
+    token = current.set(scope)
+    outcome = EXPIRED
     try:
-        return Outcome(await pending)
-    except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
-        return Outcome.of_error(error)
+        async with clock.timeout(seconds) as limit:
+            outcome = await _aoutcome_of(call, function, pending)
+    except TimeoutError:
+        # Ours: the function's own is in an outcome.
+        return EXPIRED
+    finally:
+        scope.given_up = outcome is EXPIRED
+        current.reset(token)
+    # A function that turns its cancellation into an error of its own was out of time all the same.
+    return EXPIRED if limit.expired() and outcome.error is not None else outcome
 
 
-def _wait(step: Wait) -> bool:
-    return bool(concurrent.futures.wait([step.future], step.timeout).done)
+def perform(step: Step) -> Any:
+    """Do what a policy asks for, by blocking."""
+    if isinstance(step, Sleep):
+        return clock.sleep(max(0.0, step.seconds))
+    if isinstance(step, Perform):
+        try:
+            return Outcome(step.blocking())
+        except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
+            return Outcome.of_error(error)
+    if isinstance(step, Wait):
+        return clock.wait(step.future, step.timeout)
+    raise TypeError(f"{step!r} is no step between attempts")
 
 
-async def _await(step: Wait) -> bool:
-    # asyncio.wait() leaves what it waits for alone when it is cancelled or out of time, so other waiters go on.
-    done, _ = await asyncio.wait([asyncio.wrap_future(step.future)], timeout=step.timeout)
-    return bool(done)
+async def aperform(step: Step) -> Any:
+    """Do what a policy asks for, by awaiting."""
+    if isinstance(step, Sleep):
+        return await clock.asleep(max(0.0, step.seconds))
+    if isinstance(step, Perform):
+        try:
+            return Outcome(await step.awaiting())
+        except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
+            return Outcome.of_error(error)
+    if isinstance(step, Wait):
+        return await clock.await_(step.future, step.timeout)
+    raise TypeError(f"{step!r} is no step between attempts")
 
 
 def _end(call: Call, outcome: Outcome) -> Any:

@@ -1,7 +1,8 @@
 """The drivers of generator tools: what a consumer sends, throws or closes reaches the body, and back.
 
 The call lasts from the first item that is asked for to the end of the iteration, and is suspended while the
-consumer has control. Both functions give back a real generator function of the same kind as the tool.
+consumer has control. Its policies decide whether it may begin, and hold what they hold (a slot) until it ends. Both
+functions give back a real generator function of the same kind as the tool.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.call.steps import result_of
+from otel_tools.call.drive import aperform, perform
+from otel_tools.call.steps import Invoke, Outcome, result_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from otel_tools.call.plan import Plan
+    from otel_tools.call.steps import Call, Flow, Result
 
 __all__ = ["async_generator_driver", "generator_driver"]
 
@@ -23,10 +26,14 @@ def generator_driver(plan: Plan) -> Callable[..., Generator[Any, Any, Any]]:
     """The driver of a tool that is a generator function."""
 
     def drive_generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        chosen = plan.current if plan.overridden else plan
         thrown: BaseException | None = None
-        call = plan.open(args, kwargs)
+        flow: Flow | None = None
+        call = chosen.open(args, kwargs)
         try:
-            body = plan.function(*args, **kwargs)
+            if chosen.flow is not None:
+                flow = _admit(call, chosen.flow(call))
+            body = chosen.function(*call.args, **call.kwargs)
             # In a list, to be let go of when it is handed over: the consumer alone says how long an item lives.
             item = [next(body)]
             while True:
@@ -40,10 +47,10 @@ def generator_driver(plan: Plan) -> Callable[..., Generator[Any, Any, Any]]:
                 # Outside the except block, so that what the body raises keeps the context that it would have alone.
                 item.append(body.send(sent) if thrown is None else body.throw(thrown))
         except StopIteration as stop:
-            call.close(stop.value, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
+            _conclude(call, flow, stop.value, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
             return stop.value
         except BaseException as error:
-            call.close(None, error, result_of(error))
+            _conclude(call, flow, None, error, result_of(error))
             raise
         finally:
             thrown = None
@@ -55,10 +62,14 @@ def async_generator_driver(plan: Plan) -> Callable[..., AsyncGenerator[Any, Any]
     """The driver of a tool that is an async generator function."""
 
     async def drive_async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        chosen = plan.current if plan.overridden else plan
         thrown: BaseException | None = None
-        call = plan.open(args, kwargs)
+        flow: Flow | None = None
+        call = chosen.open(args, kwargs)
         try:
-            body = plan.function(*args, **kwargs)
+            if chosen.flow is not None:
+                flow = await _aadmit(call, chosen.flow(call))
+            body = chosen.function(*call.args, **call.kwargs)
             item = [await _first(body)]
             while True:
                 call.suspend()
@@ -70,14 +81,65 @@ def async_generator_driver(plan: Plan) -> Callable[..., AsyncGenerator[Any, Any]
                 call.resume()
                 item.append(await (body.asend(sent) if thrown is None else body.athrow(thrown)))
         except StopAsyncIteration:
-            call.close(None, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
+            _conclude(call, flow, None, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
         except BaseException as error:
-            call.close(None, error, result_of(error))
+            _conclude(call, flow, None, error, result_of(error))
             raise
         finally:
             thrown = None
 
     return drive_async_generator
+
+
+def _admit(call: Call, flow: Flow) -> Flow:
+    """Do what the policies ask for until the body may run; raise what they say where it may not."""
+    answer: Any = None
+    try:
+        while type(step := flow.send(answer)) is not Invoke:
+            answer = perform(step)
+    except StopIteration as stop:
+        refusal = stop.value
+    except BaseException:
+        flow.close()
+        raise
+    else:
+        return flow
+    raise _refused(call, refusal)
+
+
+async def _aadmit(call: Call, flow: Flow) -> Flow:
+    """As `_admit`, by awaiting."""
+    answer: Any = None
+    try:
+        while type(step := flow.send(answer)) is not Invoke:
+            answer = await aperform(step)
+    except StopIteration as stop:
+        refusal = stop.value
+    except BaseException:
+        flow.close()
+        raise
+    else:
+        return flow
+    raise _refused(call, refusal)
+
+
+def _refused(call: Call, outcome: Outcome) -> BaseException:
+    """What the consumer gets where the body was never run: without it there is no item, so there is an error."""
+    call.close(outcome.value, outcome.error, outcome.result, outcome.error_type)
+    return outcome.error or RuntimeError("a policy ended the iteration before it began, and gave no reason")
+
+
+def _conclude(call: Call, flow: Flow | None, value: Any, error: BaseException | None, result: Result) -> None:
+    """Tell the policies and the call how the iteration ended."""
+    error_type = None
+    if flow is not None:
+        if isinstance(error, Exception) or result == "ok":
+            try:
+                flow.send(Outcome(value, error, result))
+            except StopIteration as stop:
+                result, error_type = stop.value.result, stop.value.error_type
+        flow.close()
+    call.close(value, error, result, error_type)
 
 
 def _first(body: AsyncGenerator[Any, Any]) -> Awaitable[Any]:

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools.call.steps import Invoke
+from otel_tools.call.workers import Crew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from otel_tools.call.steps import Call, Flow, Next, Outcome, Policy
 
 __all__ = ["ORDER", "Plan", "compile_plan"]
 
-ORDER: Final = ("failed_if",)
-"""The options that put a policy around the function, outermost first."""
+ORDER: Final = (
+    "validate",
+    "fallback",
+    "cache",
+    "retry",
+    "circuit_breaker",
+    # A slot before a token: the other way round, a stall would let a backlog of paid-for tokens through at once.
+    "concurrency",
+    "rate_limit",
+    # Asked again: it may have opened while the call waited for the two above.
+    "circuit_breaker_again",
+    "validate_result",
+    "failed_if",
+    # What the function's own tenacity, cachetools or lru_cache does is looked at from as near as can be.
+    "decorated",
+    "timeout",
+)
+"""The places of the policies around the function, outermost first."""
 
 _INVOKE: Final = Invoke()
 
@@ -26,9 +45,14 @@ class Plan:
         function: The user's function.
         open: Begins the record of one call.
         flow: The policies around the function, or None where there are none and the driver calls it directly.
+        crew: The threads that run the function where it may take only so long.
+        options: What it was built from, and
+        run: the driver, which is the function that callers call: both set and read by who makes it.
+        overridden: Whether another plan has ever been put in this one's place, so that nobody else looks for one.
+        override: The plan to use in this one's place, where the current context has one.
     """
 
-    __slots__ = ("flow", "function", "open")
+    __slots__ = ("crew", "flow", "function", "open", "options", "overridden", "override", "run")
 
     def __init__(
         self,
@@ -39,6 +63,26 @@ class Plan:
         self.function = function
         self.open = open_call
         self.flow = flow
+        self.crew = Crew()
+        self.options: Any = None
+        self.run: Callable[..., Any]
+        self.overridden = False
+        self.override: ContextVar[Plan | None] = ContextVar("otel_tools-override", default=None)
+
+    @property
+    def current(self) -> Plan:
+        """What is used in this context: this plan, or the one in its place."""
+        return self.override.get(None) or self
+
+    @contextmanager
+    def replaced_by(self, other: Plan) -> Iterator[None]:
+        """Use another plan for the calls that this context makes in the block."""
+        self.overridden = True
+        token = self.override.set(other)
+        try:
+            yield
+        finally:
+            self.override.reset(token)
 
 
 def compile_plan(
@@ -51,7 +95,7 @@ def compile_plan(
     Args:
         function: The user's function.
         open_call: Begins the record of one call from its arguments.
-        policies: What the tool's options ask for, by option name.
+        policies: What the tool's options ask for, by place.
 
     Raises:
         ValueError: A policy has no place in `ORDER`.

@@ -10,28 +10,55 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from otel_tools.call.clock import clock
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from concurrent.futures import Future
 
+    from otel_tools.call.arguments import Arguments
+    from otel_tools.call.scope import Scope
+
 __all__ = [
+    "CROWDED",
+    "EXPIRED",
+    "CacheResult",
     "Call",
+    "CircuitState",
     "Flow",
     "Invoke",
     "Next",
     "Outcome",
+    "Perform",
     "Policy",
     "Result",
+    "Site",
     "Sleep",
     "Step",
+    "ThrottlingPolicy",
+    "ThrottlingResult",
     "Wait",
     "is_cancellation",
+    "over",
     "result_of",
 ]
 
 Result: TypeAlias = Literal["ok", "cached", "fallback", "invalid", "cancelled", "error"]
 """How a call ended; the words of the ``otel_tools.outcome`` attribute."""
+
+CacheResult: TypeAlias = Literal["hit", "miss", "stale", "coalesced", "bypass"]
+"""What a cache said: found; not found; expired, served all the same; another call's; it could not be asked."""
+
+ThrottlingPolicy: TypeAlias = Literal["rate_limit", "concurrency"]
+"""What a call waits for: a token or a slot."""
+
+ThrottlingResult: TypeAlias = Literal["acquired", "rejected", "cancelled"]
+"""What came of asking for it."""
+
+CircuitState: TypeAlias = Literal["closed", "half_open", "open"]
+"""Whether attempts are let through, let through on trial, or refused."""
 
 
 class Outcome:
@@ -67,6 +94,23 @@ class Outcome:
         return f"Outcome(value={self.value!r}, error={self.error!r}, result={self.result!r})"
 
 
+EXPIRED: Final = Outcome(None, None, "error")
+"""The answer to an `Invoke` whose timeout passed. It is this very object; the policy that set the timeout knows it."""
+
+CROWDED: Final = Outcome(None, None, "error")
+"""The answer to an `Invoke` with a timeout where too many functions that timed out are still running; likewise."""
+
+
+def over(outcome: Outcome) -> Flow:
+    """A flow that is over before it does anything, for a policy that is no generator itself.
+
+    A policy that has nothing to do after what is inside it may be a plain function that gives back the inner flow: a
+    generator that only delegates is paid for at every step.
+    """
+    yield from ()
+    return outcome
+
+
 def result_of(error: BaseException) -> Result:
     """How a call ended whose caller gets this exception."""
     return "cancelled" if is_cancellation(error) else "error"
@@ -86,7 +130,15 @@ def is_cancellation(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Invoke:
-    """Run the tool's function once; answered with the attempt's `Outcome`."""
+    """Run a function once with the call's arguments; answered with its `Outcome`, `EXPIRED` or `CROWDED`.
+
+    Attributes:
+        function: What to run; None is the tool's own function.
+        timeout: Seconds it may take; None is without end. A sync function then runs on a thread of its own.
+    """
+
+    function: Callable[..., Any] | None = None
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +168,82 @@ class Wait:
     timeout: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Do something that may block, such as asking a store; answered with its `Outcome`.
+
+    Attributes:
+        blocking: Does it in a sync tool.
+        awaiting: Does it in an async tool.
+    """
+
+    blocking: Callable[[], Any]
+    awaiting: Callable[[], Awaitable[Any]]
+
+
 class Call:
     """One logical use of a tool, with all its attempts.
 
-    This is also the hook protocol: a plan opens one `Call` for each use and the driver tells it how the use went.
-    Telemetry listens by being a subclass; its methods never raise and never block.
+    This is also the hook protocol: a plan opens one `Call` for each use, and the driver and the policies tell it how
+    the use goes. Telemetry listens by being a subclass; its methods never raise and never block.
 
     Attributes:
-        args: Positional arguments as the caller gave them.
-        kwargs: Keyword arguments as the caller gave them.
+        args: Positional arguments as the caller gave them, or as validation made them.
+        kwargs: Keyword arguments likewise.
+        scope: What the function may ask about this call; None while no policy has set one.
     """
 
-    __slots__ = ("args", "kwargs")
+    __slots__ = ("args", "kwargs", "scope")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.args = args
         self.kwargs = kwargs
+        self.scope: Scope | None = None
+
+    def left(self) -> float | None:
+        """Seconds until this call's deadline, negative when it is over; None where it has none."""
+        if self.scope is None or self.scope.deadline is None:
+            return None
+        return self.scope.deadline - clock.now()
 
     def suspend(self) -> None:
         """Control goes back to the caller although the call goes on: a generator has yielded."""
 
     def resume(self) -> None:
         """The body of a suspended call runs again."""
+
+    def attempt_began(self, number: int) -> None:
+        """An attempt begins; the first is number 1. Told by a policy that may make more than one."""
+
+    def attempt_ended(self, outcome: Outcome, retry_in: float | None) -> None:
+        """The attempt is over; another follows after so many seconds, or none."""
+
+    def retried(self, error_type: str) -> None:
+        """The function itself, already decorated with retries, tried again after such an error."""
+
+    def cache_answered(self, result: CacheResult) -> None:
+        """What the cache said to this call; once a call."""
+
+    def queued(self, policy: ThrottlingPolicy) -> None:
+        """The call begins to wait for a token or a slot; `throttled` says how the wait ended."""
+
+    def throttled(self, policy: ThrottlingPolicy, result: ThrottlingResult, waited: float | None) -> None:
+        """A token or slot was asked for, once an attempt: got, refused or no longer wanted.
+
+        Args:
+            policy: Which of the two.
+            result: What came of it.
+            waited: Seconds since the call was `queued`; None where it never was.
+        """
+
+    def store_failed(self, operation: str) -> None:
+        """A store could not do something; the call goes on without it, or fails of it."""
+
+    def abandoned(self, change: Literal[1, -1]) -> None:
+        """A sync function still runs although its time is over (1), or has at last ended (-1)."""
+
+    def recovered(self, outcome: Outcome) -> None:
+        """The call failed with this outcome, and something else will be served in its place."""
 
     def close(
         self,
@@ -149,7 +255,25 @@ class Call:
         """The call is over, with what an `Outcome` says; unpacked, so that the plain path need not make one."""
 
 
-Step: TypeAlias = Invoke | Sleep | Wait
+class Site(NamedTuple):
+    """What a policy is told at decoration of the tool that it will stand around.
+
+    Attributes:
+        tool: The tool's name.
+        function: The user's function.
+        asynchronous: Whether it is a coroutine function (or an async generator).
+        generator: Whether it is a generator (or an async generator).
+        arguments: Names the arguments of a call.
+    """
+
+    tool: str
+    function: Callable[..., Any]
+    asynchronous: bool
+    generator: bool
+    arguments: Arguments
+
+
+Step: TypeAlias = Invoke | Sleep | Wait | Perform
 Flow: TypeAlias = Generator[Step, Any, Outcome]
 Next: TypeAlias = Callable[[Call], Flow]
 Policy: TypeAlias = Callable[[Next], Next]

@@ -188,9 +188,25 @@ def test_the_plan_puts_policies_in_the_order_that_one_file_shows(monkeypatch: py
 
 
 def test_a_policy_without_a_place_is_a_mistake_of_ours() -> None:
-    with pytest.raises(ValueError, match=r"no place in ORDER for \['cache'\]"):
-        compile_plan(len, Call, {"cache": named("cache", [])})
-    assert ORDER == ("failed_if",)
+    with pytest.raises(ValueError, match=r"no place in ORDER for \['laundry'\]"):
+        compile_plan(len, Call, {"laundry": named("laundry", [])})
+
+
+def test_the_order_is_that_of_the_design() -> None:
+    assert ORDER == (
+        "validate",
+        "fallback",
+        "cache",
+        "retry",
+        "circuit_breaker",
+        "concurrency",
+        "rate_limit",
+        "circuit_breaker_again",
+        "validate_result",
+        "failed_if",
+        "decorated",
+        "timeout",
+    )
 
 
 def test_without_policies_there_is_no_flow() -> None:

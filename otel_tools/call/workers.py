@@ -1,0 +1,129 @@
+"""Threads for sync functions that may take only so long: an idle one or a new one, never a queue.
+
+A queue would starve tools that call tools. The threads are daemons, so none holds up the end of the process, and one
+that nobody needs for half a minute ends.
+"""
+
+from __future__ import annotations
+
+import weakref
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from otel_tools.call.forks import at_fork
+from otel_tools.call.steps import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from otel_tools.call.steps import Call
+
+__all__ = ["MOST_ABANDONED", "Crew"]
+
+MOST_ABANDONED: Final = 32
+"""Functions of one tool that may still run after their time is over. With as many, its next calls are refused."""
+
+_IDLE: Final = 30.0
+
+_Job: TypeAlias = "tuple[Future[Outcome], Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]"
+
+
+class _Worker(Thread):
+    """One thread, which runs one job at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(name="otel_tools-worker", daemon=True)
+        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+
+    def run(self) -> None:
+        while (job := self._next()) is not None:
+            future, context, function, args, kwargs = job
+            try:
+                outcome = context.run(_outcome_of, function, args, kwargs)
+            except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the caller's to raise
+                idle.append(self)
+                future.set_exception(error)
+            else:
+                # Idle before its caller goes on, who may need a worker at once.
+                idle.append(self)
+                future.set_result(outcome)
+            del job, future, context, function, args, kwargs
+
+    def _next(self) -> _Job | None:
+        try:
+            return self.jobs.get(timeout=_IDLE)
+        except Empty:
+            try:
+                idle.remove(self)
+            except ValueError:
+                # Somebody has just taken it, and the job is on its way.
+                return self.jobs.get()
+            return None
+
+
+idle: Final[list[_Worker]] = []
+"""Workers that wait for a job; the one that worked last is taken first."""
+
+
+def _outcome_of(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    try:
+        return Outcome(function(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
+        return Outcome.of_error(error)
+
+
+class Crew:
+    """The jobs of one tool.
+
+    Attributes:
+        abandoned: As long as there are functions that still run although their time is over.
+    """
+
+    __slots__ = ("__weakref__", "abandoned")
+
+    def __init__(self) -> None:
+        self.abandoned: list[None] = []
+        _crews.add(self)
+
+    def start(
+        self, context: Context, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Outcome] | None:
+        """Run a function in a context on a thread; None where too many are abandoned already."""
+        if len(self.abandoned) >= MOST_ABANDONED:
+            return None
+        future: Future[Outcome] = Future()
+        try:
+            worker = idle.pop()
+        except IndexError:
+            worker = _Worker()
+            worker.start()
+        worker.jobs.put((future, context, function, args, kwargs))
+        return future
+
+    def abandon(self, future: Future[Outcome], call: Call) -> None:
+        """Nobody waits for this function any more: count it until it ends."""
+        abandoned = self.abandoned
+        abandoned.append(None)
+        call.abandoned(1)
+
+        def end(_future: Future[Outcome]) -> None:
+            abandoned.pop()
+            call.abandoned(-1)
+
+        future.add_done_callback(end)
+
+
+_crews: Final[weakref.WeakSet[Crew]] = weakref.WeakSet()
+
+
+def _start_again() -> None:
+    """In the child of a fork there are no workers."""
+    idle.clear()
+    for crew in tuple(_crews):
+        crew.abandoned = []
+
+
+at_fork(after_in_child=_start_again)
