@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any
+
+from otel_tools.errors import ConfigurationError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Call, Flow, Next, Policy
+    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
 
 __all__ = ["failed_if"]
 
 logger = logging.getLogger(__name__)
 
 
-def failed_if(predicate: Callable[[Any], object], tool: str, error_type: str) -> Policy:
+def failed_if(predicate: Callable[[Any], object], site: Site) -> Policy:
     """Report results for which the predicate is true as failures; the caller gets the result untouched.
 
     A predicate that raises is logged and counts as "not a failure": a mistake in it must not fail the tool.
 
     Args:
         predicate: Called with each result that an attempt returned.
-        tool: The tool's name, for the log.
-        error_type: What to report such a failure as.
+        site: The tool.
+
+    Raises:
+        ConfigurationError: It is not a plain function.
     """
+    tool = site.tool
+    if not callable(predicate) or not _is_plain(predicate):
+        raise ConfigurationError(f"tool {tool!r}: failed_if={predicate!r} must be a plain function of the result")
 
     def policy(inner: Next) -> Next:
         def flow(call: Call) -> Flow:
             outcome = yield from inner(call)
             if outcome.error is None and outcome.result == "ok" and _holds(outcome.value):
                 outcome.result = "error"
-                outcome.error_type = error_type
+                outcome.error_type = ToolError.error_type
             return outcome
 
         return flow
@@ -47,3 +55,13 @@ def failed_if(predicate: Callable[[Any], object], tool: str, error_type: str) ->
             return False
 
     return policy
+
+
+def _is_plain(predicate: Callable[[Any], object]) -> bool:
+    """Whether its result is what it says, rather than something to await or to iterate."""
+    method = type(predicate).__call__
+    return not any(
+        kind(candidate)
+        for candidate in (predicate, getattr(predicate, "func", None), method)
+        for kind in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    )

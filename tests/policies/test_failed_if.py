@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
-from otel_tools.call.steps import Call, Invoke, Outcome
+from otel_tools.call.arguments import Arguments
+from otel_tools.call.steps import Call, Invoke, Outcome, Site
 from otel_tools.policies.failed_if import failed_if
 from otel_tools.telemetry import names
 
@@ -135,7 +136,8 @@ def decided(outcome: Outcome, predicate: Callable[[Any], object]) -> Outcome:
     def inner(_call: Call) -> Flow:
         return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
-    flow = failed_if(predicate, "tool", "tool_error")(inner)(Call((), {}))
+    site = Site("tool", len, asynchronous=False, generator=False, arguments=Arguments(len))
+    flow = failed_if(predicate, site)(inner)(Call((), {}))
     assert isinstance(next(flow), Invoke)
     with pytest.raises(StopIteration) as stop:
         flow.send(outcome)

@@ -1,0 +1,293 @@
+"""The cache around one tool: what a call does when it finds a value, an old one, another call's, or none."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+
+from otel_tools.call.clock import clock
+from otel_tools.call.steps import CacheResult, Outcome, Perform, Wait, over
+from otel_tools.errors import ToolTimeout
+from otel_tools.policies.cache_keys import Owner, key_in_memory, key_in_store
+from otel_tools.policies.cache_shelves import Away, InMemory, InStore, Shelf
+from otel_tools.policies.copies import copier
+from otel_tools.policies.flights import Landing, Ticket, follow, hand_over, lead, loop_runs_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools.call.steps import Call, Flow, Next, Site
+    from otel_tools.policies.cache import Cache
+    from otel_tools.policies.cache_shelves import Steps
+    from otel_tools.policies.entries import Entries, Entry
+    from otel_tools.policies.flights import Flight, Flights
+    from otel_tools.stores.base import Store
+
+__all__ = ["Caching"]
+
+logger = logging.getLogger("otel_tools.policies.cache")
+
+_RESULTS: Final[tuple[CacheResult, ...]] = get_args(CacheResult)
+
+
+_Looked: TypeAlias = "tuple[int, Entry | None] | None"
+"""What a first look found, which was too old or nothing, and how many entries had been put before; None for no look."""
+
+
+class Caching:
+    """The cache of one tool at work.
+
+    Attributes:
+        owner: Its tool, in keys.
+        key_of: The key of a call's arguments. Raises `Unkeyable` where there is none, and the `TypeError` of the
+            function where the arguments do not fit.
+        counts: How many calls got which answer.
+        entries: Its memory, shared by the tools of a `Cache`.
+        flights: The calls that are under way, likewise.
+        store: What it keeps its values in, where that is not memory.
+    """
+
+    def __init__(self, options: Cache, site: Site, entries: Entries, flights: Flights, store: Store | None) -> None:
+        self.owner = Owner(site.tool, entries)
+        self.counts: dict[CacheResult, int] = dict.fromkeys(_RESULTS, 0)
+        self.entries = entries
+        self.flights = flights
+        self.store = store
+        self._options = options
+        self._tool = site.tool
+        self._function = site.function  # whoever looks this up goes by the id of the function
+        self._good_for = options.ttl + (options.stale_if_error or 0.0)
+        self._in_memory = store is None
+        self._shelf: Shelf
+        if store is None:
+            self._shelf = InMemory(entries)
+            self.key_of = key_in_memory(options, site, self.owner, entries)
+        else:
+            self._shelf = InStore(store, self._good_for, entries.log)
+            self.key_of = key_in_store(options, site)
+        self._blocking = not site.asynchronous
+        # Sync, yet what it returned had to be awaited: its callers await what they get, and no value can be that.
+        self._gives_coroutines = False
+
+    def policy(self, inner: Next) -> Next:
+        """Put the cache around a flow."""
+        key_of, ttl, counts, entries, in_memory = (
+            self.key_of,
+            self._options.ttl,
+            self.counts,
+            self.entries,
+            self._in_memory,
+        )
+        get = entries.get
+
+        def flow(call: Call) -> Flow:
+            try:
+                key = key_of(call.args, call.kwargs)
+            except Exception:  # noqa: BLE001 - no key, no cache; arguments that do not fit are the function's to refuse
+                key = None
+            looked: _Looked = None
+            if key is not None and in_memory:
+                # What `_fly` would find too, at the price of one look; what fails here fails there, and is told there.
+                try:
+                    puts = entries.puts
+                    entry = get(key)
+                    if entry is not None and clock.now() < entry.made + ttl:
+                        value = entry.make()
+                        with entries.lock:
+                            counts["hit"] += 1
+                        call.cache_answered("hit")
+                        return over(Outcome(value, None, "cached"))
+                    looked = puts, entry
+                except Exception:  # noqa: BLE001, S110 - above
+                    pass
+            if key is None or self._gives_coroutines:
+                self._answer(call, "bypass")
+                return inner(call)
+            return self._fly(call, key, inner, looked)
+
+        return flow
+
+    def _fly(self, call: Call, key: Any, inner: Next, looked: _Looked) -> Flow:
+        """Nothing fresh was found: get it, or wait for the call that already does."""
+        while True:
+            boarded = self.flights.board(key, blocking=self._blocking)
+            if not isinstance(boarded, Ticket):
+                return (yield from self._lead(call, key, boarded, inner, looked))
+            left = call.left()
+            try:
+                yield Wait(boarded.future, None if left is None else max(0.0, left))
+            except GeneratorExit:
+                self._answer(call, "coalesced")
+                raise
+            finally:
+                boarded.leave()
+            landing = boarded.future.result() if boarded.future.done() else self._too_late()
+            if landing is None:
+                continue
+            error = landing.outcome.error
+            value = None if error is not None else _copied(landing.make)
+            if error is None and value is None:
+                return (yield from self._lead(call, key, None, inner, None))
+            return self._landed(call, landing, value)
+
+    def _too_late(self) -> Landing:
+        error = ToolTimeout(
+            f"tool {self._tool!r}: the deadline passed while another call with the same arguments was under way",
+            tool=self._tool,
+        )
+        return Landing(Outcome.of_error(error), None, None, None)
+
+    def _landed(self, call: Call, landing: Landing, value: tuple[Any] | None) -> Outcome:
+        """What a call gets that waited for another one."""
+        error, result = landing.outcome.error, landing.outcome.result
+        if error is not None and landing.traceback is not None:
+            # Many calls raise this one error, and each adds its frames to it: they all begin where it was made.
+            error.__traceback__ = landing.traceback
+        outcome = Outcome(value[0] if value else None, error, result, landing.outcome.error_type)
+        answer: CacheResult = "coalesced"
+        if result != "error":
+            outcome.result = "cached"
+        elif (stale := self._instead(call, outcome, landing.stale)) is not None:
+            answer, outcome = "stale", stale
+        self._answer(call, answer)
+        return outcome
+
+    def _lead(self, call: Call, key: Any, flight: Flight | None, inner: Next, looked: _Looked) -> Flow:
+        """Run what is inside, for all that wait for the flight too; without a flight, for this call alone."""
+        answer: CacheResult = "miss"
+        landing: Landing | None = None
+        outcome: Outcome | None = None
+        found: Entry | None = None
+        make: Callable[[], Any] | None = None
+        token = lead(flight)
+        try:
+            if looked is not None and looked[0] == self.entries.puts:
+                found = looked[1]
+            else:
+                # Another call may have brought the value between the first look and now.
+                answer, found, outcome, value = yield from self._look(call, key)
+                if value is not None and found is not None:
+                    landing = Landing(Outcome(), None, found.make, None)
+                    return Outcome(value[0], None, "cached")
+                if outcome is not None:
+                    return outcome
+            outcome = yield from inner(call)
+            # Without an event loop nobody can be awaiting.
+            if self._blocking and loop_runs_here() and (yield _WHICH_DRIVER).value:
+                self._gives_coroutines = True
+                answer, landing = "bypass", _LEFT_ALONE
+                return outcome
+            if outcome.error is None:
+                make = copier(outcome.value)
+            if outcome.result == "ok":
+                given: Outcome
+                answer, given = yield from self._keep(call, key, answer, outcome, make, flight)
+                return given
+            if outcome.result == "error" and (stale := self._instead(call, outcome, found)) is not None:
+                answer = "stale"
+                return stale
+            return outcome
+        finally:
+            follow(token)
+            if flight is not None and (tickets := self.flights.end(key, flight)):
+                if landing is None and outcome is not None and outcome.result != "cancelled":
+                    landing = _landing(outcome, make, found)
+                hand_over(tickets, landing)
+            self._answer(call, answer)
+
+    def _look(self, call: Call, key: Any) -> Steps:
+        """What the shelf has.
+
+        Returns:
+            What to say of it; the entry, however old; the outcome of a call that fails of it; a copy of the value
+            that is fresh, in a tuple.
+        """
+        try:
+            found = yield from self._shelf.find(call, key)
+        except Away as away:
+            return "bypass", None, Outcome.of_error(away.error) if self._shelf.strict else None, None
+        if found is not None and self._shelf.now() < found.made + self._options.ttl:
+            value = _copied(found.make)
+            return "miss" if value is None else "hit", found, None, value
+        return "miss", found, None, None
+
+    def _keep(  # noqa: PLR0913, PLR0917 - what `_lead` knows
+        self,
+        call: Call,
+        key: Any,
+        answer: CacheResult,
+        outcome: Outcome,
+        make: Callable[[], Any] | None,
+        flight: Flight | None,
+    ) -> Steps:
+        """Keep a value, of which ``make`` gives copies; what to say of it, and the outcome of the call."""
+        if make is None:
+            return "bypass", outcome
+        if answer != "miss" or (self._options.cache_if is not None and not self._is_worth_it(outcome.value)):
+            return answer, outcome
+        try:
+            if not (yield from self._shelf.keep(call, key, outcome.value, make)):
+                answer = "bypass"
+            # Asked after it was kept, so that whoever invalidates it meanwhile is never too early.
+            if flight is not None and flight.outdated:
+                yield from self._shelf.forget(call, key)
+        except Away as away:
+            return "bypass", Outcome.of_error(away.error) if self._shelf.strict else outcome
+        return answer, outcome
+
+    def _instead(self, call: Call, outcome: Outcome, entry: Entry | None) -> Outcome | None:
+        """The call failed: an expired value, if there is one that is not too old."""
+        if entry is None or self._options.stale_if_error is None or self._shelf.now() > entry.made + self._good_for:
+            return None
+        value = _copied(entry.make)
+        if value is None:
+            return None
+        call.recovered(outcome)
+        return Outcome(value[0], None, "fallback")
+
+    def _is_worth_it(self, value: Any) -> bool:
+        try:
+            return bool(self._options.cache_if(value)) if self._options.cache_if is not None else True
+        except Exception:
+            # A broken logging handler must not fail the tool either.
+            with contextlib.suppress(Exception):
+                logger.exception("cache_if of tool %r raised; the result is not cached", self._tool)
+            return False
+
+    def _answer(self, call: Call, result: CacheResult) -> None:
+        with self.entries.lock:
+            self.counts[result] += 1
+        call.cache_answered(result)
+
+
+def _copied(make: Callable[[], Any] | None) -> tuple[Any] | None:
+    """A copy of a value, in a tuple for it may be None; None where there is none."""
+    if make is None:
+        return None
+    try:
+        return (make(),)
+    except Exception:  # noqa: BLE001 - copying runs code of the user's
+        return None
+
+
+def _landing(outcome: Outcome, make: Callable[[], Any] | None, stale: Entry | None) -> Landing:
+    error = outcome.error
+    # A copy, for the driver takes the error out of its own.
+    kept = Outcome(None, error, outcome.result, outcome.error_type)
+    return Landing(kept, error.__traceback__ if error is not None else None, make, stale)
+
+
+def _blocks() -> bool:
+    return False
+
+
+async def _awaits() -> bool:
+    return True
+
+
+_WHICH_DRIVER: Final = Perform(_blocks, _awaits)
+"""Answered with whether the rest of the call is awaited; that of a sync tool is only when it gave a coroutine."""
+
+_LEFT_ALONE: Final = Landing(Outcome(), None, None, None)
+"""What cannot be shared: each that waited for it runs on its own."""

@@ -1,0 +1,168 @@
+"""Where a cache keeps its values: in memory, or in a store that outlives the process. Two answers to one protocol."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from otel_tools.call.clock import clock
+from otel_tools.call.steps import Outcome, Perform
+from otel_tools.policies.copies import as_json
+from otel_tools.policies.entries import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+    from otel_tools.call.steps import Call, Step
+    from otel_tools.policies.entries import Entries
+    from otel_tools.stores.base import Store
+
+    Steps: TypeAlias = Generator[Step, Any, Any]
+
+__all__ = ["Away", "InMemory", "InStore", "Shelf"]
+
+
+class Away(Exception):  # noqa: N818 - says what the store is; it never leaves the cache
+    """The store could not be asked; this was counted and logged.
+
+    Attributes:
+        error: Why.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Shelf(Protocol):
+    """Keeps entries. The methods that may take time are flows, which raise `Away`.
+
+    Attributes:
+        strict: Whether a call fails when the store is away.
+    """
+
+    @property
+    def strict(self) -> bool: ...  # noqa: D102 - above
+
+    def now(self) -> float:
+        """The time that entries are dated by, in seconds."""
+        ...
+
+    def find(self, call: Call, key: Any) -> Steps:
+        """The entry under the key, however old, or None."""
+        ...
+
+    def keep(self, call: Call, key: Any, value: Any, make: Callable[[], Any]) -> Steps:
+        """Keep a value, of which ``make`` gives copies; whether it could be kept."""
+        ...
+
+    def forget(self, call: Call, key: Any) -> Steps:
+        """Forget the key."""
+        ...
+
+
+class InMemory:
+    """Entries of this process."""
+
+    strict = False
+
+    def __init__(self, entries: Entries) -> None:
+        self._entries = entries
+
+    def now(self) -> float:
+        """Seconds by the monotonic clock."""
+        return clock.now()
+
+    def find(self, call: Call, key: Any) -> Steps:
+        """See `Shelf`."""
+        yield from ()
+        try:
+            return self._entries.get(key)
+        except Exception as error:
+            raise self._away(call, "get", error) from error
+
+    def keep(self, call: Call, key: Any, _value: Any, make: Callable[[], Any]) -> Steps:
+        """See `Shelf`."""
+        yield from ()
+        try:
+            return self._entries.put(key, make)
+        except Exception as error:
+            raise self._away(call, "set", error) from error
+
+    def forget(self, call: Call, key: Any) -> Steps:
+        """See `Shelf`."""
+        yield from ()
+        try:
+            self._entries.drop(key)
+        except Exception as error:
+            raise self._away(call, "delete", error) from error
+
+    def _away(self, call: Call, operation: str, error: Exception) -> Away:
+        call.store_failed(operation)
+        self._entries.log(operation, error)
+        return Away(error)
+
+
+class InStore:
+    """Text in a `Store`."""
+
+    def __init__(self, store: Store, expires_in: float, log: Callable[[str, BaseException], None]) -> None:
+        """Keep values in a store.
+
+        Args:
+            store: Where.
+            expires_in: Seconds for which a value is of any use.
+            log: Called with the operation and the error when the store fails.
+        """
+        self._store = store
+        self._expires_in = expires_in
+        self._log = log
+
+    @property
+    def strict(self) -> bool:
+        """See `Shelf`."""
+        return self._store.on_error == "raise"
+
+    def now(self) -> float:
+        """Seconds since the epoch: other processes and other machines read them too."""
+        return clock.time()
+
+    def find(self, call: Call, key: str) -> Steps:
+        """See `Shelf`."""
+        written = yield from self._do(call, "get", partial(self._store.get, key), partial(self._store.aget, key))
+        return _parsed(key, written)
+
+    def keep(self, call: Call, key: str, value: Any, _make: Callable[[], Any]) -> Steps:
+        """See `Shelf`."""
+        written = as_json(value, at=clock.time())
+        if written is None:
+            return False
+        kept = key, written, self._expires_in
+        yield from self._do(call, "set", partial(self._store.set, *kept), partial(self._store.aset, *kept))
+        return True
+
+    def forget(self, call: Call, key: str) -> Steps:
+        """See `Shelf`."""
+        yield from self._do(call, "delete", partial(self._store.delete, key), partial(self._store.adelete, key))
+
+    def _do(
+        self, call: Call, operation: str, blocking: Callable[[], Any], awaiting: Callable[[], Awaitable[Any]]
+    ) -> Steps:
+        done: Outcome = yield Perform(blocking, awaiting)
+        if done.error is not None:
+            call.store_failed(operation)
+            self._log(operation, done.error)
+            raise Away(done.error)
+        return done.value
+
+
+def _parsed(key: str, written: Any) -> Entry | None:
+    """An entry as `InStore` wrote it; None for anything else."""
+    try:
+        found = json.loads(written)
+        made = float(found["at"])
+        found["value"]
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return None
+    return Entry(key, made, lambda: json.loads(written)["value"])

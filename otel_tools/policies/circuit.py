@@ -1,0 +1,166 @@
+"""Has the tool failed so often that it should be left alone for a while?"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from otel_tools.call.clock import clock
+from otel_tools.call.steps import Outcome, over
+from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidArguments
+from otel_tools.policies.circuit_state import Circuit, Closed, HalfOpen, InARow, InWindow, Open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools.call.steps import Call, CircuitState, Flow, Next, Policy, Site
+    from otel_tools.policies.circuit_state import Period
+
+__all__ = ["CircuitBreaker"]
+
+logger = logging.getLogger(__name__)
+
+_STATES: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")
+_NEUTRAL: Final = (InvalidArguments, *REFUSED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CircuitBreaker:
+    """Leave a tool alone that keeps failing, and try from time to time whether it works again.
+
+    Closed, it lets all attempts through and counts. Open, it refuses them with `CircuitOpen`. When the cooldown is
+    over it is half open: it lets a few attempts through as probes; their success closes it, a failure opens it for
+    another cooldown. Invalid arguments, refusals by a limit, cancelled attempts and cached values count neither way.
+    A probe without a ``timeout`` keeps its place for as long as it runs. Tools that are given the same object share
+    its state; one of them that calls another needs two places to close it.
+
+    Args:
+        failures: Without a ratio: so many failures in a row, within the window, open it. With a ratio: so many
+            failures in the window there must be at least.
+        window: Seconds. With a ratio it slides in tenths.
+        cooldown: Seconds for which it stays open.
+        failure_ratio: Failed attempts to all attempts in the window that open it, above 0 and up to 1.
+        half_open: Probes at once, and the number of successes that close it.
+
+    Raises:
+        ConfigurationError: A value cannot work.
+    """
+
+    failures: int = 5
+    window: float = 60.0
+    cooldown: float = 30.0
+    failure_ratio: float | None = None
+    half_open: int = 1
+    _circuit: Circuit = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("failures", "half_open"):
+            count = getattr(self, name)
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise ConfigurationError(f"CircuitBreaker({name}={count!r}): a whole number is needed, 1 or more")
+        for name in ("window", "cooldown"):
+            if not _is_number(seconds := getattr(self, name), math.inf) or seconds == math.inf:
+                raise ConfigurationError(
+                    f"CircuitBreaker({name}={seconds!r}): a positive number of seconds is needed, such as 30.0"
+                )
+        if self.failure_ratio is not None and not _is_number(self.failure_ratio, 1):
+            raise ConfigurationError(
+                f"CircuitBreaker(failure_ratio={self.failure_ratio!r}): a ratio above 0 and up to 1 is needed, "
+                "such as 0.5, or None to count failures in a row"
+            )
+        closed: Callable[[], Closed] = (
+            partial(InARow, self.failures, self.window)
+            if self.failure_ratio is None
+            else partial(InWindow, self.failures, self.window, self.failure_ratio)
+        )
+        object.__setattr__(self, "_circuit", Circuit(closed, self.cooldown, self.half_open))
+
+    @property
+    def state(self) -> CircuitState:
+        """``closed``, ``open`` or ``half_open``, also where the cooldown is over and nobody has tried yet."""
+        return _STATES[self.state_number]
+
+    @property
+    def state_number(self) -> int:
+        """The state as a gauge shows it: 0 closed, 1 half open, 2 open."""
+        period = self._circuit.period
+        return HalfOpen.number if isinstance(period, Open) and period.until <= clock.now() else period.number
+
+    def around(self, site: Site) -> Policy:
+        """The policy of one tool that asks before each attempt, and learns from how it ends."""
+        circuit = self._circuit
+
+        def policy(inner: Next) -> Next:
+            def flow(call: Call) -> Flow:
+                period = circuit.period
+                if not isinstance(period, Closed):
+                    return (yield from probe(call))
+                outcome = yield from inner(call)
+                # A success after successes is nothing new: the usual case needs no lock.
+                if outcome.result != "ok" or period.noted:
+                    _learn(circuit, period, outcome, site.tool)
+                return outcome
+
+            def probe(call: Call) -> Flow:
+                period = circuit.admit(call)
+                if not period.lets_through(call):
+                    return _refusal(period, site.tool)
+                try:
+                    outcome = yield from inner(call)
+                    _learn(circuit, period, outcome, site.tool)
+                    return outcome
+                finally:
+                    if isinstance(period, HalfOpen):
+                        period.probes.discard(call)
+
+            return flow
+
+        return policy
+
+    def again(self, site: Site) -> Policy:
+        """The policy that asks again, further in, where the attempt may have waited since it was let through."""
+        circuit = self._circuit
+
+        def policy(inner: Next) -> Next:
+            def flow(call: Call) -> Flow:
+                period = circuit.period
+                return inner(call) if period.lets_through(call) else over(_refusal(period, site.tool))
+
+            return flow
+
+        return policy
+
+
+def _learn(circuit: Circuit, period: Period, outcome: Outcome, tool: str) -> None:
+    """Count what came of an attempt that a period let through; cancelled ones never get here."""
+    if outcome.result == "ok":
+        if circuit.succeeded(period):
+            _log(logging.INFO, "circuit breaker closed: tool %r works again", tool)
+    elif outcome.result == "error" and not isinstance(outcome.error, _NEUTRAL) and circuit.failed(period):
+        seconds = circuit.cooldown
+        _log(logging.WARNING, "circuit breaker opened: tool %r keeps failing; it is tried again in %g s", tool, seconds)
+
+
+def _is_number(value: object, most: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= most
+
+
+def _refusal(period: Period, tool: str) -> Outcome:
+    if isinstance(period, Open):
+        seconds: float | None = max(0.0, period.until - clock.now())
+        when = f"its circuit breaker is open and tries again in {seconds:.1f} s"
+    else:
+        seconds = None
+        when = "its circuit breaker is half open and tries it with another call just now"
+    message = f"tool {tool!r} failed too often and was not started: {when}"
+    return Outcome(None, CircuitOpen(message, tool=tool, retry_after=seconds), "error")
+
+
+def _log(level: int, message: str, *values: object) -> None:
+    # A broken logging handler must not fail the tool.
+    with contextlib.suppress(Exception):
+        logger.log(level, message, *values)

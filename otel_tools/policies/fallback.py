@@ -1,0 +1,186 @@
+"""What can serve where the tool failed?"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from otel_tools.call.steps import Invoke, Outcome
+from otel_tools.errors import ConfigurationError, error_type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
+
+__all__ = ["FallbackOn", "fallback"]
+
+logger = logging.getLogger(__name__)
+
+FallbackOn: TypeAlias = (
+    "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], object] | None"
+)
+"""Which errors are replaced: those of such types, or for which a predicate is true; None is all."""
+
+_LONGEST_NOTE: Final = 1000
+
+
+def fallback(function: Callable[..., Any], on: FallbackOn, site: Site) -> Policy:
+    """Where a call fails, call another function with the same arguments, and serve what it returns.
+
+    The function may be a tool with a fallback of its own. If it fails too, the caller gets the tool's own error, with
+    a note of the other.
+
+    Args:
+        function: Takes what the tool takes, by the same names; for a method with or without its first parameter.
+            A coroutine function only where the tool is one.
+        on: Which errors are replaced. Without it also results that ``failed_if`` calls failures.
+        site: Where it stands.
+
+    Raises:
+        ConfigurationError: It cannot be called in the tool's place, or ``on`` says nothing about errors.
+    """
+    step = Invoke(_in_place_of(function, site))
+    replaces = _condition(on, site.tool)
+
+    def policy(inner: Next) -> Next:
+        def flow(call: Call) -> Flow:
+            outcome = yield from inner(call)
+            if outcome.result != "error" or not replaces(outcome.error):
+                return outcome
+            other: Outcome = yield step
+            if other.error is None:
+                call.recovered(outcome)
+                return Outcome(other.value, None, "fallback")
+            if outcome.error is not None and outcome.error is not other.error:
+                # Either may be of a class whose methods raise.
+                with contextlib.suppress(Exception):
+                    _add_note(outcome.error, other.error, function)
+            return outcome
+
+        return flow
+
+    return policy
+
+
+def _condition(on: FallbackOn, tool: str) -> Callable[[BaseException | None], bool]:
+    if on is None:
+        return lambda _error: True
+    types: tuple[Any, ...] = on if isinstance(on, tuple) else (on,)
+    if types and all(isinstance(each, type) and issubclass(each, BaseException) for each in types):
+        return lambda error: isinstance(error, types)
+    if isinstance(on, (type, tuple)) or not callable(on) or _is_coroutine_function(on):
+        raise ConfigurationError(
+            f"tool {tool!r}: fallback_on={on!r}: an exception type, a tuple of them or a plain function of the error "
+            "is needed"
+        )
+
+    def holds(error: BaseException | None) -> bool:
+        if error is None:
+            return False
+        try:
+            return bool(on(error))
+        except Exception:
+            # A broken logging handler must not fail the tool either.
+            with contextlib.suppress(Exception):
+                logger.exception("fallback_on of tool %r raised; the error is not replaced", tool)
+            return False
+
+    return holds
+
+
+def _add_note(error: BaseException, other: BaseException, function: Callable[..., Any]) -> None:
+    note = f"fallback {_name_of(function)} failed too: {error_type_of(other)}: {other}"[:_LONGEST_NOTE]
+    # The tool may raise one and the same object for ever.
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+def _in_place_of(function: Callable[..., Any], site: Site) -> Callable[..., Any]:
+    """The fallback as it can be called with the tool's arguments."""
+    if not callable(function):
+        raise ConfigurationError(
+            f"tool {site.tool!r}: fallback={function!r}: a function with the tool's parameters is needed"
+        )
+    if not site.asynchronous and _is_coroutine_function(function):
+        raise ConfigurationError(
+            f"tool {site.tool!r}: fallback {_name_of(function)} is async, the tool is not: a plain function is needed"
+        )
+    tool, own = _signature_of(site.function), _signature_of(function)
+    # Builtins need not tell what they take.
+    if tool is None or own is None or _accepts(own, tool, site.arguments.receiver):
+        return function
+    if site.arguments.receiver is not None and _accepts(own, _without_first(tool), None):
+
+        def without_receiver(_receiver: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        return without_receiver
+    raise ConfigurationError(
+        f"tool {site.tool!r}: fallback {_name_of(function)}{own} must accept what the tool does, by the same names: "
+        f"{_name_of(site.function)}{tool}"
+    )
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def _without_first(signature: inspect.Signature) -> inspect.Signature:
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def _accepts(own: inspect.Signature, tool: inspect.Signature, receiver: str | None) -> bool:
+    """Whether a function with its own signature can be called as the tool can, each argument meaning the same."""
+    for args, kwargs in _calls_of(tool, receiver):
+        try:
+            bound = own.bind(*args, **kwargs).arguments
+        except TypeError:
+            return False
+        for name, value in bound.items():
+            # What the tool would also take by name has the same name here.
+            if isinstance(value, inspect.Parameter) and value.name != name and _has_name(value):
+                return False
+    return True
+
+
+def _calls_of(
+    tool: inspect.Signature, receiver: str | None
+) -> Iterator[tuple[list[inspect.Parameter], dict[str, inspect.Parameter]]]:
+    """Calls that the tool takes, each argument being its parameter.
+
+    All ways to pass the first few by position and the rest by name; with all parameters, and with the required alone.
+    """
+    parameters = tool.parameters.values()
+    named = [each for each in parameters if each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}]
+    others = [each for each in parameters if each.kind is each.VAR_POSITIONAL]
+    more = {f"other_than_{each.name}": each for each in parameters if each.kind is each.VAR_KEYWORD}
+    for given in (named, [each for each in named if each.default is each.empty]):
+        positional = [each for each in given if each.kind is not each.KEYWORD_ONLY]
+        fewest = max(sum(each.kind is each.POSITIONAL_ONLY for each in given), int(receiver is not None))
+        for count in range(fewest, len(positional) + 1):
+            full = given is named and count == len(positional)
+            kwargs = {each.name: each for each in given if each.kind is each.KEYWORD_ONLY}
+            kwargs |= {each.name: each for each in positional[count:]}
+            yield positional[:count] + others * full, kwargs | more
+
+
+def _has_name(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    # The arguments of a partial may be secrets.
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__qualname__", None) or type(function).__qualname__

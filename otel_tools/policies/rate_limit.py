@@ -1,0 +1,282 @@
+"""How often may the tool be called?"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import math
+from dataclasses import KW_ONLY, dataclass, field
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
+
+from otel_tools.call.clock import clock
+from otel_tools.call.steps import Outcome, Perform, Sleep
+from otel_tools.errors import ConfigurationError, RateLimited
+from otel_tools.policies.bucket import AT_ONCE, COMMON, Buckets, Quota, Reservation, nanoseconds, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Hashable
+
+    from otel_tools.call.steps import Call, Flow, Next, Policy, Site, Step
+    from otel_tools.stores.base import OnError
+
+__all__ = ["RateLimit", "Reserves"]
+
+logger = logging.getLogger(__name__)
+
+_FASTEST: Final = Fraction(1, 10**9)
+"""Seconds between two tokens at least: times are whole nanoseconds."""
+
+_SLOWEST: Final = 366 * 86_400
+"""Seconds between two tokens at most."""
+
+_EARLY: Final = 1_000
+"""Nanoseconds by which a sleep may end too early: less than any clock that wakes somebody can tell."""
+
+
+@runtime_checkable
+class Reserves(Protocol):
+    """A store that keeps rate limits for several processes: `otel_tools.stores.RedisStore`, or one of your own.
+
+    Attributes:
+        on_error: What becomes of a call whose store is away.
+    """
+
+    on_error: OnError
+
+    def reserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
+        """Reserve a token of the bucket of this name, as `Buckets.reserve` does."""
+        ...
+
+    async def areserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
+        """As `reserve`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RateLimit:
+    """Let attempts begin at a given rate, and a burst of them at once; more wait for their turn.
+
+    A token bucket: it holds ``burst`` tokens, gains ``rate`` every ``per`` seconds, and each attempt takes one. Over
+    any window of time at most ``burst + rate x window / per`` are given out. Threads and tasks are served first come,
+    first served, and tools that are given the same object are limited together. Each process has limits of its own
+    (a forked child begins with the tokens that were left), unless a ``store`` keeps them.
+
+    Args:
+        rate: Tokens, above 0. ``RateLimit(60, per=60)`` is one a second with bursts of 60.
+        per: Seconds in which so many tokens come.
+        burst: Tokens that may be taken at once after a pause, 1 or more. By default as many as ``rate``, rounded down,
+            but at least 1: ``RateLimit(0.5)`` lets one attempt through every two seconds.
+        max_wait: Seconds to wait for a token at most; 0 never waits, None waits as long as it takes. A ``deadline``
+            of the call bounds the wait too. A call that would have to wait longer takes no token and gets
+            `RateLimited` at once, with ``retry_after``: the seconds until a token would be free.
+        key: Called with the arguments of a call by their names, says whose limit it counts against, as in
+            ``key=lambda args: args["user_id"]``. Each value, which must be hashable, has a bucket of its own; the
+            fullest are forgotten beyond 100,000 that are in use. Where it fails, the failure is logged and the call
+            counts against one common bucket.
+        store: Keeps the limit for several processes: a ``RedisStore``. Values of ``key`` are told apart by their
+            ``repr`` then, and stored as a digest of it.
+        name: What the limit is called in the store, so that processes mean the same one; by default the name
+            of the first tool that is decorated with it.
+
+    Raises:
+        ConfigurationError: A value cannot work.
+    """
+
+    rate: float
+    per: float = 1.0
+    burst: int | None = None
+    max_wait: float | None = None
+    key: Callable[[dict[str, Any]], Hashable] | None = None
+    store: Reserves | None = None
+    _: KW_ONLY
+    name: str | None = None
+    _buckets: Buckets = field(init=False, repr=False)
+    _stored_as: list[str] = field(init=False, repr=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        burst = max(1, math.floor(self.rate)) if self.burst is None else self.burst
+        object.__setattr__(self, "_buckets", Buckets(Quota.of(self.rate, self.per, burst)))
+
+    def around(self, site: Site) -> Policy:
+        """The policy of one tool that takes its tokens from here."""
+        if not self._stored_as:
+            self._stored_as.append(self.name or site.tool)
+        buckets, store, key_of, tool = self._buckets, self.store, _key_of(self.key, site), site.tool
+        longest = None if self.max_wait is None else nanoseconds(self.max_wait)
+
+        def policy(inner: Next) -> Next:
+            def flow(call: Call) -> Flow:
+                if store is not None:
+                    return ask(call, store)
+                max_wait = longest if call.scope is None else _within(call, longest)
+                if key_of is None:
+                    reservation = buckets.reserve(max_wait)
+                else:
+                    reservation = _reserve(buckets, max_wait, key_of(call), tool)
+                if reservation is AT_ONCE:
+                    call.throttled("rate_limit", "acquired", None)
+                    return inner(call)
+                return self._go_on(call, reservation, inner, tool)
+
+            def ask(call: Call, store: Reserves) -> Flow:
+                max_wait = longest if call.scope is None else _within(call, longest)
+                key = COMMON if key_of is None else key_of(call)
+                answer = yield from self._ask(store, call, max_wait, key, tool)
+                if isinstance(answer, Outcome):
+                    return answer
+                return (yield from self._go_on(call, answer, inner, tool))
+
+            return flow
+
+        return policy
+
+    def _go_on(self, call: Call, reservation: Reservation, inner: Next, tool: str) -> Flow:
+        """Wait for the token, if there is one."""
+        if reservation is AT_ONCE:
+            call.throttled("rate_limit", "acquired", None)
+        elif reservation.granted:
+            yield from _wait(call, reservation)
+        else:
+            call.throttled("rate_limit", "rejected", None)
+            return self._refusal(tool, reservation.wait)
+        return (yield from inner(call))
+
+    def _ask(
+        self, store: Reserves, call: Call, max_wait: int | None, key: Hashable, tool: str
+    ) -> Generator[Step, Any, Reservation | Outcome]:
+        """Reserve a token in the store, or without it where it is away and calls go on."""
+        (name,) = self._stored_as
+        if (digest := _digest(key, tool)) is not None:
+            name = f"{name}:{digest}"
+        asked = name, self._buckets.quota, max_wait
+        outcome: Outcome = yield Perform(partial(store.reserve, *asked), partial(store.areserve, *asked))
+        if outcome.error is None:
+            return cast("Reservation", outcome.value)
+        call.store_failed("reserve")
+        if store.on_error == "raise":
+            return outcome
+        return _reserve(self._buckets, max_wait, key, tool)
+
+    def _refusal(self, tool: str, wait: int) -> Outcome:
+        # Rounded up: whoever comes back then must not come too early by a fraction of a nanosecond.
+        seconds = -(-wait // 1_000) / 1e6
+        message = (
+            f"tool {tool!r} was not started: its rate limit of {self.rate:g} per {self.per:g} s is used up; "
+            f"try again in {max(0.001, seconds):.{0 if seconds >= 100 else 3}f} s"  # noqa: PLR2004 - enough digits
+        )
+        return Outcome(None, RateLimited(message, tool=tool, retry_after=seconds), "error")
+
+
+def _within(call: Call, longest: int | None) -> int | None:
+    """How long the call may wait: no longer than its deadline is away."""
+    left = call.left()
+    if left is None:
+        return longest
+    until_deadline = max(0, nanoseconds(left))
+    return until_deadline if longest is None else min(longest, until_deadline)
+
+
+def _wait(call: Call, reservation: Reservation) -> Generator[Step, Any, None]:
+    """Let the time pass until the token is the call's."""
+    began = clock.now()
+    call.queued("rate_limit")
+    wait = reservation.wait
+    try:
+        while True:
+            yield Sleep(wait / 1e9)
+            wait = reservation.at - now()
+            if wait < _EARLY:
+                break
+    except GeneratorExit:
+        reservation.give_back()
+        call.throttled("rate_limit", "cancelled", clock.now() - began)
+        raise
+    call.throttled("rate_limit", "acquired", clock.now() - began)
+
+
+def _key_of(key: Callable[[dict[str, Any]], Hashable] | None, site: Site) -> Callable[[Call], Hashable] | None:
+    """The key of a call, or None where all have the same."""
+    if key is None:
+        return None
+    bind, tool = site.arguments.bind, site.tool
+
+    def key_of(call: Call) -> Hashable:
+        try:
+            return key(bind(*call.args, **call.kwargs))
+        except Exception as error:  # noqa: BLE001 - a mistake in it must not fail the tool
+            _log(tool, error)
+            return COMMON
+
+    return key_of
+
+
+def _reserve(buckets: Buckets, max_wait: int | None, key: Hashable, tool: str) -> Reservation:
+    try:
+        return buckets.reserve(max_wait, key)
+    except Exception as error:  # noqa: BLE001 - no hash, or one of the user's own that fails
+        _log(tool, error)
+        return buckets.reserve(max_wait)
+
+
+def _digest(key: Hashable, tool: str) -> str | None:
+    """A key as text that is the same in every process; None for the common one."""
+    if key is COMMON:
+        return None
+    import hashlib  # noqa: PLC0415 - only limits with a key and a store need it
+
+    try:
+        return hashlib.blake2b(repr(key).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    except Exception as error:  # noqa: BLE001 - as above
+        _log(tool, error)
+        return None
+
+
+def _log(tool: str, error: Exception) -> None:
+    # A broken logging handler must not fail the tool either.
+    with contextlib.suppress(Exception):
+        logger.error("rate limit key of tool %r failed; the call counts against the common limit", tool, exc_info=error)
+
+
+def _check(limit: RateLimit) -> None:
+    for option in ("rate", "per"):
+        value = getattr(limit, option)
+        if not _is_number(value) or value <= 0:
+            raise ConfigurationError(f"RateLimit({option}={value!r}): a finite number above 0 is needed")
+    if not _FASTEST <= Fraction(limit.per) / Fraction(limit.rate) <= _SLOWEST:
+        raise ConfigurationError(
+            f"RateLimit(rate={limit.rate!r}, per={limit.per!r}): "
+            "a rate between one token a year and a billion a second is needed"
+        )
+    burst = limit.burst
+    if burst is not None and (isinstance(burst, bool) or not isinstance(burst, int) or burst < 1):
+        raise ConfigurationError(f"RateLimit(burst={burst!r}): a whole number of tokens is needed, 1 or more")
+    if limit.max_wait is not None and (not _is_number(limit.max_wait) or limit.max_wait < 0):
+        raise ConfigurationError(
+            f"RateLimit(max_wait={limit.max_wait!r}): seconds are needed, 0 or more (0 never waits), "
+            "or None to wait as long as it takes"
+        )
+    if limit.key is not None and (not callable(limit.key) or inspect.iscoroutinefunction(limit.key)):
+        raise ConfigurationError(
+            f"RateLimit(key={limit.key!r}): a plain function of the arguments is needed, "
+            'as in key=lambda args: args["user_id"]'
+        )
+    if limit.store is not None and not isinstance(limit.store, Reserves):
+        raise ConfigurationError(
+            f"RateLimit(store={limit.store!r}): a store that can reserve is needed: RedisStore(url)"
+        )
+    if limit.name is not None and (not isinstance(limit.name, str) or not limit.name):
+        raise ConfigurationError(f"RateLimit(name={limit.name!r}): text is needed, or None for the name of the tool")
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number, and one that fits into a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

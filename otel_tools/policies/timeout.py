@@ -1,0 +1,60 @@
+"""How long may one attempt take?"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from otel_tools.call.steps import CROWDED, EXPIRED, Invoke, Outcome
+from otel_tools.errors import ConcurrencyLimited, ConfigurationError, ToolTimeout
+
+if TYPE_CHECKING:
+    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
+
+__all__ = ["timeout"]
+
+
+def timeout(seconds: float, site: Site) -> Policy:
+    """End an attempt that takes longer than so many seconds with a `ToolTimeout`.
+
+    An async tool is cancelled, as by `asyncio.timeout`. A sync tool runs on a thread of its own with a copy of the
+    caller's context variables, and cannot be killed: when its time is over its caller goes on, and the function
+    runs to its end for nobody. So what belongs to a thread stays there: thread-locals, SQLite connections, and context
+    variables that the function sets. Too many such threads of one tool (32), and its next calls are refused with
+    `ConcurrencyLimited` until some have ended.
+
+    Raises:
+        ConfigurationError: It is not a positive number of seconds.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise ConfigurationError(
+            f"tool {site.tool!r}: timeout={seconds!r}: a positive number of seconds is needed, such as 5.0"
+        )
+    whole = Invoke(timeout=seconds)
+
+    def policy(_inner: Next) -> Next:
+        def flow(call: Call) -> Flow:
+            left = call.left()
+            limit = seconds if left is None else min(seconds, left)
+            if limit <= 0:
+                return _expired(0.0)
+            outcome: Outcome = yield whole if limit == seconds else Invoke(timeout=limit)
+            if outcome is EXPIRED:
+                return _expired(limit)
+            if outcome is CROWDED:
+                error = ConcurrencyLimited(
+                    f"tool {site.tool!r}: not started, since too many of its calls that timed out are still running; "
+                    "let the tool itself give up in time, as with otel_tools.remaining()",
+                    tool=site.tool,
+                )
+                return Outcome(None, error, "error")
+            return outcome
+
+        return flow
+
+    def _expired(limit: float) -> Outcome:
+        left_by = "" if limit == seconds else f", which its deadline left of its timeout of {seconds:g} s"
+        message = f"tool {site.tool!r} took longer than {limit:.3g} s{left_by}"
+        return Outcome(None, ToolTimeout(message, tool=site.tool, timeout=limit), "error")
+
+    return policy

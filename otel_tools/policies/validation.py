@@ -1,0 +1,168 @@
+"""Do the arguments fit the function, and its result what it says it returns? Decided by pydantic, before and after."""
+
+from __future__ import annotations
+
+import contextlib
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from otel_tools.call.steps import Outcome, over
+from otel_tools.calling.annotations import NotYetDefined
+from otel_tools.calling.wrong import MOST, listed
+from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools.calling.filling import Filling, Returned
+
+__all__ = ["validate_arguments", "validate_result"]
+
+T = TypeVar("T")
+
+
+def validate_arguments(site: Site) -> Policy:
+    """Validate and coerce the arguments, as a model sends them, and refuse the call where they do not fit.
+
+    Arguments are taken by pydantic's lax rules, or as JSON where types are strict. What is left out is left to the
+    function's own default, and null is taken where that default is None. Names that are no parameter are refused; for
+    one single parameter that is a pydantic model, its fields may be given in its place.
+
+    Annotations whose names are not defined yet at decoration are looked up again at the first call, in the function's
+    module and closure. A call fails with `ConfigurationError` while they cannot be found.
+
+    Args:
+        site: The tool.
+
+    Raises:
+        ConfigurationError: pydantic cannot check an annotation.
+    """
+    taken = _of(site, _filling)
+
+    def policy(inner: Next) -> Next:
+        # No generator: one that only delegates would cost as much as the validation itself.
+        def flow(call: Call) -> Flow:
+            ready, failure = taken.built, None
+            if ready is not None and ready.plain:
+                try:
+                    if len(call.args) == ready.receivers:
+                        call.kwargs = ready.validate(call.kwargs)
+                        return inner(call)
+                    if ready.take_plain(call):
+                        return inner(call)
+                except ready.failure as error:
+                    failure = error
+                except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
+                    return over(Outcome.of_error(error))
+            refused = _take(taken, call, failure)
+            return inner(call) if refused is None else over(refused)
+
+        return flow
+
+    return policy
+
+
+def validate_result(site: Site) -> Policy:
+    """Check that the function returns what its annotation says; the value itself is passed on untouched.
+
+    Strictly: no string for a number, no text for a date. A dictionary that fits passes for a pydantic model.
+
+    Args:
+        site: The tool.
+
+    Raises:
+        ConfigurationError: There is no annotation, pydantic cannot check it, or the tool is a generator.
+    """
+    if site.generator:
+        raise ConfigurationError(
+            f"tool {site.tool!r}: validate='both' checks one result, and a generator has many; use validate=True"
+        )
+    returned = _of(site, _returned)
+
+    def policy(inner: Next) -> Next:
+        def flow(call: Call) -> Flow:
+            outcome = yield from inner(call)
+            if outcome.error is None and outcome.result == "ok":
+                try:
+                    wrong = returned.get().wrong(outcome.value)
+                except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
+                    return Outcome.of_error(error)
+                if wrong:
+                    message = f"{site.tool} returned what its annotation does not allow:\n{listed(wrong)}"
+                    return Outcome(None, InvalidResult(message, tool=site.tool, errors=tuple(wrong[:MOST])), "error")
+            return outcome
+
+        return flow
+
+    return policy
+
+
+def _take(taken: _Once[Filling], call: Call, failure: Any) -> Outcome | None:
+    """Validate all kinds of arguments; what becomes of the call where they are refused."""
+    try:
+        wrong = taken.get().take(call, failure)
+    except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
+        return Outcome.of_error(error)
+    if not wrong:
+        return None
+    tool = taken.site.tool
+    message = f"The arguments of {tool} were refused:\n{listed(wrong)}"
+    return Outcome(None, InvalidArguments(message, tool=tool, errors=tuple(wrong[:MOST])), "invalid")
+
+
+class _Once(Generic[T]):
+    """Something that is built once for a tool: at its decoration, or at the first call where a name is not defined yet.
+
+    Attributes:
+        site: The tool.
+        built: It; None until it could be built.
+    """
+
+    __slots__ = ("_build", "_lock", "built", "site")
+
+    def __init__(self, site: Site, build: Callable[[Site, bool], T]) -> None:
+        self.site = site
+        self.built: T | None = None
+        self._build = build
+        self._lock = RLock()
+        with contextlib.suppress(NotYetDefined):  # at the first call it may be
+            self.built = build(site, True)  # noqa: FBT003 - the one flag there is
+
+    def get(self) -> T:
+        """Give it, built now if it has to be.
+
+        Raises:
+            ConfigurationError: A name is still not defined.
+        """
+        with self._lock:
+            if self.built is None:
+                try:
+                    self.built = self._build(self.site, False)  # noqa: FBT003 - as above
+                except NotYetDefined as error:
+                    raise ConfigurationError(str(error)) from None
+            return self.built
+
+
+def _of(site: Site, build: Callable[[Site, bool], T]) -> _Once[T]:
+    """What was built for this tool, also by an override: then the scopes that defined the function may be gone."""
+    # The function that binds its arguments is the tool's own and lives as long, whatever function it calls now.
+    known = vars(site.arguments.bind)
+    once: _Once[T] | None = known.get(build.__name__)
+    if once is None:
+        once = known[build.__name__] = _Once(site, build)
+    return once
+
+
+def _filling(site: Site, decorating: bool) -> Filling:
+    from otel_tools.calling.filling import Filling  # noqa: PLC0415 - imports pydantic
+    from otel_tools.calling.model import arguments_model  # noqa: PLC0415 - as above
+
+    return Filling(arguments_model(site, decorating=decorating), site.arguments.receiver)
+
+
+def _returned(site: Site, decorating: bool) -> Returned:
+    from otel_tools.calling.filling import Returned  # noqa: PLC0415 - imports pydantic
+    from otel_tools.calling.model import result_adapter  # noqa: PLC0415 - as above
+
+    return Returned(result_adapter(site, decorating=decorating))

@@ -1,0 +1,114 @@
+"""What the tests of the cache share: a clock in a list, a flow driven by hand, and a store that can be away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from otel_tools.call.arguments import Arguments
+from otel_tools.call.steps import Call, Invoke, Outcome, Perform, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools.call.steps import CacheResult, Flow
+    from otel_tools.stores.base import OnError
+
+
+class HeardCall(Call):
+    """Remembers what the cache told it."""
+
+    __slots__ = ("answers", "failures", "recoveries")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(args, kwargs)
+        self.answers: list[CacheResult] = []
+        self.failures: list[str] = []
+        self.recoveries: list[Outcome] = []
+
+    def cache_answered(self, result: CacheResult) -> None:
+        self.answers.append(result)
+
+    def store_failed(self, operation: str) -> None:
+        self.failures.append(operation)
+
+    def recovered(self, outcome: Outcome) -> None:
+        self.recoveries.append(outcome)
+
+
+def site_of(
+    function: Callable[..., Any], *, asynchronous: bool = False, generator: bool = False, name: str = "tool"
+) -> Site:
+    return Site(name, function, asynchronous, generator, Arguments(function))
+
+
+def inner(_call: Call) -> Flow:
+    """The function itself."""
+    return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
+
+
+def ended(flow: Flow, answer: Any = None) -> Outcome:
+    """The outcome of a flow that needs nothing more than this answer, and the store."""
+    try:
+        while True:
+            step = flow.send(answer)
+            assert isinstance(step, Perform), step
+            try:
+                answer = Outcome(step.blocking())
+            except Exception as error:
+                answer = Outcome.of_error(error)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
+
+
+class TextStore:
+    """A `Store` in memory that can be away."""
+
+    def __init__(self, on_error: OnError = "local") -> None:
+        self.on_error: OnError = on_error
+        self.held: dict[str, tuple[str, float]] = {}
+        self.away: set[str] = set()
+
+    def _enter(self, operation: str) -> None:
+        if operation in self.away:
+            raise ConnectionError(operation)
+
+    def get(self, key: str) -> str | None:
+        self._enter("get")
+        return self.held[key][0] if key in self.held else None
+
+    def set(self, key: str, value: str, expires_in: float) -> None:
+        self._enter("set")
+        self.held[key] = value, expires_in
+
+    def delete(self, key: str) -> None:
+        self._enter("delete")
+        self.held.pop(key, None)
+
+    def clear(self, prefix: str) -> None:
+        for key in [key for key in self.held if key.startswith(prefix)]:
+            del self.held[key]
+
+    def count(self, prefix: str) -> int:
+        return len([key for key in self.held if key.startswith(prefix)])
+
+    async def aget(self, key: str) -> str | None:
+        await asyncio.sleep(0)
+        return self.get(key)
+
+    async def aset(self, key: str, value: str, expires_in: float) -> None:
+        await asyncio.sleep(0)
+        self.set(key, value, expires_in)
+
+    async def adelete(self, key: str) -> None:
+        await asyncio.sleep(0)
+        self.delete(key)
+
+    async def aclear(self, prefix: str) -> None:
+        await asyncio.sleep(0)
+        self.clear(prefix)
+
+    async def acount(self, prefix: str) -> int:
+        await asyncio.sleep(0)
+        return self.count(prefix)

@@ -1,0 +1,297 @@
+"""Keys: equal when a function could not tell the arguments apart, and never an error of another kind."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import ipaddress
+import itertools
+import math
+import pathlib
+import subprocess
+import sys
+import uuid
+import zoneinfo
+from collections import Counter, OrderedDict, defaultdict, deque
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_tools.policies.keys import Unkeyable, form, text
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+@dataclass
+class Place:
+    name: str
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sized:
+    size: float
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+class Model(pydantic.BaseModel):
+    city: str
+    unit: str = "c"
+    days: list[int] = []
+
+
+class Text(str):
+    __slots__ = ()
+
+
+UTC_PLUS_1 = dt.timezone(dt.timedelta(hours=1))
+NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+
+DIFFERENT: list[Any] = [
+    None, True, False, 0, 1, -1, 0.0, -0.0, 1.0, math.nan, math.inf, 1j, 2**70, "", "1", "True", "None", b"", b"1",
+    bytearray(b"1"), Text("1"), [], (), {}, set(), frozenset(), [1], (1,), [True], [1.0], [[1]], {1}, frozenset({1}),
+    {1.0},
+    {"a": 1}, {"a": 1.0}, {1: "a"}, {"a": {"b": 1}}, OrderedDict(a=1), Counter("a"), defaultdict(int, a=1), deque([1]),
+    deque([1], 3), MappingProxyType({"a": 1}), Colour.RED, Colour.BLUE, Number.ONE, Access.READ,
+    Access.READ | Access.WRITE,
+    Place("a"), Place("a", ["b"]), Sized(1), Sized(1.0), Pair(1, 2), Pair(1, 2.0), (1, 2), Model(city="a"),
+    Model(city="a", days=[1]), decimal.Decimal("1.0"), decimal.Decimal("1.00"), decimal.Decimal("NaN"),
+    decimal.Decimal("sNaN"), uuid.UUID(int=1), pathlib.PurePosixPath("1"), pathlib.PureWindowsPath("1"),
+    dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, 12), NOON, NOON.astimezone(UTC_PLUS_1), NOON.replace(fold=1),  # noqa: DTZ001 - one without a zone is meant
+    NOON.astimezone(zoneinfo.ZoneInfo("Etc/GMT-1")), dt.time(12), dt.timedelta(1), zoneinfo.ZoneInfo("UTC"),
+    ipaddress.ip_address("1.2.3.4"), range(1), range(0), slice(1), slice(1, 2), ..., int, Place, len, lambda: 0,
+]  # fmt: skip
+
+
+def test_what_a_function_could_tell_apart_has_another_key() -> None:
+    for (i, left), (j, right) in itertools.combinations(enumerate(DIFFERENT), 2):
+        assert form(left) != form(right), (i, left, j, right)
+
+
+@pytest.mark.parametrize("value", DIFFERENT, ids=repr)
+def test_a_key_is_hashable_and_the_same_when_asked_again(value: Any) -> None:
+    assert form(value) == form(value)
+    assert hash(form(value)) == hash(form(value))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ({"a": 1, "b": [2]}, {"b": [2], "a": 1}),
+        ({1, 2, 3}, {3, 2, 1}),
+        ([{"a": {"x", "y"}}], [{"a": {"y", "x"}}]),
+        (Place("a", ["b"]), Place("a", ["b"])),
+        (Model(city="a"), Model(city="a", unit="c")),
+        (math.nan, float("nan")),
+        ([math.nan], [float("nan")]),
+        (decimal.Decimal("1.0"), decimal.Decimal("1.0")),
+        (Pair([1], 2), Pair([1], 2)),
+        (Text("a"), Text("a")),
+    ],
+    ids=repr,
+)
+def test_what_a_function_could_not_tell_apart_has_the_same_key(left: Any, right: Any) -> None:
+    assert form(left) == form(right)
+    assert hash(form(left)) == hash(form(right))
+
+
+class Plain:
+    """Compares by identity."""
+
+
+class RaisesInHash:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        raise RuntimeError
+
+
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment] # the case
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+class RaisesEverywhere:
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+@dataclass
+class Broken:
+    size: int
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "size":
+            raise RuntimeError
+        return super().__getattribute__(name)
+
+
+def cyclic() -> list[Any]:
+    value: list[Any] = []
+    value.append({"again": value})
+    return value
+
+
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def doubling() -> list[Any]:
+    value: list[Any] = []
+    for _ in range(90):
+        value = [value, value]
+    return value
+
+
+UNKEYABLE: dict[str, Any] = {
+    "by identity": Plain,
+    "in a list": lambda: [Plain()],
+    "in a dictionary": lambda: {"a": Plain()},
+    "in a dataclass": lambda: Place("a", [Plain()]),  # type: ignore[list-item] # the case
+    "raises in hash": RaisesInHash,
+    "raises in hash, in a list": lambda: [RaisesInHash()],
+    "unhashable": Unhashable,
+    "raises everywhere": RaisesEverywhere,
+    "raises in a field": lambda: Broken(1),
+    "cyclic": cyclic,
+    "deep": lambda: deep(150),
+    "very deep": lambda: deep(100_000),
+    "doubling": doubling,
+    "large": lambda: list(range(200_000)),
+    "iterator": lambda: iter([1]),
+    "generator": lambda: (n for n in [1]),
+    "object": object,
+    "two NaN as keys": lambda: {math.nan: 1, float("nan"): 1},
+    "two NaN in a set": lambda: {math.nan, float("nan")},
+}
+
+
+@pytest.mark.parametrize("make", UNKEYABLE.values(), ids=UNKEYABLE.keys())
+def test_what_cannot_be_told_from_others_is_said_to_be_so(make: Any) -> None:
+    with pytest.raises(Unkeyable):
+        form(make())
+
+
+def test_a_comparison_that_raises_says_no() -> None:
+    class Raises:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError
+
+    assert form(Raises()) != form(Raises())
+
+
+def test_a_key_stays_what_it_was_when_its_object_changes() -> None:
+    class Mutable:
+        size = 1
+
+        def __hash__(self) -> int:
+            return self.size
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Mutable) and other.size == self.size
+
+    value = Mutable()
+    key = form(value)
+    before = hash(key)
+    value.size = 2
+    assert hash(key) == before
+    assert key != form(value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def same(left: Any, right: Any) -> Any:
+    """Equal in value and in type, all the way down."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(same(*pair) for pair in zip(left, right, strict=True))
+    if isinstance(left, float):
+        return left.hex() == right.hex()
+    return left == right
+
+
+@given(JSON, JSON)
+def test_two_json_values_have_one_key_exactly_when_they_are_the_same(left: Any, right: Any) -> None:
+    assert (form(left) == form(right)) == same(left, right)
+    assert (text(form(left)) == text(form(right))) == same(left, right)
+
+
+@pytest.mark.parametrize("value", [v for v in DIFFERENT if type(v).__name__ not in {"Text", "function"}], ids=repr)
+def test_a_key_has_a_text_that_tells_it_from_others(value: Any) -> None:
+    try:
+        written = text(form(value))
+    except Unkeyable:
+        # Run by path, this module has no name that its classes could be imported by.
+        assert type(value).__module__ == __name__ or getattr(value, "__module__", None) == __name__
+        return
+    others = [other for other in DIFFERENT if form(other) != form(value)]
+    for other in others:
+        try:
+            assert text(form(other)) != written
+        except Unkeyable:
+            continue
+
+
+@pytest.mark.parametrize("value", [lambda: 0, Text("a"), type("Local", (), {}), [].append], ids=repr)
+def test_what_another_process_would_not_know_has_no_text(value: Any) -> None:
+    with pytest.raises(Unkeyable):
+        text(form(value))
+
+
+PROGRAM = """
+import datetime, decimal, uuid
+from otel_tools.policies.keys import form, text
+print(text(form({
+    "b": {3, "x", 2.5, None, (1, "a")}, "a": [True, 1, 1.0, b"z", "\\ud800", float("nan")], "t": dict, "f": len,
+    "c": {uuid.UUID(int=7), decimal.Decimal("1.10"), datetime.date(2026, 1, 2)},
+})))
+"""
+
+
+def test_the_text_of_a_key_is_the_same_in_every_process() -> None:
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM], env={"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True
+        ).stdout
+        for seed in ("0", "1", "42")
+    }
+    assert len(texts) == 1

@@ -1,0 +1,101 @@
+"""What the tests of validation share: types, and what becomes of a call without driver and telemetry."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from otel_tools.call.arguments import Arguments
+from otel_tools.call.steps import Call, Invoke, Outcome, Site
+from otel_tools.errors import InvalidArguments
+from otel_tools.policies.validation import validate_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools.call.steps import Flow
+
+
+class Unit(enum.Enum):
+    CELSIUS = "celsius"
+    FAHRENHEIT = "fahrenheit"
+
+
+class Place(BaseModel):
+    city: str
+    country: str = "FR"
+
+
+@dataclass
+class Point:
+    x: float
+    y: float
+
+
+class Window(TypedDict):
+    start: dt.date
+    days: int
+
+
+class Query(BaseModel):
+    query: str
+    limit: Annotated[int, Field(le=10)] = 5
+
+
+class Exact(BaseModel):
+    model_config = ConfigDict(strict=True)
+    day: dt.date
+
+
+def taken(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What the function makes of validated arguments; no driver and no telemetry needed."""
+    outcome = ended(function, args, kwargs)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value
+
+
+def ended(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    site = Site("get_weather", function, asynchronous=False, generator=False, arguments=Arguments(function))
+
+    def inner(call: Call) -> Flow:
+        yield Invoke()
+        return Outcome(function(*call.args, **call.kwargs))
+
+    return result_of(validate_arguments(site)(inner)(Call(args, kwargs)))
+
+
+def result_of(flow: Flow) -> Outcome:
+    with pytest.raises(StopIteration) as stop:  # noqa: PT012 - it raises at the end of its steps
+        while True:
+            next(flow)
+    assert isinstance(stop.value.value, Outcome)
+    return stop.value.value
+
+
+def refusal(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str]:
+    """The lines that say what is wrong with the arguments."""
+    outcome = ended(function, args, kwargs)
+    assert outcome.result == "invalid"
+    assert isinstance(outcome.error, InvalidArguments)
+    head, *lines = str(outcome.error).splitlines()
+    assert head == "The arguments of get_weather were refused:"
+    return lines
+
+
+def typed(annotation: Any) -> Callable[[Any], Any]:
+    def function(value: Any) -> Any:
+        return value
+
+    function.__annotations__["value"] = annotation
+    return function
+
+
+def weather(location: str, unit: Literal["celsius", "fahrenheit"] = "celsius") -> tuple[str, str]:
+    return location, unit

@@ -1,0 +1,476 @@
+"""`RedisStore` against a real redis-server: shared limits and values, and what happens while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_tools import tool
+from otel_tools.errors import ConfigurationError, RateLimited
+from otel_tools.policies.bucket import AT_ONCE, Quota
+from otel_tools.policies.rate_limit import RateLimit
+from otel_tools.stores import redis_health
+from otel_tools.stores.base import Store
+from otel_tools.stores.redis import RedisStore
+from otel_tools.telemetry import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_tools.stores.base import OnError
+    from otel_tools.testing import Captured
+    from tests.conftest import Flavour
+    from tests.stores.conftest import RedisServer
+
+redis = pytest.importorskip("redis")
+
+SECOND = 10**9
+SECONDS = float(os.environ.get("OTEL_TOOLS_REDIS_SECONDS", "4"))
+"""How long several processes share a limit."""
+
+
+@pytest.fixture
+def store(redis_server: RedisServer) -> Iterator[RedisStore]:
+    made = RedisStore(redis_server.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def away() -> Iterator[RedisStore]:
+    """A store whose server is not there."""
+    made = RedisStore("redis://127.0.0.1:1/0")
+    yield made
+    made.close()
+
+
+def do(both: Flavour, store: RedisStore, operation: str, *args: Any) -> Any:
+    """Do something with the store in the way of the flavour."""
+    return both.call(getattr(store, operation if both.name == "sync" else f"a{operation}"), *args)
+
+
+def test_it_is_a_store_that_keeps_text(store: RedisStore, both: Flavour) -> None:
+    assert isinstance(store, Store)
+    for text in ("", "text", "Grüße \N{PARTY POPPER}", "\ud800 alone", "\0*[x]?\\"):
+        assert do(both, store, "get", text) is None
+        do(both, store, "set", text, "old", 60)
+        do(both, store, "set", text, text, 60)
+        assert do(both, store, "get", text) == text
+        do(both, store, "delete", text)
+        do(both, store, "delete", text)
+        assert do(both, store, "get", text) is None
+
+
+def test_a_value_expires(store: RedisStore, both: Flavour) -> None:
+    do(both, store, "set", "key", "value", 0.05)
+    do(both, store, "set", "instant", "value", 1e-9)
+    time.sleep(0.06)
+    assert do(both, store, "get", "key") is None
+    assert do(both, store, "get", "instant") is None
+
+
+def test_keys_are_counted_and_cleared_by_their_beginning(store: RedisStore, both: Flavour) -> None:
+    for number in range(1200):
+        store.set(f"a*:{number}", "", 60)
+    for key in ("ab:1", "b", "a", "a[*:"):
+        store.set(key, "", 60)
+    assert do(both, store, "count", "a*:") == 1200
+    assert do(both, store, "count", "") == 1204
+    do(both, store, "clear", "a*:")
+    assert do(both, store, "count", "a*:") == 0
+    assert do(both, store, "count", "a[") == 1
+    assert do(both, store, "count", "") == 4
+    do(both, store, "clear", "")
+    assert do(both, store, "count", "") == 0
+
+
+def test_prefixes_keep_stores_apart(store: RedisStore, redis_server: RedisServer) -> None:
+    other = RedisStore(redis_server.url, prefix="other")
+    store.set("key", "mine", 60)
+    assert other.get("key") is None
+    assert store.reserve("name", Quota.of(1, 60, 1), 0).granted
+    assert other.reserve("name", Quota.of(1, 60, 1), 0).granted
+    assert not other.reserve("name", Quota.of(1, 60, 1), 0).granted
+    other.clear("")
+    assert store.get("key") == "mine"
+    other.close()
+
+
+def test_a_reservation_is_that_of_a_bucket(store: RedisStore, both: Flavour) -> None:
+    quota = Quota.of(1, 1000, 3)
+    for _ in range(3):
+        assert do(both, store, "reserve", "name", quota, None) is AT_ONCE
+    for number in range(1, 4):
+        reservation = do(both, store, "reserve", "name", quota, None)
+        assert reservation.granted
+        assert number * 1000 - 5 <= reservation.wait / SECOND <= number * 1000
+    refused = do(both, store, "reserve", "name", quota, 3_000 * SECOND)
+    assert not refused.granted
+    assert 3995 <= refused.wait / SECOND <= 4000
+    assert do(both, store, "reserve", "another", quota, 0) is AT_ONCE
+
+
+@pytest.mark.parametrize("quota", [Quota.of(1, 86_400, 10), Quota.of(1e6, 1, 1), Quota.of(3, 1, 1)])
+def test_slow_and_fast_rates_are_exact(store: RedisStore, quota: Quota) -> None:
+    """The server's script reckons in nanoseconds since the epoch, which no double can hold."""
+    at = [store.reserve("exact", quota, None) for _ in range(50)]
+    # Of one that waits, only the time since the first took away from it.
+    assert all(abs(r.wait - max(0, n * quota.interval - quota.tolerance)) < SECOND for n, r in enumerate(at))
+    waiting = [r for r in at if r.wait]
+    # What is given back moves the bucket to exactly where it was.
+    for reservation in reversed(waiting):
+        reservation.give_back()
+    again = store.reserve("exact", quota, None)
+    assert again.wait <= (waiting[0].wait if waiting else 0)
+
+
+def test_a_bucket_that_is_full_again_is_forgotten(store: RedisStore, redis_server: RedisServer) -> None:
+    store.reserve("name", Quota.of(1000, 1, 1), None)
+    with redis.Redis.from_url(redis_server.url) as client:
+        (key,) = client.keys()
+        assert key == b"otel_tools:rate_limit:name"
+        assert 0 < client.pttl(key) <= 1001
+
+
+def test_a_script_that_the_server_does_not_know_is_sent(
+    store: RedisStore, redis_server: RedisServer, both: Flavour
+) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        for _ in range(2):
+            client.script_flush()
+            assert do(both, store, "reserve", "name", Quota.of(2, 60, 2), 0).granted
+    assert not do(both, store, "reserve", "name", Quota.of(2, 60, 2), 0).granted
+
+
+def test_a_place_is_given_back_when_nobody_is_behind_it(store: RedisStore) -> None:
+    quota = Quota.of(1, 1000, 1)
+    store.reserve("name", quota, None)
+    first, second = store.reserve("name", quota, None), store.reserve("name", quota, None)
+    first.give_back()
+    assert store.reserve("name", quota, 2500 * SECOND).granted is False
+    second.give_back()
+    assert 1990 <= store.reserve("name", quota, None).wait / SECOND <= 2000
+
+
+async def test_tasks_that_are_cancelled_together_give_all_their_places_back(seen: Captured, store: RedisStore) -> None:
+    limit = RateLimit(1, per=1000, burst=1, store=store)
+
+    @tool(name="limited", rate_limit=limit)
+    async def limited() -> int:
+        return 1
+
+    assert await limited() == 1
+    tasks = [asyncio.create_task(limited()) for _ in range(100)]
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if limited.tool.stats().rate_limit.queued == 100:
+            break
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if (await store.areserve("limited", limit._buckets.quota, 1001 * SECOND)).granted:
+            break
+    else:
+        pytest.fail("their places are lost")
+
+
+def test_keys_and_names_share_a_limit_between_tools_that_are_different_objects(
+    seen: Captured, redis_server: RedisServer, store: RedisStore, both: Flavour
+) -> None:
+    """As two processes would."""
+    stores = store, RedisStore(redis_server.url)
+    tools = [
+        tool(
+            name=name,
+            rate_limit=RateLimit(1, per=60, max_wait=0, key=lambda args: args["user"], store=each, name="shared"),
+        )(both.function(lambda user: user))
+        for name, each in zip(("first", "second"), stores, strict=True)
+    ]
+    assert both.call(tools[0], "ann") == "ann"
+    assert both.call(tools[1], "bob") == "bob"
+    for each in tools:
+        for user in ("ann", "bob"):
+            with pytest.raises(RateLimited):
+                both.call(each, user)
+    with redis.Redis.from_url(redis_server.url) as client:
+        keys = client.keys("*")
+    assert len(keys) == 2
+    assert not any(b"ann" in key or b"bob" in key for key in keys)
+    stores[1].close()
+
+
+def test_while_redis_is_away_calls_are_limited_locally_counted_and_logged_once(
+    seen: Captured, away: RedisStore, both: Flavour, caplog: pytest.LogCaptureFixture
+) -> None:
+    decorated = tool(name="local", rate_limit=RateLimit(3, per=60, max_wait=0, store=away))(both.function(lambda: 1))
+    for _ in range(3):
+        assert both.call(decorated) == 1
+    with pytest.raises(RateLimited):
+        both.call(decorated)
+    assert seen.value(names.STORE_ERRORS.name, {names.TOOL_NAME: "local", names.STORE_OPERATION: "reserve"}) == 4
+    (record,) = (record for record in caplog.records if record.name == redis_health.logger.name)
+    assert record.levelno == logging.WARNING
+    assert "redis://127.0.0.1:1/0" in record.getMessage()
+
+
+def test_on_store_error_raise_gives_the_call_the_error_of_redis(seen: Captured, both: Flavour) -> None:
+    store = RedisStore("redis://127.0.0.1:1/0", on_store_error="raise")
+    decorated = tool(name="strict", rate_limit=RateLimit(3, store=store))(both.function(lambda: 1))
+    for _ in range(2):
+        with pytest.raises(redis.exceptions.ConnectionError):
+            both.call(decorated)
+    assert seen.value(names.STORE_ERRORS.name, {names.TOOL_NAME: "strict", names.STORE_OPERATION: "reserve"}) == 2
+    store.close()
+
+
+def test_what_redis_refuses_is_counted_and_does_not_stop_the_rest(
+    seen: Captured, store: RedisStore, redis_server: RedisServer, both: Flavour
+) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.lpush("otel_tools:rate_limit:broken", "not a number")
+    decorated = tool(name="broken", rate_limit=RateLimit(1, per=60, max_wait=0, store=store))(both.function(lambda: 1))
+    assert both.call(decorated) == 1
+    with pytest.raises(RateLimited):
+        both.call(decorated)
+    assert do(both, store, "reserve", "sound", Quota.of(1, 1, 1), 0) is AT_ONCE
+
+
+def test_a_server_that_does_not_answer_delays_one_call_and_not_the_next(
+    redis_server: RedisServer, both: Flavour
+) -> None:
+    store = RedisStore(redis_server.url + "?socket_timeout=0.1", on_store_error="raise")
+    assert do(both, store, "reserve", "name", Quota.of(1, 1, 1), None).granted
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.client_pause(1500)
+        began = time.monotonic()
+        with pytest.raises(redis.exceptions.TimeoutError):
+            do(both, store, "reserve", "name", Quota.of(1, 1, 1), None)
+        for _ in range(20):
+            with pytest.raises(redis.exceptions.ConnectionError):
+                do(both, store, "reserve", "name", Quota.of(1, 1, 1), None)
+        assert time.monotonic() - began < 1
+    store.close()
+
+
+def test_killing_redis_loses_no_call_and_starting_it_again_is_noticed(
+    seen: Captured, redis_server: RedisServer, store: RedisStore, both: Flavour
+) -> None:
+    decorated = tool(name="steady", rate_limit=RateLimit(200, burst=5, store=store))(both.function(lambda: 1))
+
+    def calls(seconds: float) -> int:
+        """Calls that went well in so many seconds, in one event loop where they are async."""
+        done = 0
+        end = time.monotonic() + seconds
+        if both.name == "sync":
+            while time.monotonic() < end:
+                done += decorated()
+            return done
+
+        async def main() -> int:
+            done = 0
+            while time.monotonic() < end:
+                done += sum(await asyncio.gather(*(decorated() for _ in range(4))))
+            return done
+
+        return asyncio.run(main())
+
+    total = calls(0.3)
+    redis_server.kill()
+    total += calls(0.3)
+    failures = decorated.tool.stats().store_errors
+    assert failures > 0
+    redis_server.start()
+    total += calls(1.2)
+    after = decorated.tool.stats().store_errors
+    total += calls(0.2)
+    counts = decorated.tool.stats()
+    assert counts.store_errors == after, "a Redis that is back was not picked up again"
+    assert (counts.calls.ok, counts.calls.error) == (total, 0)
+    with redis.Redis.from_url(redis_server.url) as client:
+        assert client.exists("otel_tools:rate_limit:steady") == 1
+
+
+async def test_redis_may_die_and_come_back_within_one_event_loop(
+    seen: Captured, redis_server: RedisServer, store: RedisStore
+) -> None:
+    @tool(rate_limit=RateLimit(500, burst=50, store=store))
+    async def steady() -> int:
+        return 1
+
+    async def calls(number: int) -> int:
+        return sum(await asyncio.gather(*(steady() for _ in range(number))))
+
+    done = await calls(100)
+    await asyncio.to_thread(redis_server.kill)
+    done += await calls(100)
+    assert steady.tool.stats().store_errors > 0
+    await asyncio.to_thread(redis_server.start)
+    await asyncio.sleep(1.05)
+    done += await calls(1)
+    before = steady.tool.stats().store_errors
+    done += await calls(100)
+    assert steady.tool.stats().store_errors == before
+    assert done == steady.tool.stats().calls.ok == 301
+
+
+async def test_a_call_that_is_cancelled_while_it_asks_leaves_the_connection_sound(store: RedisStore) -> None:
+    for delay in range(30):
+        task = asyncio.create_task(store.aget("nothing"))
+        await asyncio.sleep(delay / 20_000)
+        task.cancel()
+        await asyncio.wait([task])
+        await store.aset("key", f"value {delay}", 60)
+        assert await store.aget("key") == f"value {delay}"
+
+
+def test_each_event_loop_has_a_client_and_takes_it_along_when_it_ends(store: RedisStore) -> None:
+    for number in range(3):
+        asyncio.run(store.aset(f"key {number}", "value", 60))
+        assert store._clients._loops == {}
+    assert store.count("") == 3
+
+
+def test_a_loop_that_was_closed_without_ceremony_is_forgotten(store: RedisStore) -> None:
+    async def use() -> None:
+        await store.acount("")
+        (mine,) = store._clients._loops.values()
+        await mine.client.connection_pool.disconnect()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    loop.close()
+    assert list(store._clients._loops) == [loop]
+    asyncio.run(store.acount(""))
+    assert store._clients._loops == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_has_connections_of_its_own(store: RedisStore) -> None:
+    store.set("key", "parent", 60)
+    asyncio.run(store.aget("key"))
+    children = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            try:
+                for turn in range(50):
+                    store.set(f"child {number}", f"{number} {turn}", 60)
+                    assert store.get(f"child {number}") == f"{number} {turn}"
+                asyncio.run(store.aset(f"async child {number}", "done", 60))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    for _ in range(100):
+        assert store.get("key") == "parent"
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert store.count("async child") == 3
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        ((5,), "url=5"),
+        (("localhost",), "redis://"),
+        (("http://user:secret@localhost",), "redis://"),
+        (("redis://localhost", ""), "prefix=''"),
+        (("redis://localhost", "p", "ignore"), "on_store_error='ignore'"),
+    ],
+)
+def test_nonsense_is_refused(args: tuple[Any, ...], complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match="RedisStore") as error:
+        RedisStore(*args)
+    assert complaint in str(error.value)
+    assert "secret" not in f"{error.value!r} {error.value.__cause__!r}"
+
+
+def test_the_password_is_not_shown() -> None:
+    assert repr(RedisStore("redis://me:secret@somewhere:6380/2?password=secret")) == (
+        "RedisStore('redis://somewhere:6380/2', prefix='otel_tools', on_store_error='local')"
+    )
+
+
+def test_without_redis_py_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "redis.connection", None)
+    with pytest.raises(ConfigurationError, match=r"otel_tools\[redis\]"):
+        RedisStore("redis://localhost")
+
+
+def test_a_limit_refuses_a_store_that_cannot_reserve() -> None:
+    class Shelf:
+        on_error: OnError = "local"
+
+    with pytest.raises(ConfigurationError, match=r"RedisStore\(url\)"):
+        RateLimit(1, store=Shelf())  # type: ignore[arg-type] # as a user may
+
+
+PROCESS = """
+import asyncio, json, sys, time
+from otel_tools import tool
+from otel_tools.policies.rate_limit import RateLimit
+from otel_tools.stores.redis import RedisStore
+
+url, flavour, rate, burst, name, begin, end = sys.argv[1:]
+begin, end = float(begin), float(end)
+limit = RateLimit(float(rate), burst=int(burst), store=RedisStore(url, name))
+ran = []
+
+if flavour == "sync":
+    work = tool(name="work", rate_limit=limit)(lambda: ran.append(time.time()))
+    time.sleep(begin - time.time())
+    while time.time() < end:
+        work()
+else:
+    @tool(name="work", rate_limit=limit)
+    async def work():
+        ran.append(time.time())
+
+    async def main():
+        async def worker():
+            while time.time() < end:
+                await work()
+
+        await asyncio.sleep(begin - time.time())
+        await asyncio.gather(*(worker() for _ in range(10)))
+
+    asyncio.run(main())
+print(json.dumps([ran, work.tool.stats().store_errors]))
+"""
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_four_processes_together_keep_within_one_percent_of_the_rate(redis_server: RedisServer, flavour: str) -> None:
+    rate, burst, name = 100.0, 10, uuid.uuid4().hex
+    begin = time.time() + 4
+    end = begin + SECONDS
+    arguments = [redis_server.url, flavour, rate, burst, name, begin, end]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PROCESS, *map(str, arguments)], stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    results = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert [errors for _, errors in results] == [0] * 4
+    ran = sorted(at for times, _ in results for at in times)
+    assert all(times for times, _ in results), "a process got no token at all"
+
+    # From the first on, since connecting takes its time.
+    seconds = end - ran[0]
+    assert seconds > 0.9 * SECONDS
+    together = sum(at <= end for at in ran)
+    allowed = burst + rate * seconds
+    print(f"{flavour}: {together} calls in {seconds:.3f} s, {allowed:.1f} allowed: {together / allowed:.2%}")
+    assert 0.99 * allowed <= together <= 1.01 * allowed
