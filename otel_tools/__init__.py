@@ -3,27 +3,67 @@
 from __future__ import annotations
 
 from otel_tools._version import __version__
+from otel_tools.call.scope import cancelled, remaining
 from otel_tools.decorator import Objective, Tool, tool
-from otel_tools.errors import ConfigurationError
+from otel_tools.errors import (
+    CircuitOpen,
+    ConcurrencyLimited,
+    ConfigurationError,
+    FieldError,
+    InvalidArguments,
+    InvalidResult,
+    RateLimited,
+    ToolError,
+    ToolTimeout,
+)
 from otel_tools.instrument import instrument
+from otel_tools.policies.cache import Cache
+from otel_tools.policies.circuit import CircuitBreaker
+from otel_tools.policies.concurrency import Concurrency
+from otel_tools.policies.rate_limit import RateLimit
+from otel_tools.policies.retry import Retry
+from otel_tools.policies.transient import transient
+from otel_tools.stores.redis import RedisStore
+from otel_tools.stores.sqlite import SQLiteStore
 from otel_tools.telemetry.agent import agent
+from otel_tools.telemetry.policy_counts import CacheCounts, ThrottlingCounts
 from otel_tools.telemetry.setup import configure, flush, shutdown
 from otel_tools.telemetry.tally import CallCounts, ToolStats, stats
 from otel_tools.typed import ToolFunction
 
 __all__ = [
+    "Cache",
+    "CacheCounts",
     "CallCounts",
+    "CircuitBreaker",
+    "CircuitOpen",
+    "Concurrency",
+    "ConcurrencyLimited",
     "ConfigurationError",
+    "FieldError",
+    "InvalidArguments",
+    "InvalidResult",
     "Objective",
+    "RateLimit",
+    "RateLimited",
+    "RedisStore",
+    "Retry",
+    "SQLiteStore",
+    "ThrottlingCounts",
     "Tool",
+    "ToolError",
     "ToolFunction",
     "ToolStats",
+    "ToolTimeout",
     "__version__",
     "agent",
+    "cancelled",
     "configure",
     "flush",
     "instrument",
+    "remaining",
     "shutdown",
     "stats",
     "tool",
+    "transient",
 ]

@@ -14,26 +14,35 @@ from typing import (
     Literal,
     ParamSpec,
     TypeVar,
+    Unpack,
     cast,
     get_type_hints,
     overload,
 )
 
+from otel_tools.call.arguments import Arguments
 from otel_tools.call.drive import coroutine_driver, function_driver
 from otel_tools.call.generators import async_generator_driver, generator_driver
 from otel_tools.call.plan import compile_plan
+from otel_tools.call.steps import Site
 from otel_tools.errors import ConfigurationError
-from otel_tools.policies.failed_if import failed_if as failed_if_policy
-from otel_tools.telemetry.names import TOOL_ERROR
+from otel_tools.policies.stack import PolicyOptions, policies_of
+from otel_tools.telemetry.policied import PoliciedCall
 from otel_tools.telemetry.spans import ObservedCall, ToolTelemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from otel_tools.call.plan import Plan
     from otel_tools.call.steps import Policy
+    from otel_tools.policies.cache import Cache, ToolCache
+    from otel_tools.policies.circuit import CircuitBreaker
+    from otel_tools.policies.concurrency import Concurrency
+    from otel_tools.policies.rate_limit import RateLimit
+    from otel_tools.policies.retry import Retry
     from otel_tools.telemetry.tally import ToolStats
-    from otel_tools.typed import ToolDecorator, ToolFunction
+    from otel_tools.typed import PolicyArguments, ToolArguments, ToolDecorator, ToolFunction
 
 __all__ = ["Objective", "Tool", "is_tool", "tool"]
 
@@ -43,6 +52,7 @@ T = TypeVar("T")
 
 Kind = Literal["function", "coroutine", "generator", "async_generator"]
 
+_ASIDE: Final = ("cache_info", "cache_clear", "cache_parameters")
 _LONGEST_NAME: Final = 128
 _LONGEST_SUMMARY: Final = 1024
 
@@ -68,13 +78,12 @@ class Objective:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(PolicyOptions):
     """What `tool` was asked for. None is "not given" and leaves what an earlier decoration gave."""
 
     name: str | None = None
     description: str | None = None
-    failed_if: Callable[[Any], object] | None = None
     objective: Objective | None = None
 
     def over(self, earlier: Options) -> Options:
@@ -94,7 +103,18 @@ class Tool:
         kind: ``function``, ``coroutine``, ``generator`` or ``async_generator``.
     """
 
-    __slots__ = ("_telemetry", "description", "function", "kind", "name", "options", "wrapper")
+    __slots__ = (
+        "_cache",
+        "_plan",
+        "_site",
+        "_telemetry",
+        "description",
+        "function",
+        "kind",
+        "name",
+        "options",
+        "wrapper",
+    )
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         self.function = function
@@ -103,28 +123,78 @@ class Tool:
         self.name = _checked_name(options.name, described, function)
         self.kind: Kind = _kind_of(function)
         self.description = options.description or _summary(described.__doc__)
-        policies = self._policies()
-        self._telemetry = ToolTelemetry(
-            self.name, self.description, function, options.objective.success if options.objective else None
+        self._site = Site(
+            self.name,
+            function,
+            asynchronous=self.kind in {"coroutine", "async_generator"},
+            generator=self.kind in {"generator", "async_generator"},
+            arguments=Arguments(function),
         )
-        plan = compile_plan(function, functools.partial(ObservedCall, self._telemetry), policies)
-        self.wrapper = _wrap(function, described, plan, self)
+        policies = policies_of(options, self._site)
+        self._cache = None if options.cache is None else options.cache.handle(self._site)
+        self._telemetry = ToolTelemetry(
+            self.name, self.description, self._site.arguments, options.objective.success if options.objective else None
+        )
+        self._declare()
+        self._plan = self._planned(function, options, policies)
+        self.wrapper = _wrap(self._plan.run, function, described, self)
+
+    @property
+    def cache(self) -> ToolCache:
+        """The tool's entries in its cache: ``clear()``, ``invalidate(*args, **kwargs)``, ``info()``.
+
+        Raises:
+            ConfigurationError: The tool has no cache.
+        """
+        if self._cache is None:
+            raise ConfigurationError(f"tool {self.name!r} has no cache; give it one with @tool(cache=Cache(ttl=300))")
+        return self._cache
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
-        return self._telemetry.tally.counts.stats()
+        return self._telemetry.tally.stats()
 
-    def _policies(self) -> dict[str, Policy]:
-        policies: dict[str, Policy] = {}
-        if (predicate := self.options.failed_if) is not None:
-            if self.kind in {"generator", "async_generator"}:
-                raise ConfigurationError(f"tool {self.name!r}: failed_if looks at one result, and a generator has many")
-            if not callable(predicate) or _kind_of(predicate) != "function":
-                raise ConfigurationError(
-                    f"tool {self.name!r}: failed_if={predicate!r} must be a plain function of the result"
-                )
-            policies["failed_if"] = failed_if_policy(predicate, self.name, TOOL_ERROR)
-        return policies
+    def override(self, **options: Unpack[PolicyArguments]) -> AbstractContextManager[None]:
+        """Other policies for the calls that the current context makes in a ``with`` block.
+
+        ``with get_weather.tool.override(retry=None, timeout=1): ...`` for one call, or for a test. What is not named
+        stays as it is; None takes a policy away. Threads that do not copy their context, and calls that began before,
+        go by the tool's own. The telemetry is the tool's.
+
+        Raises:
+            ConfigurationError: An option cannot work, or is not that of a policy.
+        """
+        if unknown := options.keys() - {f.name for f in fields(PolicyOptions)}:
+            raise ConfigurationError(
+                f"tool {self.name!r}: override({', '.join(sorted(unknown))}): policies alone can be overridden: "
+                f"{', '.join(f.name for f in fields(PolicyOptions))}"
+            )
+        return self._replaced(self._plan.current.function, options)
+
+    def with_function(self, function: Callable[..., Any]) -> AbstractContextManager[None]:
+        """Another function under the tool's policies, of the same kind and parameters, likewise. For tests."""
+        return self._replaced(function, {})
+
+    def _replaced(self, function: Callable[..., Any], changes: PolicyArguments) -> AbstractContextManager[None]:
+        # On top of what a block around this one has changed.
+        options = replace(self._plan.current.options, **changes)
+        return self._plan.replaced_by(self._planned(function, options, policies_of(options, self._site)))
+
+    def _declare(self) -> None:
+        """Say which series exist from 0 on."""
+        asked = {f.name for f in fields(PolicyOptions) if getattr(self.options, f.name)}
+        if self._site.asynchronous:
+            # Its timeout leaves no thread behind.
+            asked.discard("timeout")
+        breaker = self.options.circuit_breaker
+        self._telemetry.declare(frozenset(asked), None if breaker is None else lambda: breaker.state)
+
+    def _planned(self, function: Callable[..., Any], options: Options, policies: dict[str, Policy]) -> Plan:
+        record = functools.partial(PoliciedCall if policies else ObservedCall, self._telemetry)
+        plan = compile_plan(function, record, policies)
+        plan.options = options
+        plan.run = _DRIVERS[self.kind](plan)
+        return plan
 
     def __repr__(self) -> str:
         return f"<Tool {self.name!r} ({self.kind})>"
@@ -134,62 +204,73 @@ class Tool:
 def tool(
     function: classmethod[T, P, R],
     /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    failed_if: Callable[[Any], object] | None = None,
-    objective: Objective | None = None,
+    **options: Unpack[ToolArguments],
 ) -> classmethod[T, P, R]: ...
 @overload
 def tool(  # type: ignore[overload-overlap] # as above
     function: staticmethod[P, R],
     /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    failed_if: Callable[[Any], object] | None = None,
-    objective: Objective | None = None,
+    **options: Unpack[ToolArguments],
 ) -> staticmethod[P, R]: ...
 @overload
 def tool(
     function: Callable[P, R],
     /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    failed_if: Callable[[Any], object] | None = None,
-    objective: Objective | None = None,
+    **options: Unpack[ToolArguments],
 ) -> ToolFunction[P, R]: ...
 @overload
-def tool(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    failed_if: Callable[[Any], object] | None = None,
-    objective: Objective | None = None,
-) -> ToolDecorator: ...
+def tool(**options: Unpack[ToolArguments]) -> ToolDecorator: ...
 
 
-def tool(
+def tool(  # noqa: PLR0913 - by keyword, and each has its word
     function: Any = None,
     /,
     *,
     name: str | None = None,
     description: str | None = None,
+    validate: bool | Literal["both"] | None = None,
+    fallback: Callable[..., Any] | None = None,
+    fallback_on: type[BaseException]
+    | tuple[type[BaseException], ...]
+    | Callable[[BaseException], object]
+    | None = None,
+    cache: Cache | None = None,
+    retry: Retry | None = None,
+    circuit_breaker: CircuitBreaker | None = None,
+    concurrency: Concurrency | None = None,
+    rate_limit: RateLimit | None = None,
+    timeout: float | None = None,
     failed_if: Callable[[Any], object] | None = None,
     objective: Objective | None = None,
 ) -> Any:
-    """Trace and count every call of a function, which otherwise stays what it was.
+    """Trace and count every call of a function, which otherwise stays what it was, and put policies around it.
 
     Works bare (``@tool``), with options (``@tool(name=...)``) and on a function that exists (``tool(fn)``); on
     functions, coroutine functions, generators and async generators, on methods, under or over ``classmethod`` and
     ``staticmethod``, on partials, callable objects and builtins. Decorating again replaces the options that are
     given; it never adds a second span.
 
+    The policies stand around the function in this order, outermost first, whatever the order of the keywords:
+    ``validate``, ``fallback``, ``cache``, ``retry``, ``circuit_breaker``, ``concurrency``, ``rate_limit``,
+    ``failed_if``, ``timeout``. Generators take ``validate=True``, ``circuit_breaker``, ``concurrency`` and
+    ``rate_limit``.
+
     Args:
         function: What the model calls.
         name: The name it calls it by; the function's own by default.
         description: What the span says of it; the first paragraph of the docstring by default.
+        validate: True validates and coerces the arguments, as a model sends them, against the signature; ``"both"``
+            checks the result against its annotation too.
+        fallback: Called with the same arguments when the call fails; what it returns is served in its place.
+        fallback_on: Restricts that to these exceptions, or to those for which it is true.
+        cache: Keeps results.
+        retry: Tries again.
+        circuit_breaker: Leaves a tool alone that fails too often.
+        concurrency: Limits how many attempts run at once.
+        rate_limit: Limits how many attempts begin in a time.
+        timeout: Seconds that one attempt may take. A sync function runs on a thread of its own then, which cannot be
+            killed: what takes too long runs to its end for nobody, unless it asks `otel_tools.remaining` or
+            `otel_tools.cancelled`. Thread-locals, SQLite connections and context variables set inside stay there.
         failed_if: Called with each result; where it is true the call counts as an error (``error.type=tool_error``),
             and the caller gets the result untouched. For tools that return their errors.
         objective: What the tool is meant to keep; the alert on its failure ratio goes by it.
@@ -200,7 +281,21 @@ def tool(
     Raises:
         ConfigurationError: What is decorated is not a tool, has no name, or an option cannot work.
     """
-    options = Options(name, description, failed_if, objective)
+    options = Options(
+        name=name,
+        description=description,
+        validate=validate,
+        fallback=fallback,
+        fallback_on=fallback_on,
+        cache=cache,
+        retry=retry,
+        circuit_breaker=circuit_breaker,
+        concurrency=concurrency,
+        rate_limit=rate_limit,
+        timeout=timeout,
+        failed_if=failed_if,
+        objective=objective,
+    )
     if function is None:
         return functools.partial(_decorate, options=options)
     return _decorate(function, options=options)
@@ -288,9 +383,8 @@ def _summary(doc: str | None) -> str | None:
     return " ".join(paragraph.split())[:_LONGEST_SUMMARY] or None
 
 
-def _wrap(function: Callable[..., Any], described: Callable[..., Any], plan: Plan, owner: Tool) -> Callable[..., Any]:
-    """A function of the tool's kind around its plan, which looks like the tool from all sides."""
-    wrapper: Any = _DRIVERS[owner.kind](plan)
+def _wrap(wrapper: Any, function: Callable[..., Any], described: Callable[..., Any], owner: Tool) -> Callable[..., Any]:
+    """The driver's function, made to look like the tool from all sides."""
     code = getattr(described, "__code__", None)
     if isinstance(code, types.CodeType) and code.co_flags & inspect.CO_ITERABLE_COROUTINE:
         wrapper = types.coroutine(wrapper)
@@ -304,6 +398,10 @@ def _wrap(function: Callable[..., Any], described: Callable[..., Any], plan: Pla
         # Later they could not be resolved: a partial or a callable object has no globals of its own to look in.
         with contextlib.suppress(Exception):
             wrapper.__annotations__ = get_type_hints(described, include_extras=True)
+    for name in _ASIDE:
+        # What lru_cache gives is an attribute of its type, which update_wrapper() does not look at.
+        if not hasattr(wrapper, name) and hasattr(function, name):
+            setattr(wrapper, name, getattr(function, name))
     wrapper.tool = owner
     return cast("Callable[..., Any]", wrapper)
 

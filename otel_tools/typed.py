@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Callable  # noqa: TC003 - the TypedDicts are looked into at run time
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypedDict, TypeVar, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from otel_tools.decorator import Objective, Tool
+    from otel_tools.policies.cache import Cache
+    from otel_tools.policies.circuit import CircuitBreaker
+    from otel_tools.policies.concurrency import Concurrency
+    from otel_tools.policies.rate_limit import RateLimit
+    from otel_tools.policies.retry import Retry
 
-    from otel_tools.decorator import Tool
-
-__all__ = ["ToolDecorator", "ToolFunction"]
+__all__ = ["PolicyArguments", "ToolArguments", "ToolDecorator", "ToolFunction"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -30,6 +34,29 @@ else:
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
             """Call it."""
             ...
+
+
+class PolicyArguments(TypedDict, total=False):
+    """The policies of a tool, by the keywords of `tool` and of ``fn.tool.override``."""
+
+    failed_if: Callable[[Any], object] | None
+    timeout: float | None
+    retry: Retry | None
+    cache: Cache | None
+    rate_limit: RateLimit | None
+    concurrency: Concurrency | None
+    circuit_breaker: CircuitBreaker | None
+    fallback: Callable[..., Any] | None
+    fallback_on: type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], object] | None
+    validate: bool | Literal["both"] | None
+
+
+class ToolArguments(PolicyArguments, total=False):
+    """Every keyword of `tool`."""
+
+    name: str | None
+    description: str | None
+    objective: Objective | None
 
 
 class ToolFunction(Protocol[P, R_co]):

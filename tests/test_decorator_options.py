@@ -105,7 +105,7 @@ def test_a_predicate_cannot_judge_a_generator() -> None:
         yield 1
 
     for function in (items, items_later):
-        with pytest.raises(ConfigurationError, match="failed_if looks at one result, and a generator has many"):
+        with pytest.raises(ConfigurationError, match="failed_if is about one result, and a generator gives many"):
             tool(failed_if=bool)(function)
 
 

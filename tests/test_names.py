@@ -12,6 +12,7 @@ from opentelemetry.semconv.attributes import error_attributes, exception_attribu
 
 import otel_tools
 from otel_tools.telemetry import binding, names
+from otel_tools.telemetry.policied import PoliciedCall
 
 if TYPE_CHECKING:
     from otel_tools.testing import Captured
@@ -20,6 +21,14 @@ METRICS = {
     "gen_ai.execute_tool.duration": "s",
     "otel_tools.calls": "{call}",
     "otel_tools.call.active": "{call}",
+    "otel_tools.retries": "{retry}",
+    "otel_tools.cache.requests": "{request}",
+    "otel_tools.throttling.requests": "{request}",
+    "otel_tools.throttling.time_in_queue": "s",
+    "otel_tools.throttling.queued": "{request}",
+    "otel_tools.circuit.state": "",
+    "otel_tools.timeout.abandoned": "{thread}",
+    "otel_tools.store.errors": "{error}",
     "otel_tools.objective": "",
     "otel_tools.export.dropped": "{item}",
 }
@@ -29,6 +38,7 @@ ATTRIBUTES = {
     "TOOL_NAME": "gen_ai.tool.name",
     "TOOL_TYPE": "gen_ai.tool.type",
     "TOOL_DESCRIPTION": "gen_ai.tool.description",
+    "TOOL_CALL_ID": "gen_ai.tool.call.id",
     "TOOL_CALL_ARGUMENTS": "gen_ai.tool.call.arguments",
     "TOOL_CALL_RESULT": "gen_ai.tool.call.result",
     "AGENT_NAME": "gen_ai.agent.name",
@@ -39,6 +49,13 @@ ATTRIBUTES = {
     "EXCEPTION_MESSAGE": "exception.message",
     "EXCEPTION_STACKTRACE": "exception.stacktrace",
     "OUTCOME": "otel_tools.outcome",
+    "RETRY_COUNT": "otel_tools.retry.count",
+    "CACHE_RESULT": "otel_tools.cache.result",
+    "THROTTLING_WAIT": "otel_tools.throttling.wait",
+    "THROTTLING_POLICY": "otel_tools.throttling.policy",
+    "THROTTLING_RESULT": "otel_tools.throttling.result",
+    "CALL_DURATION": "otel_tools.call.duration",
+    "STORE_OPERATION": "otel_tools.store.operation",
     "EXPORT_SIGNAL": "otel_tools.export.signal",
 }
 
@@ -46,8 +63,9 @@ VALUES = {
     "SCOPE": "otel_tools",
     "EXECUTE_TOOL": "execute_tool",
     "INVOKE_AGENT": "invoke_agent",
+    "ATTEMPT": "attempt",
     "FUNCTION": "function",
-    "TOOL_ERROR": "tool_error",
+    "CALL_EVENT": "tool.call",
     "CANCELLED": "cancelled",
 }
 
@@ -56,6 +74,7 @@ CONVENTIONS = {
     names.TOOL_NAME: gen_ai_attributes.GEN_AI_TOOL_NAME,
     names.TOOL_TYPE: gen_ai_attributes.GEN_AI_TOOL_TYPE,
     names.TOOL_DESCRIPTION: gen_ai_attributes.GEN_AI_TOOL_DESCRIPTION,
+    names.TOOL_CALL_ID: gen_ai_attributes.GEN_AI_TOOL_CALL_ID,
     names.TOOL_CALL_ARGUMENTS: gen_ai_attributes.GEN_AI_TOOL_CALL_ARGUMENTS,
     names.TOOL_CALL_RESULT: gen_ai_attributes.GEN_AI_TOOL_CALL_RESULT,
     names.AGENT_NAME: gen_ai_attributes.GEN_AI_AGENT_NAME,
@@ -96,11 +115,26 @@ def test_every_metric_is_exported_under_its_scope_name_unit_and_description(
 ) -> None:
     monkeypatch.setitem(binding.dropped, "traces", 0)  # as configure() does
 
-    @otel_tools.tool(objective=otel_tools.Objective(success=0.9))
-    def work() -> None:
-        pass
+    attempts = iter([ConnectionError(), None])
 
-    work()
+    @otel_tools.tool(
+        objective=otel_tools.Objective(success=0.9),
+        timeout=5,
+        retry=otel_tools.Retry(initial=0),
+        cache=otel_tools.Cache(ttl=5),
+        rate_limit=otel_tools.RateLimit(2, per=60, max_wait=0),
+        circuit_breaker=otel_tools.CircuitBreaker(),
+    )
+    def work(_number: int) -> None:
+        if error := next(attempts):
+            raise error
+
+    work(1)
+    with pytest.raises(otel_tools.RateLimited):
+        work(2)
+    call = PoliciedCall(work.tool._telemetry, (), {})
+    call.store_failed("get")
+    call.close()
 
     exported = {metric.name: (metric.unit, metric.description) for metric in seen.metrics}
     wanted = {m.name: (m.unit, m.description) for m in vars(names).values() if isinstance(m, names.Metric)}

@@ -12,10 +12,10 @@ from opentelemetry.context import attach, get_current, set_value
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from otel_tools.call.steps import is_cancellation
-from otel_tools.errors import ConfigurationError
+from otel_tools.errors import ConfigurationError, error_type_of
 from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import signals
-from otel_tools.telemetry.exceptions import error_type_of, record_failure
+from otel_tools.telemetry.exceptions import record_failure
 from otel_tools.telemetry.fence import contained
 from otel_tools.telemetry.later import collecting, waiting
 from otel_tools.telemetry.spans import AGENT_KEY, leave

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_tools._version import __version__
-from otel_tools.telemetry import names
+from otel_tools.telemetry import names, policies
 from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.tally import tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
+    from inspect import Signature
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
+
+    from otel_tools.telemetry.policies import PolicyEvent
+
+    CallOf = Callable[
+        [str, tuple[Any, ...], Mapping[str, Any], Callable[[], Signature]], tuple[str, trace.SpanContext | None] | None
+    ]
 
 __all__ = ["bind", "dropped", "signals"]
 
@@ -34,13 +41,19 @@ class Signals:
     Attributes:
         tracer: Makes the spans.
         duration: The histogram of call durations.
+        time_in_queue: The histogram of waits for a slot or a token.
         logger_provider: Where log events go; None is the application's.
+        listener: Is told of everything that a policy does; for tests.
+        call_of: Finds the id that a model gave a call, and its span; ``otel_tools.calling.pending`` puts it here.
     """
 
     def __init__(self) -> None:
         self.tracer: trace.Tracer
         self.duration: metrics.Histogram
+        self.time_in_queue: metrics.Histogram
         self.logger_provider: LoggerProvider | None = None
+        self.listener: Callable[[PolicyEvent], None] | None = None
+        self.call_of: CallOf | None = None
 
 
 signals = Signals()
@@ -60,17 +73,26 @@ def bind(
 def bind_metrics(meter_provider: MeterProvider | None = None) -> None:
     """Make every instrument anew on a provider; None is the application's own."""
     meter = metrics.get_meter(names.SCOPE, __version__, meter_provider)
-    metric = names.DURATION
-    signals.duration = meter.create_histogram(
-        metric.name,
-        metric.unit,
-        metric.description,
-        explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS,
+    signals.duration, signals.time_in_queue = (
+        meter.create_histogram(
+            metric.name,
+            metric.unit,
+            metric.description,
+            explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS,
+        )
+        for metric in (names.DURATION, names.THROTTLING_TIME)
     )
     for create, (name, unit, description), observe in (
         (meter.create_observable_counter, names.CALLS, _observe_calls),
         (meter.create_observable_up_down_counter, names.ACTIVE, _observe_active),
         (meter.create_observable_gauge, names.OBJECTIVE, _observe_objectives),
+        (meter.create_observable_counter, names.RETRIES, policies.observe_retries),
+        (meter.create_observable_counter, names.CACHE_REQUESTS, policies.observe_cache),
+        (meter.create_observable_counter, names.THROTTLING_REQUESTS, policies.observe_throttling),
+        (meter.create_observable_up_down_counter, names.THROTTLING_QUEUED, policies.observe_queued),
+        (meter.create_observable_gauge, names.CIRCUIT_STATE, policies.observe_circuits),
+        (meter.create_observable_up_down_counter, names.ABANDONED, policies.observe_abandoned),
+        (meter.create_observable_counter, names.STORE_ERRORS, policies.observe_store_errors),
         (meter.create_observable_counter, names.EXPORT_DROPPED, _observe_dropped),
     ):
         create(name, [observe], unit, description)
@@ -83,7 +105,7 @@ def _observe_calls(_options: CallbackOptions) -> Iterable[Observation]:
         with counts.lock:
             calls = dict(counts.calls)
         for result, count in calls.items():
-            if count or result in _ALWAYS_REPORTED:
+            if count or result in _ALWAYS_REPORTED or result in tally.policies:
                 yield Observation(count, {names.TOOL_NAME: tally.tool, names.OUTCOME: result})
 
 

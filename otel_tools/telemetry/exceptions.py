@@ -15,6 +15,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import Span, StatusCode, set_span_in_context
 
 from otel_tools._version import __version__
+from otel_tools.errors import class_name_of
 from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import signals
 from otel_tools.telemetry.content import redact_text
@@ -22,22 +23,14 @@ from otel_tools.telemetry.content import redact_text
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["error_type_of", "exception_signals", "record_failure"]
+__all__ = ["error_message_of", "exception_signals", "record_exception", "record_failure", "stacktrace_of"]
 
 EXCEPTION_SIGNAL_OPT_IN: Final = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
 """Environment variable of the core conventions: where exceptions are recorded."""
 
 _MESSAGE_CAP: Final = 1024
 _STACKTRACE_CAP: Final = 16 * 1024
-_OURS: Final = ("otel_tools.call.", "otel_tools.decorator")
-
-
-def error_type_of(error: BaseException) -> str:
-    """The ``error.type`` of an exception: the name of its class, qualified by its module unless it is a builtin."""
-    kind = type(error)
-    if kind.__module__ == "builtins":
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+_OURS: Final = ("otel_tools.call.", "otel_tools.decorator", "otel_tools.policies.")
 
 
 def exception_signals() -> tuple[bool, bool]:
@@ -51,19 +44,28 @@ def exception_signals() -> tuple[bool, bool]:
 
 
 def record_failure(span: Span, error: BaseException, operation: str) -> None:
-    """Set a span's status to ERROR and record the exception that ended it.
+    """Set a span's status to ERROR and record the exception that ended it; the arguments are `record_exception`'s."""
+    message = error_message_of(error)
+    span.set_status(StatusCode.ERROR, message)
+    _record(span, error, operation, message)
+
+
+def record_exception(span: Span, error: BaseException, operation: str) -> None:
+    """Record an exception on a span, whose status stays as it is.
 
     Args:
-        span: The span of the operation that failed.
-        error: The exception that its caller gets.
+        span: The span of the operation.
+        error: The exception that ended it, or that was replaced by something better.
         operation: The operation's name, which begins the name of a log event.
     """
-    message = redact_text(_message_of(error), _MESSAGE_CAP)
-    span.set_status(StatusCode.ERROR, message)
+    _record(span, error, operation, error_message_of(error))
+
+
+def _record(span: Span, error: BaseException, operation: str, message: str) -> None:
     attributes = {
-        names.EXCEPTION_TYPE: error_type_of(error),
+        names.EXCEPTION_TYPE: class_name_of(error),
         names.EXCEPTION_MESSAGE: message,
-        names.EXCEPTION_STACKTRACE: redact_text(_stacktrace_of(error), _STACKTRACE_CAP, keep="end"),
+        names.EXCEPTION_STACKTRACE: redact_text(stacktrace_of(error), _STACKTRACE_CAP, keep="end"),
     }
     as_event, as_log = exception_signals()
     if as_event and span.is_recording():
@@ -77,14 +79,17 @@ def record_failure(span: Span, error: BaseException, operation: str) -> None:
         )
 
 
-def _message_of(error: BaseException) -> str:
+def error_message_of(error: BaseException) -> str:
+    """What the exception says, redacted and capped."""
     try:
-        return str(error)
+        message = str(error)
     except Exception:  # noqa: BLE001 - a tool's exception may not even be able to say what it is
-        return f"<{type(error).__name__} that cannot be shown>"
+        message = f"<{type(error).__name__} that cannot be shown>"
+    return redact_text(message, _MESSAGE_CAP)
 
 
-def _stacktrace_of(error: BaseException) -> str:
+def stacktrace_of(error: BaseException) -> str:
+    """Its traceback from the tool's own frame on, as it is."""
     return "".join(traceback.format_exception(type(error), error, _without_our_frames(error.__traceback__)))
 
 

@@ -16,12 +16,15 @@ SCOPE: Final = "otel_tools"
 # Spans
 EXECUTE_TOOL: Final = "execute_tool"
 INVOKE_AGENT: Final = "invoke_agent"
+ATTEMPT: Final = "attempt"
+"""No operation of the conventions': the span of one attempt is no call, and nobody shall count it as one."""
 
 # Attributes of the conventions
 OPERATION_NAME: Final = "gen_ai.operation.name"
 TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_TYPE: Final = "gen_ai.tool.type"
 TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
 TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
 AGENT_NAME: Final = "gen_ai.agent.name"
@@ -37,11 +40,20 @@ FUNCTION: Final = "function"
 
 # Attributes of ours
 OUTCOME: Final = "otel_tools.outcome"
+RETRY_COUNT: Final = "otel_tools.retry.count"
+CACHE_RESULT: Final = "otel_tools.cache.result"
+THROTTLING_WAIT: Final = "otel_tools.throttling.wait"
+THROTTLING_POLICY: Final = "otel_tools.throttling.policy"
+THROTTLING_RESULT: Final = "otel_tools.throttling.result"
+CALL_DURATION: Final = "otel_tools.call.duration"
+STORE_OPERATION: Final = "otel_tools.store.operation"
 EXPORT_SIGNAL: Final = "otel_tools.export.signal"
 
-# Values of error.type that are not the class of an exception
-TOOL_ERROR: Final = "tool_error"
+CALL_EVENT: Final = "tool.call"
+"""The name of the log record that ends a call."""
+
 CANCELLED: Final = "cancelled"
+"""A value of ``error.type``; the others that are not the class of an exception are those of ``otel_tools.errors``."""
 
 
 class Metric(NamedTuple):
@@ -55,6 +67,22 @@ class Metric(NamedTuple):
 DURATION: Final = Metric("gen_ai.execute_tool.duration", "s", "Duration of one tool call, with all its attempts.")
 CALLS: Final = Metric("otel_tools.calls", "{call}", "Tool calls that ended, by outcome.")
 ACTIVE: Final = Metric("otel_tools.call.active", "{call}", "Tool calls that are running now.")
+RETRIES: Final = Metric("otel_tools.retries", "{retry}", "Attempts after the first of a call, by what failed before.")
+CACHE_REQUESTS: Final = Metric("otel_tools.cache.requests", "{request}", "Calls that asked the cache, by its answer.")
+THROTTLING_REQUESTS: Final = Metric(
+    "otel_tools.throttling.requests", "{request}", "Attempts that asked for a slot or a token, by what came of it."
+)
+THROTTLING_TIME: Final = Metric(
+    "otel_tools.throttling.time_in_queue", "s", "Time that attempts waited for a slot or a token, or until refused."
+)
+THROTTLING_QUEUED: Final = Metric(
+    "otel_tools.throttling.queued", "{request}", "Attempts that wait for a slot or a token now."
+)
+CIRCUIT_STATE: Final = Metric("otel_tools.circuit.state", "", "Circuit breaker: 0 closed, 1 half open, 2 open.")
+ABANDONED: Final = Metric(
+    "otel_tools.timeout.abandoned", "{thread}", "Sync functions that still run although their timeout is over."
+)
+STORE_ERRORS: Final = Metric("otel_tools.store.errors", "{error}", "What a shared store could not do, by operation.")
 OBJECTIVE: Final = Metric("otel_tools.objective", "", "Success ratio that the tool is meant to keep.")
 EXPORT_DROPPED: Final = Metric(
     "otel_tools.export.dropped", "{item}", "Spans, data points and log records that could not be delivered."

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import partial
 from time import perf_counter_ns, time_ns
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry.context import attach, create_key, detach, get_current
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, set_span_in_context
 
 from otel_tools.call.steps import Call
+from otel_tools.errors import error_type_of
 from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import signals
 from otel_tools.telemetry.content import content, render
-from otel_tools.telemetry.exceptions import error_type_of, record_failure
+from otel_tools.telemetry.exceptions import record_failure
 from otel_tools.telemetry.fence import contained
 from otel_tools.telemetry.later import catch_up, collecting, waiting
+from otel_tools.telemetry.logs import call_began, call_ended, logs
 from otel_tools.telemetry.tally import tally_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextvars import Token
 
     from opentelemetry.context import Context
 
-    from otel_tools.call.steps import Result
+    from otel_tools.call.arguments import Arguments
+    from otel_tools.call.steps import CircuitState, Result
     from otel_tools.telemetry.tally import Counts
 
 __all__ = ["AGENT_KEY", "ObservedCall", "ToolTelemetry", "leave"]
@@ -39,30 +42,23 @@ _BILLION: Final = 1e9
 _RECEIVERS: Final = frozenset({"self", "cls"})
 
 
-def _anything(*args: Any, **kwargs: Any) -> None:
-    """Has the signature of a builtin that does not tell its own."""
-
-
 class ToolTelemetry:
     """All that is known of a tool's telemetry before it is called, made once at decoration.
 
     Args:
         tool: The tool's name.
         description: What the model is told of the tool, if anything.
-        function: The user's function; names the arguments where content is recorded.
+        arguments: Names the arguments where content is recorded.
         objective: The success ratio that the tool declares.
     """
 
-    __slots__ = ("_for_agent", "_for_point", "_function", "_signature", "attributes", "span_name", "tally")
+    __slots__ = ("_for_agent", "_for_point", "arguments", "attributes", "span_name", "tally")
 
-    def __init__(
-        self, tool: str, description: str | None, function: Callable[..., Any], objective: float | None
-    ) -> None:
+    def __init__(self, tool: str, description: str | None, arguments: Arguments, objective: float | None) -> None:
         self.tally = tally_of(tool)
         if objective is not None:
             self.tally.objective = objective
-        self._function = function
-        self._signature: inspect.Signature | None = None
+        self.arguments = arguments
         self.span_name = f"{names.EXECUTE_TOOL} {tool}"
         self.attributes: dict[str, str] = {
             names.OPERATION_NAME: names.EXECUTE_TOOL,
@@ -76,15 +72,16 @@ class ToolTelemetry:
         self._for_agent: dict[str, dict[str, str]] = {}
         self._for_point: dict[tuple[str | None, str | None], dict[str, str]] = {}
 
+    def declare(self, policies: frozenset[str], circuit: Callable[[], CircuitState] | None) -> None:
+        """Say which policies stand around the tool: their series exist from 0 on."""
+        self.tally.policies |= policies
+        if circuit is not None:
+            self.tally.circuit = circuit
+
     def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments under the names of the function's parameters, without ``self``."""
-        if self._signature is None:
-            try:
-                self._signature = inspect.signature(self._function)
-            except (TypeError, ValueError):
-                self._signature = inspect.signature(_anything)
         try:
-            arguments = dict(self._signature.bind(*args, **kwargs).arguments)
+            arguments = dict(self.arguments.signature.bind(*args, **kwargs).arguments)
         except TypeError:
             # They do not fit, which is what the call itself will fail of.
             arguments = {"args": args, "kwargs": kwargs}
@@ -116,6 +113,9 @@ class ToolTelemetry:
 class ObservedCall(Call):
     """A call whose span is open. It never raises into the driver, and only its first `close` counts."""
 
+    _said: Mapping[str, Any] = MappingProxyType({})
+    """What the policies did, as attributes of the span."""
+
     __slots__ = ("_agent", "_began", "_context", "_counts", "_inside", "_span", "_started", "_token", "_tool")
 
     def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -132,9 +132,15 @@ class ObservedCall(Call):
             outer = get_current()
             self._agent = agent = cast("str | None", outer.get(AGENT_KEY))
             attributes = tool.attributes if agent is None else tool.span_attributes(agent)
-            span = signals.tracer.start_span(tool.span_name, outer, SpanKind.INTERNAL, attributes, (), began)
+            links: tuple[Link, ...] = ()
+            if signals.call_of is not None:
+                attributes, links = _asked_for(tool, attributes, args, kwargs)
+            span = signals.tracer.start_span(tool.span_name, outer, SpanKind.INTERNAL, attributes, links, began)
             self._span = span
-            self._context = context = set_span_in_context(span, outer)
+            context = set_span_in_context(span, outer)
+            if logs.on:
+                context = call_began(context, tool.tally.tool, span)
+            self._context = context
             if content.on and span.is_recording():
                 _record_arguments(span, tool, args, kwargs)
             self._token = attach(context)
@@ -196,9 +202,9 @@ class ObservedCall(Call):
         span = self._span
         if result not in _SERVED:
             error_type = error_type or _error_type_of(error, result)
-        if result != "ok":
-            _describe(span, error, result, error_type)
-        elif content.on and span.is_recording():
+        if result != "ok" or self._said:
+            _describe(span, error, result, error_type, self._said)
+        if content.on and result in _SERVED and span.is_recording():
             _record_result(span, value)
         try:
             # With the span's context, so that an exemplar of the histogram leads to this trace.
@@ -211,6 +217,18 @@ class ObservedCall(Call):
             span.end(self._began + elapsed)
         except Exception:  # noqa: BLE001 - the fence
             contained("closing a span")
+        if logs.on:
+            call_ended(
+                self._tool,
+                self,
+                self._context,
+                ended=self._began + elapsed,
+                elapsed=elapsed,
+                value=value,
+                result=result,
+                error_type=error_type,
+                said=self._said,
+            )
 
 
 def leave(token: Token[Context]) -> None:
@@ -228,6 +246,22 @@ def leave(token: Token[Context]) -> None:
         detach(token)
 
 
+def _asked_for(
+    tool: ToolTelemetry, attributes: dict[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[dict[str, str], tuple[Link, ...]]:
+    """What the span is created with where a model is known to have asked for the call."""
+    try:
+        find = signals.call_of
+        call = None if find is None else find(tool.tally.tool, args, kwargs, lambda: tool.arguments.signature)
+    except Exception:  # noqa: BLE001 - the fence
+        contained("looking for a call's id")
+        call = None
+    if call is None:
+        return attributes, ()
+    call_id, model_span = call
+    return {**attributes, names.TOOL_CALL_ID: call_id}, () if model_span is None else (Link(model_span),)
+
+
 def _record_arguments(span: Span, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         span.set_attribute(names.TOOL_CALL_ARGUMENTS, render(tool.named(args, kwargs)))
@@ -242,10 +276,16 @@ def _record_result(span: Span, value: Any) -> None:
         contained("recording a result")
 
 
-def _describe(span: Span, error: BaseException | None, result: Result, error_type: str | None) -> None:
-    """Say on the span how a call ended that did not simply return."""
+def _describe(
+    span: Span, error: BaseException | None, result: Result, error_type: str | None, said: Mapping[str, Any]
+) -> None:
+    """Say on the span how a call ended that did not simply return, and what its policies did."""
     try:
-        span.set_attribute(names.OUTCOME, result)
+        # One by one: set_attributes() takes longer for as many as there are here.
+        for name, attribute in said.items():
+            span.set_attribute(name, attribute)
+        if result != "ok":
+            span.set_attribute(names.OUTCOME, result)
         if error_type is not None:
             span.set_attribute(names.ERROR_TYPE, error_type)
         if error_type is None or result == "cancelled":

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from otel_tools.call.forks import at_fork
 from otel_tools.call.steps import Result
-from otel_tools.telemetry.forks import at_fork
 from otel_tools.telemetry.names import DURATION_BUCKETS
+from otel_tools.telemetry.policy_counts import CacheCounts, PolicyCounts, ThrottlingCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from otel_tools.call.steps import CircuitState
 
 __all__ = ["CallCounts", "Counts", "Tally", "ToolStats", "fresh_counts", "stats", "tallies", "tally_of"]
 
@@ -54,6 +57,13 @@ class ToolStats:
         mean: Mean duration of all calls that ended, in seconds; None before the first.
         p95: 95th percentile of the durations in seconds, interpolated in the buckets of the exported histogram as
             Prometheus' ``histogram_quantile`` does, and never above the longest call; None before the first.
+        retries: Attempts after the first of a call.
+        cache: Calls that asked the cache, by its answer.
+        rate_limit: Attempts that asked for a token.
+        concurrency: Attempts that asked for a slot.
+        circuit: State of the circuit breaker: ``closed``, ``half_open`` or ``open``; None where there is none.
+        store_errors: What a shared store could not do.
+        abandoned: Sync functions that still run although their timeout is over.
     """
 
     calls: CallCounts
@@ -61,6 +71,13 @@ class ToolStats:
     success_rate: float | None
     mean: float | None
     p95: float | None
+    retries: int = 0
+    cache: CacheCounts = field(default_factory=CacheCounts)
+    rate_limit: ThrottlingCounts = field(default_factory=ThrottlingCounts)
+    concurrency: ThrottlingCounts = field(default_factory=ThrottlingCounts)
+    circuit: CircuitState | None = None
+    store_errors: int = 0
+    abandoned: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain dictionaries and numbers, for `json.dumps`."""
@@ -72,9 +89,10 @@ class Counts:
 
     Attributes:
         active: As long as there are calls running. Appending and popping need no lock, which a number would.
+        policies: What the tool's policies did.
     """
 
-    __slots__ = ("active", "buckets", "calls", "lock", "longest", "total")
+    __slots__ = ("active", "buckets", "calls", "lock", "longest", "policies", "total")
 
     def __init__(self) -> None:
         # One that its own thread can take again: the garbage collector may call a tool in the middle of it.
@@ -84,6 +102,7 @@ class Counts:
         self.buckets = [0] * (len(DURATION_BUCKETS) + 1)
         self.total = 0
         self.longest = 0
+        self.policies = PolicyCounts()
 
     def end(self, result: Result, nanoseconds: int, seconds: float) -> None:
         """Count the end of an active call that took this long, given in both units."""
@@ -102,6 +121,7 @@ class Counts:
             calls = CallCounts(**self.calls)
             buckets = tuple(self.buckets)
             active, total, longest = len(self.active), self.total, self.longest / _NANOSECONDS
+            policies = self.policies.stats()
         succeeded = calls.ok + calls.cached + calls.fallback
         judged = succeeded + calls.error
         return ToolStats(
@@ -110,6 +130,7 @@ class Counts:
             success_rate=succeeded / judged if judged else None,
             mean=total / _NANOSECONDS / calls.total if calls.total else None,
             p95=min(_quantile(0.95, buckets), longest) if calls.total else None,
+            **policies,
         )
 
 
@@ -120,14 +141,23 @@ class Tally:
         tool: The name.
         counts: What is counted now; replaced in the child of a fork.
         objective: The success ratio that the tool declared, if it did.
+        policies: The options that put policies around the tool, so that their series exist from 0 on.
+        circuit: Tells the state of its circuit breaker, if it has one.
     """
 
-    __slots__ = ("counts", "objective", "tool")
+    __slots__ = ("circuit", "counts", "objective", "policies", "tool")
 
     def __init__(self, tool: str) -> None:
         self.tool = tool
         self.counts = Counts()
         self.objective: float | None = None
+        self.policies: frozenset[str] = frozenset()
+        self.circuit: Callable[[], CircuitState] | None = None
+
+    def stats(self) -> ToolStats:
+        """One consistent look at the numbers."""
+        numbers = self.counts.stats()
+        return numbers if self.circuit is None else replace(numbers, circuit=self.circuit())
 
 
 _tallies: dict[str, Tally] = {}
@@ -148,7 +178,7 @@ def tallies() -> Iterable[Tally]:
 
 def stats() -> dict[str, ToolStats]:
     """The numbers of every tool in this process, by name: the same that are exported."""
-    return {tally.tool: tally.counts.stats() for tally in tallies()}
+    return {tally.tool: tally.stats() for tally in tallies()}
 
 
 @contextmanager

@@ -1,8 +1,6 @@
-"""What `@tool` costs, against OpenTelemetry written by hand. Run it: ``python tests/bench/overhead.py``.
+"""What `@tool` costs, against OpenTelemetry written by hand. Run it: ``python -m tests.bench.overhead``.
 
-Everything runs in one process and one SDK (batch span processor, an exporter that does nothing). A round times each
-variant once, in turn; a variant's ratio is the median over the rounds of its time by the reference's time in the
-same round, so that what the machine does meanwhile touches both.
+Everything runs in one process and one SDK (batch span processor, an exporter that does nothing).
 
 The hand-written code is what a careful person writes: the same span name, kind and attributes, the same histogram
 point with an exemplar, exceptions and status left to ``start_as_current_span``; and in the second reference the same
@@ -12,35 +10,12 @@ counters (active, calls by outcome), as synchronous instruments.
 from __future__ import annotations
 
 import asyncio
-import gc
-import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from otel_tools import tool
 from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import bind
-
-ROUNDS = 9
-CALLS = 3000
-
-
-class NoExport(SpanExporter):
-    """Takes spans and does nothing."""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.SUCCESS
-
-
-tracer_provider = TracerProvider()
-tracer_provider.add_span_processor(BatchSpanProcessor(NoExport(), max_queue_size=100_000, schedule_delay_millis=100))
-meter_provider = MeterProvider([InMemoryMetricReader()])
+from tests.bench.rounds import async_time, measure, meter_provider, sync_time, table, tracer_provider
 
 SPAN = {
     names.OPERATION_NAME: names.EXECUTE_TOOL,
@@ -145,41 +120,6 @@ async def aby_hand_with_counters(x: int) -> int:
             duration.record(time.perf_counter() - start, point)
 
 
-def sync_time(function: Callable[[int], Any]) -> float:
-    start = time.perf_counter()
-    for x in range(CALLS):
-        function(x)
-    return (time.perf_counter() - start) / CALLS
-
-
-async def async_time(function: Callable[[int], Awaitable[Any]]) -> float:
-    start = time.perf_counter()
-    for x in range(CALLS):
-        await function(x)
-    return (time.perf_counter() - start) / CALLS
-
-
-def measure(variants: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for time_it in variants.values():
-        time_it()
-    for _ in range(ROUNDS):
-        for name, time_it in variants.items():
-            tracer_provider.force_flush()
-            gc.collect()
-            times[name].append(time_it())
-    return times
-
-
-def table(title: str, times: dict[str, list[float]]) -> None:
-    references = [name for name in times if name.startswith("by hand")]
-    print(f"\n{title}: median of {ROUNDS} rounds of {CALLS} calls")
-    print(f"{'':28}{'us/call':>9}" + "".join(f"{'x ' + name:>26}" for name in references))
-    for name, mine in times.items():
-        ratios = (statistics.median(a / b for a, b in zip(mine, times[r], strict=True)) for r in references)
-        print(f"{name:28}{statistics.median(mine) * 1e6:9.2f}" + "".join(f"{ratio:26.2f}" for ratio in ratios))
-
-
 def main() -> None:
     unbound = tool(name="unbound")(add)
     bare = sync_time(add), sync_time(unbound)
@@ -196,6 +136,7 @@ def main() -> None:
                 "@tool": lambda: sync_time(decorated),
             }
         ),
+        ["by hand", "by hand + counters"],
     )
     table(
         "async",
@@ -207,6 +148,7 @@ def main() -> None:
                 "@tool": lambda: asyncio.run(async_time(adecorated)),
             }
         ),
+        ["by hand", "by hand + counters"],
     )
 
 

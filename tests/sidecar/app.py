@@ -5,10 +5,26 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from opentelemetry import trace
 
-from otel_tools import Objective, agent, configure, instrument, shutdown, tool
+from otel_tools import (
+    Cache,
+    CircuitBreaker,
+    CircuitOpen,
+    Concurrency,
+    InvalidArguments,
+    Objective,
+    RateLimit,
+    Retry,
+    agent,
+    configure,
+    instrument,
+    shutdown,
+    tool,
+)
+from otel_tools.testing import faults
 
 
 def objectives() -> None:
@@ -37,6 +53,41 @@ def _odd(number: int) -> Callable[[], int]:
         return number
 
     return function
+
+
+def guarded() -> None:
+    """One tool under every policy, through an outage and back; prints the trace id."""
+    configure(service_name="guarded")
+    limit = RateLimit(20, burst=1, max_wait=1)
+
+    @tool(
+        validate=True,
+        fallback=lambda city: -1.0,  # noqa: ARG005 - with the tool's parameters
+        fallback_on=ConnectionError,
+        cache=Cache(ttl=60),
+        retry=Retry(attempts=2, initial=0.01),
+        circuit_breaker=CircuitBreaker(failures=4, cooldown=0.1),
+        concurrency=Concurrency(2),
+        rate_limit=limit,
+        timeout=5,
+    )
+    def temperature(city: str) -> float:
+        return float(len(city))
+
+    with agent("guarded"):
+        print(trace.format_trace_id(trace.get_current_span().get_span_context().trace_id), flush=True)
+        with faults(temperature, sequence=[TimeoutError]):
+            temperature("Paris")  # tried again
+        temperature("Paris")  # from the cache
+        with faults(temperature, error=ConnectionError):
+            for city in ("Oslo", "Rome"):
+                temperature(city)  # a fallback each, and the breaker opens
+        with suppress(CircuitOpen):
+            temperature("Bern")
+        with suppress(InvalidArguments):
+            temperature(3, town="Bern")  # type: ignore[arg-type, call-arg] # as a model may
+        time.sleep(0.15)
+        temperature("Bern")  # the probe that closes it
 
 
 def steady() -> None:

@@ -281,6 +281,61 @@ def test_a_thousand_tools_keep_every_series(sidecar: Sidecar) -> None:
     assert number('count({otel_metric_overflow="true"})') == 0
 
 
+def test_policies_are_seen_in_jaeger_and_prometheus(sidecar: Sidecar) -> None:
+    trace_id = run_app(sidecar, "guarded").strip()
+    # The agent, seven calls, and two attempts of each of the three that were tried again.
+    spans = until(partial(whole_trace, sidecar, trace_id, 1 + 7 + 6), "the trace of the guarded tool")
+    calls = sorted(
+        (span for span in spans if span["name"] == "execute_tool temperature"),
+        key=lambda span: int(span["startTimeUnixNano"]),
+    )
+    assert [attributes(span)["otel_tools.outcome"] for span in calls] == [
+        "ok",
+        "cached",
+        "fallback",
+        "fallback",
+        "error",
+        "invalid",
+        "ok",
+    ]
+    assert [attributes(span).get("otel_tools.retry.count") for span in calls] == ["1", None, "1", "1", None, None, None]
+    assert [attributes(span).get("otel_tools.cache.result") for span in calls] == [
+        "miss",
+        "hit",
+        "miss",
+        "miss",
+        "miss",
+        None,
+        "miss",
+    ]
+    assert attributes(calls[4])["error.type"] == "circuit_open"
+    assert [event["name"] for event in calls[2]["events"]] == ["exception"]
+    attempts = [span for span in spans if span["name"] == "attempt temperature"]
+    assert sorted(span["parentSpanId"] for span in attempts) == sorted(
+        [calls[index]["spanId"] for index in (0, 2, 3)] * 2
+    )
+    assert "gen_ai.operation.name" not in attributes(attempts[0])
+
+    def number(metric: str, **labels: str) -> int | None:
+        said = ",".join(f'{name}="{value}"' for name, value in {"service_name": "guarded", **labels}.items())
+        found = query(sidecar, f"{metric}{{{said}}}")
+        return int(found[0]["value"][1]) if found else None
+
+    until(lambda: number("otel_tools_retries_total", error_type="TimeoutError"), "the retries")
+    assert number("otel_tools_retries_total", error_type="ConnectionError") == 2
+    assert number("otel_tools_calls_total", otel_tools_outcome="fallback") == 2
+    assert number("otel_tools_calls_total", otel_tools_outcome="invalid") == 1
+    assert number("otel_tools_cache_requests_total", otel_tools_cache_result="hit") == 1
+    assert number("otel_tools_cache_requests_total", otel_tools_cache_result="miss") == 5
+    acquired = {"otel_tools_throttling_result": "acquired"}
+    for policy in ("rate_limit", "concurrency"):
+        assert number("otel_tools_throttling_requests_total", otel_tools_throttling_policy=policy, **acquired) == 7
+        assert number("otel_tools_throttling_queued", otel_tools_throttling_policy=policy) == 0
+    assert number("otel_tools_throttling_time_in_queue_seconds_count", **acquired)
+    assert number("otel_tools_circuit_state") == 0
+    assert number("otel_tools_timeout_abandoned") == 0
+
+
 def test_every_metric_that_the_rules_name_exists(sidecar: Sidecar, demo: str) -> None:
     run_app(sidecar, "objectives")
     rules = (configs.collector_dir() / "prometheus" / "rules" / "tools.yml").read_text()

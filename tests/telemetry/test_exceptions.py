@@ -10,7 +10,8 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.trace import StatusCode
 
 from otel_tools import agent, tool
-from otel_tools.telemetry.exceptions import EXCEPTION_SIGNAL_OPT_IN, error_type_of, exception_signals
+from otel_tools.errors import error_type_of
+from otel_tools.telemetry.exceptions import EXCEPTION_SIGNAL_OPT_IN, exception_signals
 from otel_tools.telemetry.plain import CUT
 from otel_tools.telemetry.redaction import REDACTED
 

@@ -8,13 +8,14 @@ import logging
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from otel_tools.call.forks import at_fork
 from otel_tools.errors import ConfigurationError
 from otel_tools.telemetry.content import content
-from otel_tools.telemetry.forks import at_fork
 from otel_tools.telemetry.later import catch_up
-from otel_tools.telemetry.setup.options import SIGNALS, Redact, Settings, read_settings, redaction_of
+from otel_tools.telemetry.setup.logs import start_logs, stop_logs
+from otel_tools.telemetry.setup.options import SIGNALS, Logs, Redact, Settings, read_settings, redaction_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,9 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
     exporter: str | None = None,
     file: str | os.PathLike[str] | None = None,
     sample_ratio: float | None = None,
+    logs: Logs | None = None,
+    log_stream: TextIO | None = None,
+    openai: bool | None = None,
 ) -> None:
     """Send traces and metrics to the sidecar, by OTLP over HTTP unless told otherwise.
 
@@ -77,6 +81,13 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
         exporter: ``otlp`` (default), ``console``, ``file`` or ``none``.
         file: With ``exporter="file"``: where OTLP JSON lines are appended.
         sample_ratio: Share of traces to keep, from 0 to 1; metrics count all calls whatever is kept.
+        logs: ``json`` writes the records of the standard library's `logging`, and one for the end of each call, as
+            lines of JSON (extra ``logs``); ``otlp`` sends them where ``exporter`` says; ``both`` does both. The
+            records name the call that they were made under. Handlers, formatters and levels of the application's
+            own stay as they are. Off by default.
+        log_stream: Where the lines of JSON go; standard error by default.
+        openai: Whether the spans of tools carry the ids that the model gave their calls, and the model's calls are
+            spans; see `otel_tools.instrument_openai`.
 
     Raises:
         ConfigurationError: An argument or variable cannot work; the message names it and what it accepts.
@@ -90,9 +101,10 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
         "exporter": exporter,
         "file": file,
         "sample_ratio": sample_ratio,
+        "logs": logs,
+        "log_stream": log_stream,
     }
-    if capture_content is not None and not isinstance(capture_content, bool):
-        raise ConfigurationError(f"configure(capture_content={capture_content!r}): True or False is needed")
+    _check_flags(capture_content=capture_content, openai=openai)
     redaction = redaction_of(redact)
     settings = read_settings(**structure)
     with _lock:
@@ -101,6 +113,8 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
             _state.settings = settings
             if _state.pipeline is not None:
                 _hook_into_process()
+            if settings.logs is not None:
+                start_logs(settings)
         elif _state.stopped:
             logger.warning("configure() after shutdown(): the providers of a process are set once, telemetry stays off")
         elif any(value is not None for value in structure.values()) and _state.settings != settings:
@@ -109,6 +123,16 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
             content.on = capture_content
         if redact is not None:
             content.redaction = redaction
+    if openai:
+        from otel_tools.calling.openai_calls import instrument_openai  # noqa: PLC0415 - loads openai
+
+        instrument_openai()
+
+
+def _check_flags(**flags: object) -> None:
+    for name, flag in flags.items():
+        if flag is not None and not isinstance(flag, bool):
+            raise ConfigurationError(f"configure({name}={flag!r}): True or False is needed")
 
 
 def flush(timeout: float = 5.0) -> bool:
@@ -137,9 +161,12 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
     """
     pipeline = _state.pipeline
     if pipeline is None:
+        stop_logs()
         return True
     catch_up()
     everything_left = pipeline.stop(timeout)
+    # After what stopping has to say.
+    stop_logs()
     _state.pipeline, _state.stopped = None, True
     return everything_left
 

@@ -7,24 +7,27 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TextIO, get_args
 from urllib.parse import urlsplit
 
 from otel_tools.errors import ConfigurationError
 from otel_tools.telemetry.exceptions import exception_signals
 from otel_tools.telemetry.redaction import Redaction
 
-__all__ = ["Exporter", "Protocol", "Redact", "Settings", "Signal", "read_settings", "redaction_of"]
+__all__ = ["Exporter", "Logs", "Protocol", "Redact", "Settings", "Signal", "read_settings", "redaction_of"]
 
 Signal = Literal["traces", "metrics", "logs"]
 Exporter = Literal["otlp", "console", "file", "none"]
 Protocol = Literal["http/protobuf", "grpc"]
+Logs = Literal["json", "otlp", "both"]
 Redact = Callable[[str], str] | Sequence[str | re.Pattern[str]]
 
 SIGNALS: Final[tuple[Signal, ...]] = get_args(Signal)
 EXPORTERS: Final[tuple[str, ...]] = get_args(Exporter)
 PROTOCOLS: Final[tuple[str, ...]] = get_args(Protocol)
+LOGS: Final[tuple[str, ...]] = get_args(Logs)
 
 _URL_NEEDED: Final = "a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
@@ -43,6 +46,8 @@ class Settings:
         file: Where the file exporter appends.
         sample_ratio: Share of traces to keep given in code; None leaves the sampler to the environment.
         metric_interval: Seconds between two exports of metrics.
+        logs: What becomes of the records of `logging`; None leaves them alone.
+        log_stream: Where lines of JSON go; None is standard error.
     """
 
     resource: tuple[tuple[str, str], ...]
@@ -53,6 +58,8 @@ class Settings:
     file: Path | None
     sample_ratio: float | None
     metric_interval: float
+    logs: Logs | None = None
+    log_stream: TextIO | None = None
 
     def exporter(self, signal: Signal) -> Exporter:
         """Where a signal goes."""
@@ -73,6 +80,8 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
     exporter: str | None,
     file: str | os.PathLike[str] | None,
     sample_ratio: float | None,
+    logs: str | None = None,
+    log_stream: TextIO | None = None,
 ) -> Settings:
     """Check what was given and fill in what the environment says.
 
@@ -84,7 +93,8 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
         "service.version": _text("service_version", service_version),
         "deployment.environment.name": _text("environment", environment),
     }
-    exporters = _exporters(exporter, file)
+    wanted_logs = _logs(logs, log_stream)
+    exporters = _exporters(exporter, file, logs=wanted_logs in {"otlp", "both"} or exception_signals()[1])
     protocols = {signal: _protocol(signal) for signal in SIGNALS}
     if endpoint is None:
         _check_endpoint_variables(exporters, protocols)
@@ -96,6 +106,8 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
         headers=_headers(headers),
         sample_ratio=_ratio(sample_ratio),
         metric_interval=_metric_interval(),
+        logs=wanted_logs,
+        log_stream=log_stream,
         # Last: it makes the file.
         file=_file(file, wanted="file" in exporters.values()),
     )
@@ -129,7 +141,21 @@ def _text(argument: str, value: Any) -> str | None:
     return value
 
 
-def _exporters(exporter: str | None, file: object) -> dict[Signal, Exporter]:
+def _logs(logs: Any, stream: Any) -> Logs | None:
+    if logs is not None and logs not in LOGS:
+        raise ConfigurationError(f"configure(logs={logs!r}): accepted are {', '.join(map(repr, LOGS))} and None")
+    if stream is not None and logs not in {"json", "both"}:
+        raise ConfigurationError(f"configure(log_stream=...) goes with logs='json' or 'both', not with {logs!r}")
+    if stream is not None and not (
+        callable(getattr(stream, "write", None)) and callable(getattr(stream, "flush", None))
+    ):
+        raise ConfigurationError(f"configure(log_stream={stream!r}): a text stream is needed, such as sys.stdout")
+    if logs in {"json", "both"} and find_spec("pythonjsonlogger") is None:
+        raise ConfigurationError(f"configure(logs={logs!r}) needs python-json-logger: pip install 'otel_tools[logs]'")
+    return logs  # type: ignore[no-any-return] # it is one of LOGS
+
+
+def _exporters(exporter: str | None, file: object, *, logs: bool) -> dict[Signal, Exporter]:
     if exporter is not None and exporter not in EXPORTERS:
         raise ConfigurationError(f"configure(exporter={exporter!r}): accepted are {', '.join(map(repr, EXPORTERS))}")
     if exporter == "file" and file is None:
@@ -141,11 +167,11 @@ def _exporters(exporter: str | None, file: object) -> dict[Signal, Exporter]:
         variable = f"OTEL_{signal.upper()}_EXPORTER"
         value = exporter or os.environ.get(variable, "").strip().lower() or None
         if value is None:
-            # Logs are only set up where something that becomes a log event was asked for.
-            value = "none" if signal == "logs" and not exception_signals()[1] else "otlp"
+            # Logs are only set up where something that becomes a log record was asked for.
+            value = "none" if signal == "logs" and not logs else "otlp"
         if value not in EXPORTERS or (exporter is None and value == "file"):
             raise ConfigurationError(f"{variable}={value}: accepted are 'otlp', 'console' and 'none'")
-        if exporter is not None and signal == "logs" and not exception_signals()[1]:
+        if exporter is not None and signal == "logs" and not logs:
             value = "none"
         chosen[signal] = value  # type: ignore[assignment] # it is one of EXPORTERS
     return chosen

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
+from otel_tools.call.forks import at_fork
 from otel_tools.telemetry.binding import dropped
-from otel_tools.telemetry.forks import at_fork
 from otel_tools.telemetry.setup import reporting
 
 if TYPE_CHECKING:

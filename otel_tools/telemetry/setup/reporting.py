@@ -8,8 +8,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from otel_tools.call.forks import at_fork
 from otel_tools.telemetry.binding import dropped
-from otel_tools.telemetry.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,10 +1,4 @@
-"""For tests: what the tools of a block sent, in memory.
-
-with capture() as seen:
-    get_weather("Paris")
-assert seen.span("get_weather").attributes["otel_tools.outcome"] == "ok"
-assert seen.value("otel_tools.calls", {"gen_ai.tool.name": "get_weather", "otel_tools.outcome": "ok"}) == 1
-"""
+"""What the tools of a block sent, in memory."""
 
 from __future__ import annotations
 
@@ -25,11 +19,17 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+    from otel_tools.telemetry.policies import PolicyEvent
+
 __all__ = ["Captured", "capture"]
 
 
 class Captured:
-    """What was sent so far; it can be read inside the block and after it."""
+    """What was sent so far; it can be read inside the block and after it.
+
+    Attributes:
+        events: What the policies did, one by one, in the order in which they did it.
+    """
 
     def __init__(
         self, spans: InMemorySpanExporter, metrics: InMemoryMetricReader, logs: InMemoryLogRecordExporter
@@ -38,6 +38,7 @@ class Captured:
         self._metrics = metrics
         self._logs = logs
         self._at_the_end: MetricsData | None = None
+        self.events: list[PolicyEvent] = []
 
     def end(self) -> None:
         """Keep the metrics as they are now; `capture` does so when its block ends."""
@@ -120,12 +121,19 @@ def capture() -> Iterator[Captured]:
     logger_provider = LoggerProvider(shutdown_on_exit=False)
     logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
     seen = Captured(spans, reader, logs)
-    before = signals.tracer, signals.duration, signals.logger_provider
+    before = signals.tracer, signals.duration, signals.time_in_queue, signals.logger_provider, signals.listener
     catch_up()
     with fresh_counts():
         bind(tracer_provider, meter_provider, logger_provider)
+        signals.listener = seen.events.append
         try:
             yield seen
         finally:
             seen.end()
-            signals.tracer, signals.duration, signals.logger_provider = before
+            (
+                signals.tracer,
+                signals.duration,
+                signals.time_in_queue,
+                signals.logger_provider,
+                signals.listener,
+            ) = before

@@ -1,0 +1,211 @@
+"""The record of a call with policies: what they do is counted, and told on its span and those of its attempts."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Literal
+
+from opentelemetry.context import attach
+from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
+
+from otel_tools.call.steps import is_cancellation
+from otel_tools.errors import ToolError, error_type_of
+from otel_tools.telemetry import names
+from otel_tools.telemetry.binding import signals
+from otel_tools.telemetry.exceptions import record_exception, record_failure
+from otel_tools.telemetry.fence import contained
+from otel_tools.telemetry.policies import PolicyEvent
+from otel_tools.telemetry.policy_counts import more
+from otel_tools.telemetry.spans import ObservedCall, ToolTelemetry, leave
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
+
+    from otel_tools.call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
+
+__all__ = ["PoliciedCall"]
+
+_NANOSECONDS = 1e9
+
+
+class _Attempt:
+    """One attempt that is under way.
+
+    Attributes:
+        began: Nanoseconds since the call began.
+        span: Its span; the first attempt has none while it may be the only one.
+        token: What puts back the context that was current before.
+    """
+
+    __slots__ = ("began", "span", "token")
+
+    def __init__(self, began: int) -> None:
+        self.began = began
+        self.span: Span | None = None
+        self.token: Token[Context] | None = None
+
+
+class PoliciedCall(ObservedCall):
+    """A call whose policies report what they do. As its base it never raises into who reports."""
+
+    __slots__ = ("_attempt", "_mine", "_said", "_waited")
+
+    def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.scope = None
+        self._attempt: _Attempt | None = None
+        self._said: dict[str, Any] = {}
+        self._waited = 0.0
+        # Kept after the call is over: a function that was given up ends later.
+        self._mine = tool.tally.counts
+        super().__init__(tool, args, kwargs)
+
+    def attempt_began(self, number: int) -> None:
+        """The first attempt costs a look at the clock, each other one a span."""
+        self._attempt = attempt = _Attempt(perf_counter_ns() - self._started)
+        if number > 1:
+            try:
+                attempt.span = span = self._span_of(attempt)
+                attempt.token = attach(set_span_in_context(span, self._context))
+            except Exception:  # noqa: BLE001 - the fence
+                contained("opening an attempt's span")
+        if signals.listener:
+            self._tell("attempt_began", number=number)
+
+    def attempt_ended(self, outcome: Outcome, retry_in: float | None) -> None:
+        """Close its span; where another attempt follows the first, write the first one's now, with its true times."""
+        attempt, self._attempt = self._attempt, None
+        if retry_in is None and attempt is not None and attempt.span is None and not signals.listener:
+            return
+        error_type = outcome.error_type or (None if outcome.error is None else error_type_of(outcome.error))
+        if attempt is not None and (attempt.span is not None or retry_in is not None):
+            self._end(attempt, outcome.error, error_type)
+        if retry_in is not None:
+            self.retried(error_type or ToolError.error_type)
+        if signals.listener:
+            self._tell("attempt_ended", outcome=outcome.result, error_type=error_type, retry_in=retry_in)
+
+    def retried(self, error_type: str) -> None:
+        """Count it."""
+        with self._mine.lock:
+            self._mine.policies.retry(error_type)
+        self._said[names.RETRY_COUNT] = self._said.get(names.RETRY_COUNT, 0) + 1
+        if signals.listener:
+            self._tell("retried", error_type=error_type)
+
+    def cache_answered(self, result: CacheResult) -> None:
+        """Count it."""
+        counts = self._mine
+        with counts.lock:
+            numbers = counts.policies.cache
+            numbers[result] = numbers.get(result, 0) + 1
+        self._said[names.CACHE_RESULT] = result
+        if signals.listener:
+            self._tell("cache_answered", result=result)
+
+    def queued(self, policy: ThrottlingPolicy) -> None:
+        """Count it as waiting now."""
+        with self._mine.lock:
+            more(self._mine.policies.queued, policy)
+        if signals.listener:
+            self._tell("queued", policy=policy)
+
+    def throttled(self, policy: ThrottlingPolicy, result: ThrottlingResult, waited: float | None) -> None:
+        """Count it; a wait, and a refusal, have a duration."""
+        counts = self._mine
+        numbers = counts.policies
+        with counts.lock:
+            numbers.throttling[policy, result] = numbers.throttling.get((policy, result), 0) + 1
+            if waited is not None:
+                more(numbers.queued, policy, -1)
+        if waited is not None or result == "rejected":
+            self._waited_for(policy, result, waited or 0.0)
+        if signals.listener:
+            self._tell("throttled", policy=policy, result=result, waited=waited)
+
+    def store_failed(self, operation: str) -> None:
+        """Count it."""
+        with self._mine.lock:
+            more(self._mine.policies.store_errors, operation)
+        if signals.listener:
+            self._tell("store_failed", operation=operation)
+
+    def abandoned(self, change: Literal[1, -1]) -> None:
+        """Count it, also after the call is over."""
+        with self._mine.lock:
+            self._mine.policies.abandoned += change
+        if signals.listener:
+            self._tell("abandoned", change=change)
+
+    def recovered(self, outcome: Outcome) -> None:
+        """Record the error that the caller will not see: its span tells why something else was served."""
+        try:
+            if outcome.error is not None:
+                record_exception(self._span, outcome.error, names.EXECUTE_TOOL)
+        except Exception:  # noqa: BLE001 - the fence
+            contained("recording what was replaced")
+        if signals.listener:
+            self._tell("recovered", outcome=outcome.result)
+
+    def _report(
+        self, elapsed: int, value: Any, error: BaseException | None, result: Result, error_type: str | None
+    ) -> None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None and attempt.span is not None:
+            # Nobody ended it: the caller gave up in the middle of it. Its context goes with the call's.
+            attempt.token = None
+            self._end(attempt, error, names.CANCELLED if error is None or is_cancellation(error) else None)
+        super()._report(elapsed, value, error, result, error_type)
+
+    def _waited_for(self, policy: ThrottlingPolicy, result: ThrottlingResult, seconds: float) -> None:
+        self._waited += seconds
+        self._said[names.THROTTLING_WAIT] = self._waited
+        try:
+            signals.time_in_queue.record(
+                seconds,
+                {
+                    names.TOOL_NAME: self._tool.tally.tool,
+                    names.THROTTLING_POLICY: policy,
+                    names.THROTTLING_RESULT: result,
+                },
+                self._context,
+            )
+        except Exception:  # noqa: BLE001 - the fence
+            contained("recording a wait")
+
+    def _span_of(self, attempt: _Attempt) -> Span:
+        tool = self._tool.tally.tool
+        return signals.tracer.start_span(
+            f"{names.ATTEMPT} {tool}",
+            self._context,
+            SpanKind.INTERNAL,
+            {names.TOOL_NAME: tool},
+            (),
+            self._began + attempt.began,
+        )
+
+    def _end(self, attempt: _Attempt, error: BaseException | None, error_type: str | None) -> None:
+        try:
+            span = attempt.span or self._span_of(attempt)
+            if error_type is not None:
+                span.set_attribute(names.ERROR_TYPE, error_type)
+                if error_type != names.CANCELLED:
+                    if error is None:
+                        span.set_status(StatusCode.ERROR)
+                    else:
+                        record_failure(span, error, names.EXECUTE_TOOL)
+            span.end(self._began + perf_counter_ns() - self._started)
+        except Exception:  # noqa: BLE001 - the fence
+            contained("closing an attempt's span")
+        finally:
+            if attempt.token is not None:
+                leave(attempt.token)
+
+    def _tell(self, name: str, **values: Any) -> None:
+        try:
+            listener = signals.listener
+            if listener is not None:
+                listener(PolicyEvent(self._tool.tally.tool, name, values))
+        except Exception:  # noqa: BLE001 - the fence
+            contained("telling of a policy")

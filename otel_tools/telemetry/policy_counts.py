@@ -1,0 +1,113 @@
+"""What is counted of a tool's policies: plain integers, beside those of its calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, get_args
+
+from otel_tools.call.steps import CacheResult, ThrottlingPolicy, ThrottlingResult
+
+__all__ = [
+    "CACHE_RESULTS",
+    "THROTTLING_POLICIES",
+    "THROTTLING_RESULTS",
+    "CacheCounts",
+    "PolicyCounts",
+    "ThrottlingCounts",
+    "more",
+]
+
+CACHE_RESULTS: Final[tuple[CacheResult, ...]] = get_args(CacheResult)
+THROTTLING_POLICIES: Final[tuple[ThrottlingPolicy, ...]] = get_args(ThrottlingPolicy)
+THROTTLING_RESULTS: Final[tuple[ThrottlingResult, ...]] = get_args(ThrottlingResult)
+
+OTHER: Final = "_OTHER"
+"""The conventions' word for an ``error.type`` that has no series of its own."""
+
+_MOST_TYPES: Final = 100
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheCounts:
+    """How many calls of a tool got each answer from its cache.
+
+    Attributes:
+        hit: The value was there.
+        miss: It was not; the tool was called.
+        stale: It had expired, and was served because the tool failed.
+        coalesced: Another call for the same was under way, and its value was shared.
+        bypass: The arguments could not be made a key, or the value could not be kept.
+    """
+
+    hit: int = 0
+    miss: int = 0
+    stale: int = 0
+    coalesced: int = 0
+    bypass: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottlingCounts:
+    """How many attempts of a tool asked for a slot, or for a token, and what came of it.
+
+    Attributes:
+        acquired: They got it, at once or after a wait.
+        rejected: They were refused.
+        cancelled: Their caller gave up while they waited.
+        queued: They wait now.
+    """
+
+    acquired: int = 0
+    rejected: int = 0
+    cancelled: int = 0
+    queued: int = 0
+
+
+class PolicyCounts:
+    """The numbers; whoever changes or reads them holds the lock of the `Counts` that they belong to.
+
+    Attributes:
+        retries: By ``error.type`` of what failed before.
+        cache: By the cache's answer.
+        throttling: By policy and result.
+        queued: Waiting now, by policy.
+        store_errors: By operation.
+        abandoned: Sync functions that still run although their time is over.
+    """
+
+    __slots__ = ("abandoned", "cache", "queued", "retries", "store_errors", "throttling")
+
+    def __init__(self) -> None:
+        self.retries: dict[str, int] = {}
+        self.cache: dict[CacheResult, int] = {}
+        self.throttling: dict[tuple[ThrottlingPolicy, ThrottlingResult], int] = {}
+        self.queued: dict[ThrottlingPolicy, int] = {}
+        self.store_errors: dict[str, int] = {}
+        self.abandoned = 0
+
+    def retry(self, error_type: str) -> None:
+        """One more, caused by such an error; classes made on the fly do not make series without end."""
+        if error_type not in self.retries and len(self.retries) >= _MOST_TYPES:
+            error_type = OTHER
+        more(self.retries, error_type)
+
+    def stats(self) -> dict[str, Any]:
+        """The fields of `ToolStats` that these numbers are."""
+        return {
+            "retries": sum(self.retries.values()),
+            "cache": CacheCounts(**self.cache),
+            **{policy: self._throttling(policy) for policy in THROTTLING_POLICIES},
+            "store_errors": sum(self.store_errors.values()),
+            "abandoned": self.abandoned,
+        }
+
+    def _throttling(self, policy: ThrottlingPolicy) -> ThrottlingCounts:
+        results = {result: self.throttling.get((policy, result), 0) for result in THROTTLING_RESULTS}
+        return ThrottlingCounts(**results, queued=self.queued.get(policy, 0))
+
+
+def more(counts: dict[K, int], key: K, change: int = 1) -> None:
+    """Add to one of them."""
+    counts[key] = counts.get(key, 0) + change

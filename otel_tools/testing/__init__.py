@@ -1,0 +1,15 @@
+"""For tests of tools: what they sent, a clock that takes no time, and faults on demand.
+
+with capture() as seen, FakeClock(), faults(get_weather, sequence=[TimeoutError, ConnectionError]):
+    get_weather("Paris")                           # retries twice, with its back-off, in no time
+assert seen.span("get_weather").attributes["otel_tools.retry.count"] == 2
+"""
+
+from __future__ import annotations
+
+from otel_tools.telemetry.policies import PolicyEvent
+from otel_tools.testing.captured import Captured, capture
+from otel_tools.testing.fake_clock import FakeClock
+from otel_tools.testing.faults import Faults, faults
+
+__all__ = ["Captured", "FakeClock", "Faults", "PolicyEvent", "capture", "faults"]

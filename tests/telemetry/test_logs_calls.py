@@ -1,0 +1,277 @@
+"""One record tells how a call ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.context import get_current
+from opentelemetry.trace import get_current_span
+from tenacity import wait_none
+
+from otel_tools import tool
+from otel_tools.call.arguments import Arguments
+from otel_tools.call.steps import Call
+from otel_tools.policies.retry import Retry
+from otel_tools.telemetry.content import CAPTURE_MESSAGE_CONTENT
+from otel_tools.telemetry.logs import call_began, call_ended, calls
+from otel_tools.telemetry.spans import ToolTelemetry
+from tests.telemetry.log_lines import Lines, logs_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_tools.call.steps import Result
+    from otel_tools.testing import Captured
+    from tests.conftest import Flavour
+
+
+@pytest.fixture
+def lines(seen: Captured) -> Iterator[Lines]:
+    with logs_on() as started:
+        yield started
+
+
+def test_a_call_that_returned(both: Flavour, seen: Captured, lines: Lines) -> None:
+    get_weather = tool(both.function(lambda _location: {"t": 20}), name="get_weather")
+
+    both.call(get_weather, "Paris")
+
+    span = seen.span("get_weather")
+    assert span.context is not None
+    assert span.start_time is not None
+    assert span.end_time is not None
+    end = lines.end
+    assert end.pop("timestamp").endswith("+00:00")
+    assert end.pop("trace_id") == f"{span.context.trace_id:032x}"
+    assert end.pop("span_id") == f"{span.context.span_id:016x}"
+    assert end.pop("duration") == pytest.approx((span.end_time - span.start_time) / 1e9)
+    assert end.pop("message").startswith("tool.call get_weather: ok in ")
+    assert end == {
+        "level": "INFO",
+        "logger": "otel_tools.calls",
+        "tool": "get_weather",
+        "event": "tool.call",
+        "outcome": "ok",
+        "retries": 0,
+    }
+
+
+def test_a_call_that_raised(both: Flavour, lines: Lines) -> None:
+    def body() -> None:
+        raise ConnectionError("password=hunter2")
+
+    with pytest.raises(ConnectionError):
+        both.call(tool(both.function(body), name="search"))
+
+    assert (lines.end["level"], lines.end["outcome"], lines.end["error_type"]) == ("ERROR", "error", "ConnectionError")
+    assert "hunter2" not in lines.getvalue()
+
+
+def test_a_call_that_was_cancelled(lines: Lines) -> None:
+    @tool(name="slow")
+    async def slow() -> None:
+        await asyncio.sleep(60)
+
+    async def main() -> None:
+        task = asyncio.create_task(slow())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+    assert (lines.end["level"], lines.end["outcome"], lines.end["error_type"]) == ("INFO", "cancelled", "cancelled")
+
+
+def ended(result: Result, **values: Any) -> None:
+    said = {
+        "tool": ToolTelemetry("t", None, Arguments(lambda a: a), None),
+        "call": Call((1,), {}),
+        "context": call_began(get_current(), "t", get_current_span(), "call_7"),
+        "ended": 1_700_000_000_250_000_000,
+        "elapsed": 250_000_000,
+        "value": "v",
+        "error_type": None,
+        "said": {},
+        **values,
+    }
+    call_ended(**said, result=result)
+
+
+@pytest.mark.parametrize(
+    ("result", "level"),
+    [
+        ("ok", "INFO"),
+        ("cached", "INFO"),
+        ("cancelled", "INFO"),
+        ("fallback", "WARNING"),
+        ("invalid", "WARNING"),
+        ("error", "ERROR"),
+    ],
+)
+def test_the_level_goes_by_the_outcome(result: Result, level: str, lines: Lines) -> None:
+    ended(result)
+
+    assert (lines.end["level"], lines.end["outcome"]) == (level, result)
+
+
+def test_what_policies_did_and_the_models_call_id_are_told(lines: Lines) -> None:
+    ended(
+        "error",
+        error_type="timeout",
+        said={"otel_tools.retry.count": 2, "otel_tools.cache.result": "miss", "otel_tools.throttling.wait": 0.5},
+    )
+
+    end = lines.end
+    assert (end["retries"], end["cache"], end["wait"]) == (2, "miss", 0.5)
+    assert (end["error_type"], end["call_id"], end["duration"]) == ("timeout", "call_7", 0.25)
+    assert end["timestamp"] == "2023-11-14T22:13:20.250000+00:00"
+
+
+def test_without_content_neither_arguments_nor_results_are_told(lines: Lines) -> None:
+    tool(lambda _city: "rain", name="t")("Paris")
+
+    assert "Paris" not in lines.getvalue()
+    assert "rain" not in lines.getvalue()
+
+
+@pytest.mark.usefixtures("recorded")
+def test_with_content_they_are_what_the_span_has(seen: Captured, lines: Lines) -> None:
+    tool(lambda city, token: {"t": len(city + token)}, name="t")("Paris", token="s3cret")  # noqa: S106 - is redacted
+
+    attributes = seen.span("t").attributes or {}
+    assert lines.end["arguments"] == attributes["gen_ai.tool.call.arguments"]
+    assert lines.end["result"] == attributes["gen_ai.tool.call.result"]
+    assert "s3cret" not in lines.getvalue()
+
+
+@pytest.mark.usefixtures("recorded")
+def test_what_is_long_is_cut(lines: Lines) -> None:
+    tool(lambda text: text, name="t")("x" * 1_000_000)
+
+    assert len(lines.end["arguments"]) <= 4096
+    assert len(lines.end["result"]) <= 4096
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_call_that_failed_has_no_result(lines: Lines) -> None:
+    with pytest.raises(ZeroDivisionError):
+        tool(lambda n: 1 // n, name="t")(0)
+
+    assert lines.end["arguments"] == '{"n":0}'
+    assert "result" not in lines.end
+
+
+@pytest.mark.usefixtures("recorded")
+def test_content_that_is_for_spans_alone_is_not_told(monkeypatch: pytest.MonkeyPatch, seen: Captured) -> None:
+    monkeypatch.setenv(CAPTURE_MESSAGE_CONTENT, "SPAN_ONLY")
+    with logs_on() as lines:
+        tool(lambda _city: "rain", name="t")("Paris")
+
+    assert "Paris" not in lines.getvalue()
+
+
+class Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.mark.parametrize(("level", "told"), [(logging.WARNING, ["error"]), (logging.INFO, ["ok", "error"])])
+def test_the_applications_handlers_hear_of_it_as_their_level_lets_them(
+    level: int, told: list[str], lines: Lines
+) -> None:
+    root, theirs = logging.getLogger(), Kept()
+    before = root.level
+    root.setLevel(level)
+    root.addHandler(theirs)
+    try:
+        tool(lambda: None, name="t")()
+        with pytest.raises(ZeroDivisionError):
+            tool(lambda: 1 // 0, name="t")()
+    finally:
+        root.removeHandler(theirs)
+        root.setLevel(before)
+
+    assert [record.__dict__["outcome"] for record in theirs.records] == told
+    assert [end["outcome"] for end in lines.ends] == ["ok", "error"]
+
+
+@pytest.mark.parametrize("logger", ["otel_tools.calls", "otel_tools"])
+def test_a_level_of_our_loggers_keeps_records_back(logger: str, lines: Lines) -> None:
+    logging.getLogger(logger).setLevel(logging.ERROR)
+    try:
+        tool(lambda: None, name="t")()
+        ended("error")
+    finally:
+        logging.getLogger(logger).setLevel(logging.NOTSET)
+
+    assert [end["outcome"] for end in lines.ends] == ["error"]
+
+
+def test_logging_that_is_disabled_is_disabled(lines: Lines) -> None:
+    logging.disable(logging.WARNING)
+    try:
+        ended("ok")
+        ended("error")
+    finally:
+        logging.disable(logging.NOTSET)
+
+    assert [end["outcome"] for end in lines.ends] == ["error"]
+
+
+def test_a_failing_filter_fails_no_call(lines: Lines) -> None:
+    def fails(_record: logging.LogRecord) -> bool:
+        raise RuntimeError("broken")
+
+    calls.addFilter(fails)
+    calls.setLevel(logging.INFO)
+    try:
+        assert tool(lambda: 7, name="t")() == 7
+    finally:
+        calls.removeFilter(fails)
+        calls.setLevel(logging.NOTSET)
+
+
+def test_a_generator_that_is_dropped_ends_with_one_record(lines: Lines) -> None:
+    @tool(name="pages")
+    def pages() -> Iterator[int]:
+        yield from range(3)
+
+    generator = pages()
+    next(generator)
+    del generator
+
+    assert lines.end["outcome"] == "cancelled"
+
+
+def test_a_record_costs_a_call_little(lines: Lines) -> None:
+    noop = tool(lambda: None, name="t")
+    noop()
+    began = time.perf_counter()
+    for _ in range(200):
+        noop()
+
+    assert (time.perf_counter() - began) / 200 < 0.005
+
+
+def test_retries_of_a_tool_are_told_at_its_end(both: Flavour, lines: Lines) -> None:
+    answers = iter([ConnectionError("no"), ConnectionError("no"), None])
+
+    def body() -> int:
+        error = next(answers)
+        if error is not None:
+            raise error
+        return 7
+
+    function = tool(both.function(body), name="t", retry=Retry(attempts=3, wait=wait_none()))
+
+    assert both.call(function) == 7
+    assert (lines.end["outcome"], lines.end["retries"]) == ("ok", 2)

@@ -1,0 +1,146 @@
+"""`FakeClock`: what takes hours by it takes no time, in threads and tasks, and ends with its block."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_tools import Cache, Concurrency, ConcurrencyLimited, RateLimit, Retry, ToolTimeout, tool
+from otel_tools.call.clock import clock
+from otel_tools.testing import FakeClock, faults
+
+if TYPE_CHECKING:
+    from tests.conftest import Flavour
+
+
+def test_a_sleep_moves_the_clock_and_takes_no_time(both: Flavour) -> None:
+    began = time.monotonic()
+    with FakeClock(start=100) as fake:
+        fake.sleep(3600)
+        asyncio.run(fake.asleep(60))
+        fake.advance(1)
+
+        assert fake.now() == clock.now() == 3761
+        assert fake.slept == [3600, 60]
+    assert time.monotonic() - began < 30
+
+
+def test_its_epoch_is_a_date_that_headers_can_be_compared_with() -> None:
+    with FakeClock() as fake:
+        fake.advance(60)
+        assert datetime.fromtimestamp(clock.time(), UTC) == datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+
+
+def test_after_the_block_time_is_real_again() -> None:
+    with pytest.raises(LookupError), FakeClock():
+        raise LookupError
+    assert clock.now() == pytest.approx(time.monotonic(), abs=60)
+    assert clock.time() == pytest.approx(time.time(), abs=60)
+    assert clock.sleep is time.sleep
+
+
+def test_a_back_off_takes_no_time(both: Flavour) -> None:
+    decorated = tool(name="patient", retry=Retry(attempts=3, initial=600, max=600, jitter=None))(
+        both.function(lambda: 1)
+    )
+
+    with FakeClock() as fake, faults(decorated, sequence=[ConnectionError, ConnectionError]):
+        assert both.call(decorated) == 1
+
+    assert fake.slept == [600, 600]
+
+
+def test_tokens_and_entries_come_and_go_by_it(both: Flavour) -> None:
+    calls: list[None] = []
+    cached: Any = tool(name="kept", cache=Cache(ttl=60))(both.function(lambda: calls.append(None)))
+    limited: Any = tool(name="limited", rate_limit=RateLimit(1, per=60))(both.function(lambda: 1))
+
+    with FakeClock() as fake:
+        for _ in range(2):
+            both.call(cached)
+        fake.advance(61)
+        both.call(cached)
+        assert len(calls) == 2
+
+        began = fake.now()
+        for _ in range(3):
+            both.call(limited)
+        assert fake.now() - began == pytest.approx(120)
+
+
+def test_a_wait_ends_when_the_clock_has_passed_its_end() -> None:
+    future: Future[None] = Future()
+    answers: list[bool] = []
+    with FakeClock() as fake:
+        thread = threading.Thread(target=lambda: answers.append(clock.wait(future, 10)))
+        thread.start()
+        fake.advance(10)
+        thread.join(10)
+    assert answers == [False]
+
+
+def test_a_wait_ends_when_it_is_over_and_the_clock_stays(both: Flavour) -> None:
+    future: Future[None] = Future()
+    with FakeClock() as fake:
+        threading.Timer(0.02, future.set_result, [None]).start()
+        if both.name == "sync":
+            assert clock.wait(future, 10)
+        else:
+
+            async def wait() -> bool:
+                return await clock.await_(future, 10)
+
+            assert asyncio.run(wait())
+        assert fake.now() == 0
+
+
+def test_a_wait_that_nobody_ends_moves_the_clock_itself(both: Flavour) -> None:
+    slots = Concurrency(1, max_wait=300)
+    inner: Any = tool(name="inner", concurrency=slots)(both.function(lambda: 1))
+    if both.name == "sync":
+        outer: Any = tool(name="outer", concurrency=slots)(lambda: inner())  # noqa: PLW0108 - no tool
+    else:
+
+        async def call() -> Any:
+            return await inner()
+
+        outer = tool(name="outer", concurrency=slots)(call)
+
+    with FakeClock() as fake, pytest.raises(ConcurrencyLimited):
+        both.call(outer)
+    assert fake.now() == 300
+
+
+def test_a_timeout_ends_where_the_clock_is_moved_past_it_by_somebody_else() -> None:
+    async def main() -> float:
+        waiting = asyncio.Event()
+
+        @tool(timeout=30)
+        async def stuck() -> None:
+            waiting.set()
+            await asyncio.Event().wait()
+
+        with FakeClock() as fake:
+            task = asyncio.create_task(stuck())
+            await waiting.wait()
+            fake.advance(31)
+            with pytest.raises(ToolTimeout):
+                await task
+            return fake.now()
+
+    assert asyncio.run(main()) == 31
+
+
+def test_a_sleep_that_ends_before_the_timeout_is_in_time(both: Flavour) -> None:
+    decorated = tool(name="in_time", timeout=10)(both.function(lambda: 1))
+
+    with FakeClock() as fake, faults(decorated, latency=9):
+        for _ in range(5):
+            assert both.call(decorated) == 1
+        assert fake.now() == 45
