@@ -1,32 +1,14 @@
 """The chat completions API as the scripted model speaks it: what a proper request is, and its response."""
 
-import json
 import time
 import uuid
-from http import HTTPStatus
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from otel_tools.demo.script import Call, Done, reply
-
-MODEL = "scripted"
-
-
-class BadRequest(Exception):  # noqa: N818  (the name that HTTP gives it)
-    """A request that this server refuses, as OpenAI words such a thing."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        status: HTTPStatus = HTTPStatus.BAD_REQUEST,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
+from otel_tools.demo.script import Call, Done, Mind, reply
+from otel_tools.demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
 
 
 class _TextPart(BaseModel):
@@ -35,11 +17,10 @@ class _TextPart(BaseModel):
 
 
 _Content = str | list[_TextPart]
-_Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
 class _FunctionCall(BaseModel):
-    name: _Name
+    name: Name
     arguments: str
 
 
@@ -72,7 +53,7 @@ class _ToolResult(BaseModel):
 
 
 class _FunctionDefinition(BaseModel):
-    name: _Name
+    name: Name
     description: str | None = None
     parameters: dict[str, Any] | None = None
 
@@ -80,6 +61,10 @@ class _FunctionDefinition(BaseModel):
 class _Tool(BaseModel):
     type: Literal["function"]
     function: _FunctionDefinition
+
+
+class _StreamOptions(BaseModel):
+    include_usage: bool | None = None
 
 
 class _Request(BaseModel):
@@ -91,110 +76,98 @@ class _Request(BaseModel):
     tools: Annotated[list[_Tool], Field(min_length=1)] | None = None
     parallel_tool_calls: bool | None = None
     stream: bool | None = None
+    stream_options: _StreamOptions | None = None
 
 
-def complete(body: bytes) -> dict[str, Any]:
+def complete(body: bytes, mind: Mind = reply) -> dict[str, Any] | Iterator[Event]:
     """Answer one `POST /v1/chat/completions`.
 
     Args:
         body: the request, a JSON object.
+        mind: decides what is said.
 
     Returns:
-        The response, a `chat.completion` object.
+        The response, a `chat.completion` object, or its chunks where it is to be streamed.
 
     Raises:
         BadRequest: the request is not what the API takes.
     """
     request = _parse(body)
     done = _calls_since_the_question(request)
-    offered = frozenset(tool.function.name for tool in request.tools or ())
-    said = reply(done, offered)
+    said = mind(done, frozenset(tool.function.name for tool in request.tools or ()))
     if not isinstance(said, str) and request.parallel_tool_calls is False:
         said = said[:1]
-    message = {"role": "assistant", "refusal": None} | (
-        {"content": said} if isinstance(said, str) else {"content": None, "tool_calls": [*map(_ask, said)]}
-    )
-    return {
+    answer = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [
-            {
-                "index": 0,
-                "message": message,
-                "logprobs": None,
-                "finish_reason": "stop" if isinstance(said, str) else "tool_calls",
-            }
-        ],
     }
+    spoken = said if isinstance(said, str) else "".join(call.written() for call in said)
+    asked, answered = tokens(body.decode()), tokens(spoken)
+    usage = {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
+    message = {"role": "assistant", "refusal": None} | (
+        {"content": said} if isinstance(said, str) else {"content": None, "tool_calls": [*map(_ask, said)]}
+    )
+    reason = "stop" if isinstance(said, str) else "tool_calls"
+    if request.stream:
+        wanted = request.stream_options is not None and request.stream_options.include_usage
+        return _chunks(answer | {"object": "chat.completion.chunk"}, message, reason, usage if wanted else None)
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+    return answer | {"choices": [choice], "usage": usage}
+
+
+def _chunks(
+    answer: dict[str, Any], message: dict[str, Any], reason: str, usage: dict[str, int] | None
+) -> Iterator[Event]:
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None}]
+    deltas += ({"content": piece} for piece in pieces(message["content"] or ""))
+    for index, call in enumerate(message.get("tool_calls", ())):
+        function = call["function"]
+        begun = call | {"index": index, "function": function | {"arguments": ""}}
+        deltas.append({"tool_calls": [begun]})
+        deltas += (
+            {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+            for piece in pieces(function["arguments"])
+        )
+    for delta in deltas:
+        yield None, answer | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield None, answer | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+    if usage is not None:
+        yield None, answer | {"choices": [], "usage": usage}
 
 
 def _ask(call: Call) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
+    function = {"name": call.name, "arguments": call.written()}
+    return {"id": call.call_id or f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
 
 
 def _parse(body: bytes) -> _Request:
-    try:
-        request = _Request.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        param = where.removeprefix(".") or None
-        raise BadRequest(f"Invalid {param or 'request'}: {first['msg']}.", param=param) from error
-    if request.model != MODEL:
-        raise BadRequest(
-            f"The model {request.model!r} does not exist; this server has {MODEL!r}.",
-            param="model",
-            code="model_not_found",
-            status=HTTPStatus.NOT_FOUND,
-        )
-    if request.stream:
-        raise BadRequest("The scripted model does not stream: leave `stream` out.", param="stream")
+    request = parsed(_Request, body)
     if request.parallel_tool_calls is not None and not request.tools:
         raise BadRequest("'parallel_tool_calls' is only allowed with 'tools'.", param="parallel_tool_calls")
     return request
 
 
-def _calls_since_the_question(request: _Request) -> list[Done]:
+def _calls_since_the_question(request: _Request) -> Sequence[Done]:
     """Pair each tool call with its result; one without the other is the application's mistake."""
-    done: list[Done] = []
-    open_calls: dict[str, Call] = {}
+    calls = OpenCalls()
     for position, message in enumerate(request.messages):
         param = f"messages[{position}]"
         if isinstance(message, _ToolResult):
-            call = open_calls.pop(message.tool_call_id, None)
-            if call is None:
-                raise BadRequest(
-                    f"Invalid {param}: no tool call before it has the id {message.tool_call_id!r}.",
-                    param=param,
-                )
-            done.append(Done(call, _value(message.content)))
+            calls.answer(message.tool_call_id, _text(message.content), param)
             continue
-        _refuse_open(open_calls, param)
+        calls.refuse_open(param)
         if isinstance(message, _User):
-            done = []
+            calls.done.clear()
         if isinstance(message, _Assistant):
             if message.content is None and message.tool_calls is None:
                 raise BadRequest(f"Invalid {param}: it has neither content nor tool calls.", param=param)
             for asked in message.tool_calls or ():
-                arguments = _value(asked.function.arguments)
-                known = arguments if isinstance(arguments, dict) else {}
-                open_calls[asked.id] = Call(asked.function.name, known)
-    _refuse_open(open_calls, f"messages[{len(request.messages)}]")
-    return done
+                calls.ask(asked.id, asked.function.name, value_of(asked.function.arguments))
+    calls.refuse_open(f"messages[{len(request.messages)}]")
+    return calls.done
 
 
-def _refuse_open(open_calls: dict[str, Call], param: str) -> None:
-    if open_calls:
-        ids = ", ".join(open_calls)
-        raise BadRequest(f"Each tool call must be followed by its result; missing: {ids}.", param=param)
-
-
-def _value(content: _Content) -> Any:
-    text = content if isinstance(content, str) else "".join(part.text for part in content)
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _text(content: _Content) -> str:
+    return content if isinstance(content, str) else "".join(part.text for part in content)

@@ -1,18 +1,24 @@
 """The scripted model's server: OpenAI-compatible HTTP on loopback, for where there is no real model."""
 
+import contextlib
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from otel_tools.demo import chat
-from otel_tools.demo.chat import BadRequest
+from otel_tools.demo.responses import Responses
+from otel_tools.demo.script import Mind, reply
+from otel_tools.demo.wire import MODEL, BadRequest, Event
 
-Endpoint = Callable[[bytes], dict[str, Any]]
+Endpoint = Callable[[bytes], dict[str, Any] | Iterator[Event]]
+
+_RESPONSE = "/v1/responses/"
 
 
 class ScriptedModel:
@@ -22,10 +28,15 @@ class ScriptedModel:
     with ScriptedModel() as server, OpenAI(base_url=server.base_url, api_key="none") as client:
         client.chat.completions.create(model="scripted", ...)
     ```
+
+    It has the chat completions and the Responses API, both with streams.
+
+    Args:
+        mind: decides what the model says; it plays the demo's script by default.
     """
 
-    def __init__(self) -> None:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+    def __init__(self, mind: Mind = reply) -> None:
+        self._server = _Server(("127.0.0.1", 0), mind)
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="scripted-model")
 
     @property
@@ -49,10 +60,15 @@ class ScriptedModel:
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(self, address: tuple[str, int], mind: Mind) -> None:
         self._connections: set[socket.socket] = set()
         self._lock = Lock()
-        super().__init__(address, handler)
+        self.responses = Responses(mind)
+        self.endpoints: dict[str, Endpoint] = {
+            "/v1/chat/completions": partial(chat.complete, mind=mind),
+            "/v1/responses": self.responses.create,
+        }
+        super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -68,31 +84,48 @@ class _Server(ThreadingHTTPServer):
         """End the connections that clients keep alive: each has a thread that waits for the next request."""
         with self._lock:
             for connection in self._connections:
-                connection.shutdown(socket.SHUT_RDWR)
+                # It fails where the client was faster.
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept alive, as the client expects
     disable_nagle_algorithm = True
-    endpoints: ClassVar[dict[str, Endpoint]] = {"/v1/chat/completions": chat.complete}
+    server: _Server
+
+    def handle(self) -> None:
+        # A client that has heard enough of a stream hangs up.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        endpoint = self.endpoints.get(self.path)
+        endpoint = self.server.endpoints.get(self.path)
         if endpoint is None:
-            self._refuse(_unknown("POST", self.path, *self.endpoints))
+            self._refuse(_unknown("POST", self.path, *self.server.endpoints))
             return
         try:
-            self._send(HTTPStatus.OK, endpoint(body))
+            answer = endpoint(body)
         except BadRequest as error:
             self._refuse(error)
+            return
+        if isinstance(answer, dict):
+            self._send(HTTPStatus.OK, answer)
+        else:
+            self._stream(answer)
 
     def do_GET(self) -> None:
-        if self.path == "/v1/models":
-            model = {"id": chat.MODEL, "object": "model", "created": 0, "owned_by": "otel_tools"}
-            self._send(HTTPStatus.OK, {"object": "list", "data": [model]})
-        else:
-            self._refuse(_unknown("GET", self.path, "/v1/models"))
+        try:
+            if self.path == "/v1/models":
+                model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "otel_tools"}
+                self._send(HTTPStatus.OK, {"object": "list", "data": [model]})
+            elif self.path.startswith(_RESPONSE):
+                self._send(HTTPStatus.OK, self.server.responses.retrieve(self.path.removeprefix(_RESPONSE)))
+            else:
+                self._refuse(_unknown("GET", self.path, "/v1/models", f"{_RESPONSE}ID"))
+        except BadRequest as error:
+            self._refuse(error)
 
     def _refuse(self, error: BadRequest) -> None:
         self._send(error.status, error.body)
@@ -104,6 +137,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _stream(self, events: Iterator[Event]) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for name, data in events:
+            self._chunk(f"event: {name}\n" * (name is not None) + f"data: {json.dumps(data)}\n\n")
+        self._chunk("data: [DONE]\n\n")
+        self._chunk("")
+
+    def _chunk(self, text: str) -> None:
+        body = text.encode()
+        self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
         """Say nothing: the terminal is the demo's."""

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,23 @@ QUESTION = (
 
 @dataclass(frozen=True)
 class Call:
-    """A function that the model wants to be called."""
+    """A function that the model wants to be called.
+
+    Attributes:
+        name: the function's name.
+        arguments: what it is to be called with.
+        text: the arguments as the model writes them, where that is not their JSON.
+        call_id: the id that the model gives the call, where it is not a new one.
+    """
 
     name: str
     arguments: dict[str, Any]
+    text: str | None = None
+    call_id: str | None = None
+
+    def written(self) -> str:
+        """The arguments as the model writes them."""
+        return json.dumps(self.arguments) if self.text is None else self.text
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,9 @@ class Done:
         error = self.result.get("error") if isinstance(self.result, dict) else None
         return None if error is None else str(error)
 
+
+Mind = Callable[[Sequence[Done], frozenset[str]], Sequence[Call] | str]
+"""What decides the next turn, as `reply` does."""
 
 OPENING = (
     Call("get_weather", {"location": "Seattle", "date": "2015-07-04"}),

@@ -56,7 +56,6 @@ def post(connection: HTTPConnection, body: Any) -> tuple[int, dict[str, Any]]:
             "pattern",
         ),
         (chat(parallel_tool_calls=True), 400, "parallel_tool_calls", "only allowed with 'tools'"),
-        (chat(stream=True), 400, "stream", "does not stream"),
         (chat(messages=[USER, ASKS]), 400, "messages[2]", "missing: c1"),
         (chat(messages=[USER, ASKS, USER]), 400, "messages[2]", "missing: c1"),
         (chat(messages=[USER, TELLS]), 400, "messages[1]", "no tool call before it has the id 'c1'"),
@@ -75,7 +74,7 @@ def test_what_is_no_chat_request_is_refused_as_openai_does(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_path_names_the_known_ones(connection: HTTPConnection, method: str) -> None:
-    connection.request(method, "/v1/responses")
+    connection.request(method, "/v1/embeddings")
     with connection.getresponse() as response:
         body = json.loads(response.read())
     assert response.status == 404
