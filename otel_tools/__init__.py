@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from otel_tools._version import __version__
 from otel_tools.call.scope import cancelled, remaining
+from otel_tools.calling.from_model import schema_from_model
+from otel_tools.calling.loop import LoopResult, arun_loop, run_loop
+from otel_tools.calling.openai_calls import instrument_openai, uninstrument_openai
+from otel_tools.calling.results import ToolFailure, ToolResult
+from otel_tools.calling.toolset import ToolSet
 from otel_tools.decorator import Objective, Tool, tool
 from otel_tools.errors import (
     CircuitOpen,
@@ -43,6 +48,7 @@ __all__ = [
     "FieldError",
     "InvalidArguments",
     "InvalidResult",
+    "LoopResult",
     "Objective",
     "RateLimit",
     "RateLimited",
@@ -52,18 +58,26 @@ __all__ = [
     "ThrottlingCounts",
     "Tool",
     "ToolError",
+    "ToolFailure",
     "ToolFunction",
+    "ToolResult",
+    "ToolSet",
     "ToolStats",
     "ToolTimeout",
     "__version__",
     "agent",
+    "arun_loop",
     "cancelled",
     "configure",
     "flush",
     "instrument",
+    "instrument_openai",
     "remaining",
+    "run_loop",
+    "schema_from_model",
     "shutdown",
     "stats",
     "tool",
     "transient",
+    "uninstrument_openai",
 ]

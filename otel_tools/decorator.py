@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import json
 import types
 from dataclasses import dataclass, fields, replace
 from typing import (
@@ -29,10 +30,13 @@ from otel_tools.errors import ConfigurationError
 from otel_tools.policies.stack import PolicyOptions, policies_of
 from otel_tools.telemetry.policied import PoliciedCall
 from otel_tools.telemetry.spans import ObservedCall, ToolTelemetry
+from otel_tools.tool_objects import functions_in, with_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+    from pydantic import BaseModel
 
     from otel_tools.call.plan import Plan
     from otel_tools.call.steps import Policy
@@ -42,13 +46,14 @@ if TYPE_CHECKING:
     from otel_tools.policies.rate_limit import RateLimit
     from otel_tools.policies.retry import Retry
     from otel_tools.telemetry.tally import ToolStats
-    from otel_tools.typed import PolicyArguments, ToolArguments, ToolDecorator, ToolFunction
+    from otel_tools.typed import PolicyArguments, ToolArguments, ToolDecorator, ToolFunction, ToolObject
 
 __all__ = ["Objective", "Tool", "is_tool", "tool"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+ObjectT = TypeVar("ObjectT", bound="ToolObject")
 
 Kind = Literal["function", "coroutine", "generator", "async_generator"]
 
@@ -84,6 +89,7 @@ class Options(PolicyOptions):
 
     name: str | None = None
     description: str | None = None
+    args: type[BaseModel] | None = None
     objective: Objective | None = None
 
     def over(self, earlier: Options) -> Options:
@@ -106,6 +112,7 @@ class Tool:
     __slots__ = (
         "_cache",
         "_plan",
+        "_schemas",
         "_site",
         "_telemetry",
         "description",
@@ -117,6 +124,8 @@ class Tool:
     )
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
+        if options.args is not None and options.validate is None:
+            options = replace(options, validate=True)
         self.function = function
         self.options = options
         described = _described(function)
@@ -129,7 +138,9 @@ class Tool:
             asynchronous=self.kind in {"coroutine", "async_generator"},
             generator=self.kind in {"generator", "async_generator"},
             arguments=Arguments(function),
+            declared=options.args,
         )
+        self._schemas: dict[tuple[str, bool], str] = {}
         policies = policies_of(options, self._site)
         self._cache = None if options.cache is None else options.cache.handle(self._site)
         self._telemetry = ToolTelemetry(
@@ -149,6 +160,28 @@ class Tool:
         if self._cache is None:
             raise ConfigurationError(f"tool {self.name!r} has no cache; give it one with @tool(cache=Cache(ttl=300))")
         return self._cache
+
+    def schema(self, *, api: Literal["chat", "responses"] = "chat", strict: bool = False) -> dict[str, Any]:
+        """What the model is told of the tool: one of the ``tools`` of a request.
+
+        Made once, from the signature's types and the docstring, or from the model of ``tool(args=...)``; given as a
+        new dictionary each time, always the same.
+
+        Args:
+            api: Whose form it has: that of Chat Completions or of Responses.
+            strict: Whether the server holds the model to it. Then the model gives every argument, and what says
+                that it may be left out says so in words alone.
+
+        Raises:
+            ConfigurationError: The name is none that OpenAI takes, a parameter is nothing that JSON can give or, with
+                ``strict``, that strict mode can express.
+        """
+        made = self._schemas.get((api, strict))
+        if made is None:
+            from otel_tools.calling.schema import schema_of  # noqa: PLC0415 - imports pydantic
+
+            made = self._schemas[api, strict] = json.dumps(schema_of(self, api=api, strict=strict))
+        return cast("dict[str, Any]", json.loads(made))
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
@@ -219,6 +252,8 @@ def tool(
     **options: Unpack[ToolArguments],
 ) -> ToolFunction[P, R]: ...
 @overload
+def tool(function: ObjectT, /, **options: Unpack[ToolArguments]) -> ObjectT: ...
+@overload
 def tool(**options: Unpack[ToolArguments]) -> ToolDecorator: ...
 
 
@@ -228,6 +263,7 @@ def tool(  # noqa: PLR0913 - by keyword, and each has its word
     *,
     name: str | None = None,
     description: str | None = None,
+    args: type[BaseModel] | None = None,
     validate: bool | Literal["both"] | None = None,
     fallback: Callable[..., Any] | None = None,
     fallback_on: type[BaseException]
@@ -247,7 +283,8 @@ def tool(  # noqa: PLR0913 - by keyword, and each has its word
 
     Works bare (``@tool``), with options (``@tool(name=...)``) and on a function that exists (``tool(fn)``); on
     functions, coroutine functions, generators and async generators, on methods, under or over ``classmethod`` and
-    ``staticmethod``, on partials, callable objects and builtins. Decorating again replaces the options that are
+    ``staticmethod``, on partials, callable objects and builtins; and on a tool object of LangChain, of which it gives
+    back a copy whose functions are decorated. Decorating again replaces the options that are
     given; it never adds a second span.
 
     The policies stand around the function in this order, outermost first, whatever the order of the keywords:
@@ -258,7 +295,10 @@ def tool(  # noqa: PLR0913 - by keyword, and each has its word
     Args:
         function: What the model calls.
         name: The name it calls it by; the function's own by default.
-        description: What the span says of it; the first paragraph of the docstring by default.
+        description: What the model is told of it; by default the docstring, and for the span its first paragraph.
+        args: A pydantic model that declares the arguments in place of the signature, for the schema and for
+            ``validate``, which it turns on. The function takes the model's fields by name, or has one parameter of its
+            type.
         validate: True validates and coerces the arguments, as a model sends them, against the signature; ``"both"``
             checks the result against its annotation too.
         fallback: Called with the same arguments when the call fails; what it returns is served in its place.
@@ -284,6 +324,7 @@ def tool(  # noqa: PLR0913 - by keyword, and each has its word
     options = Options(
         name=name,
         description=description,
+        args=args,
         validate=validate,
         fallback=fallback,
         fallback_on=fallback_on,
@@ -312,12 +353,22 @@ def _decorate(function: Any, *, options: Options) -> Any:
         return type(function)(_decorate(function.__func__, options=options))
     if is_tool(function) and options == Options():
         return function
+    if functions := functions_in(function):
+        return with_functions(
+            function,
+            {field: _decorate(each, options=_named(each, function, options)) for field, each in functions.items()},
+        )
     if isinstance(function, type) or not callable(function):
         raise ConfigurationError(
             f"tool({function!r}): a function is needed; options go by keyword, as in @tool(name='get_weather')"
         )
     bare, earlier = _undecorated(function)
     return Tool(bare, options.over(earlier)).wrapper
+
+
+def _named(function: Any, of: Any, options: Options) -> Options:
+    """What a function in a framework's object is decorated with: the model knows it by the object's name."""
+    return options if is_tool(function) else options.over(Options(name=of.name, description=_summary(of.description)))
 
 
 def _undecorated(function: Any) -> tuple[Any, Options]:

@@ -6,6 +6,8 @@ from collections.abc import Callable  # noqa: TC003 - the TypedDicts are looked 
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypedDict, TypeVar, overload
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from otel_tools.decorator import Objective, Tool
     from otel_tools.policies.cache import Cache
     from otel_tools.policies.circuit import CircuitBreaker
@@ -13,13 +15,14 @@ if TYPE_CHECKING:
     from otel_tools.policies.rate_limit import RateLimit
     from otel_tools.policies.retry import Retry
 
-__all__ = ["PolicyArguments", "ToolArguments", "ToolDecorator", "ToolFunction"]
+__all__ = ["PolicyArguments", "ToolArguments", "ToolDecorator", "ToolFunction", "ToolObject"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+ObjectT = TypeVar("ObjectT", bound="ToolObject")
 
 MYPY: Final = False
 """True for mypy alone, which compares the first parameter of a Callable, and not that of a Protocol's call."""
@@ -56,6 +59,7 @@ class ToolArguments(PolicyArguments, total=False):
 
     name: str | None
     description: str | None
+    args: type[BaseModel] | None
     objective: Objective | None
 
 
@@ -100,6 +104,18 @@ class ToolFunction(Protocol[P, R_co]):
     def __get__(self, instance: object, owner: type | None = None, /) -> ToolFunction[P, R_co]: ...
 
 
+class ToolObject(Protocol):
+    """A tool as an object of a framework, such as LangChain's ``StructuredTool``."""
+
+    name: str
+    description: str
+
+    @property
+    def invoke(self) -> Callable[..., Any]:
+        """What calls it."""
+        ...
+
+
 class ToolDecorator(Protocol):
     """What ``tool(name=...)`` gives back."""
 
@@ -109,3 +125,5 @@ class ToolDecorator(Protocol):
     def __call__(self, function: staticmethod[P, R], /) -> staticmethod[P, R]: ...  # type: ignore[overload-overlap] # a staticmethod is callable, and stays a staticmethod
     @overload
     def __call__(self, function: Callable[P, R], /) -> ToolFunction[P, R]: ...
+    @overload
+    def __call__(self, function: ObjectT, /) -> ObjectT: ...

@@ -46,7 +46,7 @@ def test_it_ends_with_its_block_also_where_that_raises(both: Flavour) -> None:
         assert both.call(decorated) == 1
 
 
-def test_other_threads_and_tasks_go_by_the_tools_own() -> None:
+def test_other_threads_and_tasks_go_by_the_tools_own(seen: Captured) -> None:
     answers: list[object] = []
 
     @tool(failed_if=lambda _: False)

@@ -264,6 +264,7 @@ class Site(NamedTuple):
         asynchronous: Whether it is a coroutine function (or an async generator).
         generator: Whether it is a generator (or an async generator).
         arguments: Names the arguments of a call.
+        declared: The pydantic model that declares them; None where the signature does.
     """
 
     tool: str
@@ -271,6 +272,7 @@ class Site(NamedTuple):
     asynchronous: bool
     generator: bool
     arguments: Arguments
+    declared: Any = None
 
 
 Step: TypeAlias = Invoke | Sleep | Wait | Perform

@@ -101,5 +101,6 @@ def unusable(tool: str, parameter: str, annotation: Any, error: Exception) -> st
     return (
         f"tool {tool!r}: the annotation of {parameter!r}, {inspect.formatannotation(annotation)}, is no type that "
         f"pydantic can check ({reason}): use a JSON-shaped type or a pydantic model, "
-        "annotate it as pydantic.InstanceOf[...] or typing.Any, fill it with functools.partial, or leave out validate="
+        "annotate it as pydantic.InstanceOf[...] or typing.Any, fill it with functools.partial, or do without "
+        "validate= and schema()"
     )

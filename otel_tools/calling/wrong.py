@@ -149,7 +149,7 @@ def listed(errors: Sequence[FieldError]) -> str:
 
 def _field(path: tuple[str, ...], mistakes: list[_Mistake], root: str) -> FieldError:
     """All that is wrong at one place; more than one thing is where there are alternatives."""
-    field = _cut(".".join((root, *path) if root else path))
+    field = _cut(".".join((root, *path) if root else path)) or "(arguments)"
     kinds = list(dict.fromkeys(each.kind for each in mistakes if each.kind))
     problems = list(dict.fromkeys(each.problem for each in mistakes))
     problem = problems[0] if len(problems) == 1 else "fits none of the alternatives"

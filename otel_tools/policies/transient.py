@@ -17,7 +17,7 @@ from otel_tools.call.clock import clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["retry_after", "transient"]
+__all__ = ["http_status", "retry_after", "transient"]
 
 
 class _Verdict(Enum):
@@ -149,7 +149,7 @@ def retry_after(error: BaseException) -> float | None:
 
 def _verdict(error: BaseException) -> _Verdict | None:
     """What an error says by itself; None is nothing."""
-    status = _status(error)
+    status = http_status(error)
     if status is not None:
         again = status in _RETRIED_REQUEST_ERRORS or status >= _FIRST_SERVER_ERROR
         return _Verdict.YES if again else _Verdict.NO
@@ -170,7 +170,7 @@ def _is_lookup_again(error: BaseException) -> bool:
     return bool(_read(error, "errno") == socket.EAI_AGAIN)
 
 
-def _status(error: BaseException) -> int | None:
+def http_status(error: BaseException) -> int | None:
     """The HTTP status of the failed response behind an error.
 
     ``error.code`` is not looked at: it means something else in most libraries, and warns in aiohttp.

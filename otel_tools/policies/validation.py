@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from otel_tools.call.steps import Call, Flow, Next, Policy, Site
     from otel_tools.calling.filling import Filling, Returned
 
-__all__ = ["validate_arguments", "validate_result"]
+__all__ = ["filling_of", "validate_arguments", "validate_result"]
 
 T = TypeVar("T")
 
@@ -98,6 +98,15 @@ def validate_result(site: Site) -> Policy:
     return policy
 
 
+def filling_of(site: Site) -> Filling:
+    """How a tool's arguments are validated: what its policy goes by, or would.
+
+    Raises:
+        ConfigurationError: pydantic cannot check an annotation, or a name in it is not defined.
+    """
+    return _of(site, _filling).get()
+
+
 def _take(taken: _Once[Filling], call: Call, failure: Any) -> Outcome | None:
     """Validate all kinds of arguments; what becomes of the call where they are refused."""
     try:
@@ -158,7 +167,11 @@ def _filling(site: Site, decorating: bool) -> Filling:
     from otel_tools.calling.filling import Filling  # noqa: PLC0415 - imports pydantic
     from otel_tools.calling.model import arguments_model  # noqa: PLC0415 - as above
 
-    return Filling(arguments_model(site, decorating=decorating), site.arguments.receiver)
+    if site.declared is None:
+        return Filling(arguments_model(site, decorating=decorating), site.arguments.receiver)
+    from otel_tools.calling.declared import declared_model  # noqa: PLC0415 - as above
+
+    return Filling(declared_model(site, decorating=decorating), site.arguments.receiver)
 
 
 def _returned(site: Site, decorating: bool) -> Returned:

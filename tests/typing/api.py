@@ -5,9 +5,30 @@
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar, assert_type
 
-from otel_tools import Objective, Tool, ToolFunction, ToolStats, agent, instrument, stats, tool
+from otel_tools import (
+    Cache,
+    CircuitBreaker,
+    Concurrency,
+    Objective,
+    RateLimit,
+    RedisStore,
+    Retry,
+    Tool,
+    ToolFunction,
+    ToolStats,
+    agent,
+    cancelled,
+    instrument,
+    remaining,
+    stats,
+    tool,
+)
 
 T = TypeVar("T")
+
+
+def plain(x: int) -> str:
+    return str(x)
 
 
 @tool
@@ -40,10 +61,6 @@ def await_it(coroutine: Coroutine[Any, Any, T]) -> T:
     raise NotImplementedError(coroutine)
 
 
-def plain(x: int) -> str:
-    return str(x)
-
-
 applied = tool(plain)
 renamed = tool(name="renamed")(plain)
 
@@ -63,6 +80,35 @@ bare("1")  # type: ignore[arg-type]
 bare(x=1, z=2)  # type: ignore[call-arg]
 called()  # type: ignore[call-arg]
 tool(failed_if=3)  # type: ignore[call-overload]
+tool(retry=3)  # type: ignore[call-overload]
+tool(cache=Retry())  # type: ignore[call-overload]
+tool(validate="strict")  # type: ignore[call-overload]
+
+
+@tool(
+    timeout=5,
+    retry=Retry(attempts=4, on=(ConnectionError, TimeoutError)),
+    cache=Cache(ttl=300, store=RedisStore("redis://localhost")),
+    rate_limit=RateLimit(60, per=60, key=lambda args: args["x"]),
+    concurrency=Concurrency(8),
+    circuit_breaker=CircuitBreaker(failures=5, cooldown=30),
+    fallback=plain,
+    fallback_on=lambda error: isinstance(error, OSError),
+    validate="both",
+)
+def guarded(x: int) -> str:
+    return str(x)
+
+
+assert_type(guarded(1), str)
+assert_type(remaining(), float | None)
+assert_type(cancelled(), bool)
+assert_type(guarded.tool.stats().cache.hit, int)
+with guarded.tool.override(retry=None, timeout=1):
+    guarded(1)
+guarded.tool.override(retry=3)  # type: ignore[arg-type]
+guarded.tool.override(name="other")  # type: ignore[call-arg]
+guarded.tool.cache.invalidate(1)
 
 
 class Weather:

@@ -26,10 +26,20 @@ _MOST_SERIES: Final = 20_000
 _LAST_COLLECTION: Final = 30_000.0
 """Milliseconds that the last collection may take; how long it is waited for is another matter."""
 
-_VIEWS: Final = [
-    View(instrument_name=name, meter_name=names.SCOPE, aggregation_cardinality_limit=_MOST_SERIES)
-    for name in (names.DURATION.name, "otel_tools.*")
-]
+
+def _views() -> list[View]:
+    ours = (names.DURATION.name, "otel_tools.*")
+    try:
+        return [
+            View(instrument_name=name, meter_name=names.SCOPE, aggregation_cardinality_limit=_MOST_SERIES)
+            for name in ours
+        ]
+    except TypeError:
+        # Before 1.45.2 the SDK has no limit that would have to be raised.
+        return []
+
+
+_VIEWS: Final = _views()
 
 
 class Metering:

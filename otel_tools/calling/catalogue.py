@@ -1,0 +1,113 @@
+"""What tools there are, as Markdown for people: parameters, policies and types of errors."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_tools.errors import (
+    CircuitOpen,
+    ConcurrencyLimited,
+    InvalidArguments,
+    InvalidResult,
+    RateLimited,
+    ToolError,
+    ToolTimeout,
+)
+from otel_tools.policies.stack import PolicyOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from otel_tools.decorator import Tool
+
+__all__ = ["catalogue"]
+
+_ERRORS: Final[dict[str, tuple[type[ToolError], ...]]] = {
+    "validate": (InvalidArguments,),
+    "circuit_breaker": (CircuitOpen,),
+    "concurrency": (ConcurrencyLimited,),
+    "rate_limit": (RateLimited,),
+    "failed_if": (ToolError,),
+    "timeout": (ToolTimeout, ConcurrencyLimited),
+}
+_LONGEST: Final = 80
+
+
+def catalogue(tools: Iterable[Tool]) -> str:
+    """The tools in their order, a section for each."""
+    return "\n".join(line for tool in tools for line in _section(tool)).rstrip() + "\n"
+
+
+def _section(tool: Tool) -> Iterator[str]:
+    schema = tool.schema()["function"]
+    yield f"## {_code(tool.name)}"
+    yield ""
+    if description := schema.get("description"):
+        yield str(description).strip()
+        yield ""
+    yield from _parameters(schema.get("parameters") or {})
+    policies = {f.name: getattr(tool.options, f.name) for f in fields(PolicyOptions)}
+    asked = [f"{name}={_shown(value)}" for name, value in policies.items() if value]
+    yield f"Policies: {', '.join(_code(each) for each in asked) or 'none'}"
+    yield ""
+    errors = dict.fromkeys(kind.error_type for name in _ERRORS if policies[name] for kind in _ERRORS[name])
+    if getattr(tool.options, "args", None) is not None:
+        errors[InvalidArguments.error_type] = None
+    if policies["validate"] == "both":
+        errors[InvalidResult.error_type] = None
+    yield f"Errors: {', '.join([*map(_code, errors), 'whatever the tool itself raises'])}"
+    yield ""
+
+
+def _parameters(schema: Mapping[str, Any]) -> Iterator[str]:
+    parameters: Mapping[str, Any] = schema.get("properties") or {}
+    if not parameters:
+        yield "No parameters."
+        yield ""
+        return
+    required = schema.get("required") or ()
+    yield "| parameter | type | required | description |"
+    yield "|---|---|---|---|"
+    for name, described in parameters.items():
+        about = str(described.get("description") or "")
+        if "default" in described:
+            about = f"{about} Default: {_code(repr(described['default']))}.".strip()
+        cells = (_code(name), _type(described), "yes" if name in required else "no", about)
+        yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+    yield ""
+
+
+def _type(schema: Any) -> str:  # noqa: PLR0911 - one for each way in which JSON Schema says a type
+    """A JSON Schema in a word or two."""
+    if not isinstance(schema, dict):
+        return "any"
+    if "enum" in schema:
+        return " or ".join(_code(repr(value)) for value in schema["enum"])
+    if "const" in schema:
+        return _code(repr(schema["const"]))
+    if "$ref" in schema:
+        return _code(str(schema["$ref"]).rpartition("/")[2])
+    for word in ("anyOf", "oneOf", "allOf"):
+        if word in schema:
+            return " or ".join(dict.fromkeys(_type(each) for each in schema[word]))
+    kind = schema.get("type", "any")
+    if kind == "array" and "items" in schema:
+        return f"array of {_type(schema['items'])}"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _shown(value: Any) -> str:
+    """An option as it was written; of a function its name."""
+    name = getattr(value, "__qualname__", None)
+    text = name if isinstance(name, str) and callable(value) else repr(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def _code(text: str) -> str:
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{text}{fence}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,209 @@
+"""What the model is told of a tool: its name, what it does, and a JSON Schema of its arguments."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import AliasChoices, BaseModel, RootModel, TypeAdapter
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticSerializationError
+
+from otel_tools.calling.declared import closed
+from otel_tools.calling.docstrings import described
+from otel_tools.calling.model import EMPTY
+from otel_tools.calling.schema_json import Generator, as_json, inlined, reachable, tidied
+from otel_tools.errors import ConfigurationError
+from otel_tools.policies.validation import filling_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from otel_tools.calling.calls import Api
+    from otel_tools.calling.model import ArgumentsModel, Parameter
+    from otel_tools.decorator import Tool
+
+__all__ = ["schema_of", "schema_of_model"]
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""Of a function, in the reference of OpenAI's API."""
+
+
+def schema_of(tool: Tool, *, api: Api = "chat", strict: bool = False) -> dict[str, Any]:
+    """What the model is told of a tool: one of the ``tools`` of a request.
+
+    Args:
+        tool: The tool.
+        api: Whose form it has: that of Chat Completions or of Responses.
+        strict: Whether the server holds the model to it.
+
+    Raises:
+        ConfigurationError: The name is none that OpenAI takes, a parameter is nothing that JSON can give or, with
+            ``strict``, that strict mode can express.
+    """
+    site, options = tool._site, tool.options  # noqa: SLF001 - the two are one; here it is loaded only when asked for
+    named = f"tool {tool.name!r}"
+    _check(named, tool.name, api)
+    signature = site.arguments.signature.parameters
+    unsaid: set[str] = set()
+    if options.args is None:
+        model = filling_of(site).model
+        names = {*signature, *(parameter.name for parameter in model.parameters)}
+        text, said = described(tool.wrapper.__doc__, names)
+        parameters = _of_signature(named, model, said, unsaid)
+    else:
+        declared = closed(tool.name, options.args)
+        text, said = described(tool.wrapper.__doc__, {*signature, *declared.model_fields})
+        of_the_model, parameters = _of_model(named, declared, said)
+        text = text or of_the_model
+    if strict:
+        beyond = next((f"**{name}" for name, each in signature.items() if each.kind is each.VAR_KEYWORD), "**kwargs")
+        parameters = _strict(named, parameters, unsaid=unsaid, beyond=beyond)
+    return _whole(tool.name, options.description or text, parameters, api=api, strict=strict)
+
+
+def schema_of_model(
+    model: type[BaseModel], name: str | None, description: str | None, *, api: Api, strict: bool
+) -> dict[str, Any]:
+    """`otel_tools.calling.from_model.schema_from_model`, once pydantic is loaded."""
+    if not isinstance(model, type) or not issubclass(model, BaseModel) or issubclass(model, RootModel):
+        raise ConfigurationError(f"schema_from_model({model!r}): a pydantic model is needed, a class with fields")
+    name = model.__name__ if name is None else name
+    named = f"schema_from_model({model.__name__})"
+    _check(named, name, api)
+    text, parameters = _of_model(named, model, {})
+    if strict:
+        parameters = _strict(named, parameters)
+    return _whole(name, description or text, parameters, api=api, strict=strict)
+
+
+def _check(named: str, name: str, api: str) -> None:
+    if api not in {"chat", "responses"}:
+        raise ConfigurationError(f"{named}: schema(api={api!r}): 'chat' or 'responses' is needed")
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise ConfigurationError(
+            f"{named}: OpenAI does not take the name {name!r}: 1 to 64 of a to z, A to Z, 0 to 9, _ and - are needed; "
+            "give it another one, as in @tool(name='get_weather')"
+        )
+
+
+def _of_signature(named: str, model: ArgumentsModel, said: Mapping[str, str], unsaid: set[str]) -> dict[str, Any]:
+    """The schema of a function's arguments.
+
+    Args:
+        named: The tool, for messages.
+        model: Its parameters.
+        said: Descriptions of parameters.
+        unsaid: Takes up the names of those with a default that JSON cannot say.
+    """
+    adapters = [("named", model.adapter)]
+    if model.extra_adapter is not None:
+        adapters.append(("extra", model.extra_adapter))
+
+    def make() -> dict[str, Any]:
+        if len(adapters) == 1:
+            return model.adapter.json_schema(schema_generator=Generator)
+        made, shared = TypeAdapter.json_schemas(
+            [(name, "validation", adapter) for name, adapter in adapters], schema_generator=Generator
+        )
+        definitions = shared.get("$defs", {})
+        root = inlined({**made["named", "validation"], "$defs": definitions})
+        root["additionalProperties"] = made["extra", "validation"].get("additionalProperties", True)
+        return reachable({**root, "$defs": definitions})
+
+    schema = _made(named, make, model.parameters)
+    schema.pop("title", None)
+    if model.extra and model.extra_adapter is None:
+        schema["additionalProperties"] = True
+    properties = schema.setdefault("properties", {})
+    if model.rest is not None and model.rest in properties:
+        _describe(properties[model.rest], said.get(model.rest))
+    for key, parameter in _keys(model.parameters, properties):
+        _describe(properties[key], said.get(parameter.name))
+        if parameter.default is not EMPTY:
+            try:
+                properties[key].setdefault("default", as_json(parameter.default))
+            except (PydanticSerializationError, ValueError, TypeError, RecursionError):
+                unsaid.add(key)
+    return schema
+
+
+def _of_model(named: str, model: type[BaseModel], said: Mapping[str, str]) -> tuple[str | None, dict[str, Any]]:
+    """What a model says of itself, and the schema of arguments that are its fields."""
+    own = described(model.__doc__, model.model_fields)
+    schema = _made(named, lambda: model.model_json_schema(schema_generator=Generator), ())
+    schema = inlined(schema)
+    if schema.get("type") != "object":
+        raise ConfigurationError(f"{named}: the schema of the arguments has to be that of an object")
+    for word in ("title", "description"):
+        schema.pop(word, None)
+    properties = schema.setdefault("properties", {})
+    for name, field in model.model_fields.items():
+        key = next((each for each in (*_choices(field), name) if each in properties), None)
+        if key is not None:
+            _describe(properties[key], said.get(name) or said.get(key) or own.parameters.get(name))
+    return own.text, schema
+
+
+def _made(named: str, make: Callable[[], dict[str, Any]], parameters: Collection[Parameter]) -> dict[str, Any]:
+    """The schema; where there can be none, an error that says because of which parameter."""
+    try:
+        # A copy, so that no two places share what is changed in one, and a proof that it is JSON.
+        made: dict[str, Any] = json.loads(json.dumps(tidied(make()), allow_nan=False))
+    except Exception as error:  # noqa: BLE001 - pydantic raises many kinds, and hooks of the user's raise their own
+        failure, culprit = error, ""
+    else:
+        return made
+    for parameter in parameters:
+        try:
+            alone = TypeAdapter(parameter.annotation).json_schema(schema_generator=Generator)
+            json.dumps(tidied(alone), allow_nan=False)
+        except Exception as error:  # noqa: BLE001 - as above
+            failure, culprit = error, f" {parameter.name!r}"
+            break
+    reason = str(failure).partition("\n")[0].rstrip(".")
+    raise ConfigurationError(
+        f"{named}: the parameter{culprit} has no JSON Schema ({reason}), and a model can give JSON alone: use a "
+        "JSON-shaped type or a pydantic model, give the parameter a default, or fill it with functools.partial"
+    ) from failure
+
+
+def _describe(part: dict[str, Any], description: str | None) -> None:
+    """Add a description where a ``Field`` has none."""
+    if description is not None:
+        part.setdefault("description", description)
+
+
+def _keys(parameters: Collection[Parameter], properties: dict[str, Any]) -> Iterator[tuple[str, Parameter]]:
+    """The properties that are parameters."""
+    for parameter in parameters:
+        fields = [each for each in getattr(parameter.annotation, "__metadata__", ()) if isinstance(each, FieldInfo)]
+        names = [parameter.alias, *(name for field in fields for name in _choices(field)), parameter.name]
+        if key := next((name for name in names if name in properties), None):
+            yield key, parameter
+
+
+def _choices(field: FieldInfo) -> Iterator[str]:
+    alias = field.validation_alias
+    for each in alias.choices if isinstance(alias, AliasChoices) else (alias, field.alias):
+        if isinstance(each, str):
+            yield each
+
+
+def _strict(named: str, parameters: dict[str, Any], **known: Any) -> dict[str, Any]:
+    from otel_tools.calling.schema_strict import strict_schema  # noqa: PLC0415 - imports openai
+
+    return strict_schema(named, parameters, **known)
+
+
+def _whole(name: str, description: str | None, parameters: dict[str, Any], *, api: Api, strict: bool) -> dict[str, Any]:
+    """The form of the API around the parts."""
+    function: dict[str, Any] = {"name": name}
+    if description:
+        function["description"] = description
+    function["parameters"] = parameters
+    if api == "responses":
+        # There, what is not said is strict.
+        return {"type": "function", **function, "strict": strict}
+    return {"type": "function", "function": {**function, "strict": True} if strict else function}

@@ -1,0 +1,44 @@
+"""A model that says what a test wants it to, behind the real client and real HTTP."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_tools.demo.model import ScriptedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from otel_tools.demo.script import Call, Done
+
+
+class Play:
+    """A mind that says one thing after the other, and notes what it was told of its calls.
+
+    Args:
+        turns: The calls, or the words, of each turn; the last one is said for ever.
+    """
+
+    def __init__(self, turns: Sequence[list[Call] | str]) -> None:
+        self._turns = list(turns)
+        self.told: list[list[Done]] = []
+
+    def __call__(self, done: Sequence[Done], offered: frozenset[str]) -> list[Call] | str:
+        self.told.append(list(done))
+        return self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
+
+
+@pytest.fixture
+def model() -> Callable[..., object]:
+    """Serves a model that says one thing after the other, calls or words; gives the server's URL and the `Play`."""
+
+    @contextmanager
+    def serve(*turns: list[Call] | str) -> Iterator[tuple[str, Play]]:
+        play = Play(turns)
+        with ScriptedModel(play) as server:
+            yield server.base_url, play
+
+    return serve

@@ -1,0 +1,208 @@
+"""What a tool returned, as JSON that a model can read: of every type, without secrets, and cut where it is long."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import json
+import math
+import pathlib
+import uuid
+from typing import Any
+
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_tools.calling.serialize import plain, shown
+from otel_tools.telemetry.content import content
+from otel_tools.telemetry.redaction import Redaction
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Weather(pydantic.BaseModel):
+    degrees: float
+    at: dt.date
+    key: pydantic.SecretStr = pydantic.SecretStr("hunter2")
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    seen: set[str]
+
+
+class Scalar:
+    """As numpy's: not a number of Python's, and gives one."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def tolist(self) -> Any:
+        return self._value
+
+
+Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024 - untyped ones have to work too
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("text", "text"),
+        (Weather(degrees=1.5, at=dt.date(2026, 1, 2)), {"degrees": 1.5, "at": "2026-01-02", "key": "**********"}),
+        (Point(1, {"a"}), {"x": 1, "seen": ["a"]}),
+        (dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC), "2026-01-02T03:04:00Z"),
+        (dt.timedelta(hours=1), "PT1H"),
+        (decimal.Decimal("1.10"), "1.10"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (pathlib.PurePosixPath("/a/b"), "/a/b"),
+        (Colour.RED, "red"),
+        (b"text", "text"),
+        (b"\xff\x00", "_wA="),
+        (bytearray(b"text"), "text"),
+        (memoryview(b"text"), "text"),
+        ({1: (2, 3), None: frozenset({4})}, {"1": [2, 3], "None": [4]}),
+        (Pair(1, 2), [1, 2]),
+        (collections.deque([1]), [1]),
+        (range(3), [0, 1, 2]),
+        (map(str, [1, 2]), ["1", "2"]),
+        ({"n": Scalar(1.5), "array": [Scalar([1, 2])]}, {"n": 1.5, "array": [[1, 2]]}),
+    ],
+)
+def test_what_tools_return_is_written_as_pydantic_would(value: Any, expected: Any) -> None:
+    assert plain(value) == expected
+
+
+def test_an_iterator_without_end_is_not_followed_to_it() -> None:
+    def numbers() -> Any:
+        while True:
+            yield 1
+
+    assert len(plain(numbers())) == 10_000
+
+
+def _cycle() -> Any:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    return cycle
+
+
+def _deep() -> Any:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    return deep
+
+
+class _Broken:
+    def tolist(self) -> Any:
+        raise KeyError("broken")
+
+
+@pytest.mark.parametrize("value", [object(), _cycle(), _deep(), {"a": len}, int, [Scalar], _Broken(), ValueError("x")])
+def test_what_has_no_form_in_json_is_refused(value: Any) -> None:
+    with pytest.raises(Exception, match=r".+"):
+        plain(value)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_does_not_have_are_texts(number: float) -> None:
+    text, was_cut = shown([number], 100, redact=True)
+
+    assert json.loads(text, parse_constant=pytest.fail)[0] in {"NaN", "Infinity", "-Infinity"}
+    assert not was_cut
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"password": "hunter2"}, {"password": "[REDACTED]"}),
+        ({"a": [{"api_key": {"nested": 1}}]}, {"a": [{"api_key": "[REDACTED]"}]}),
+        (["Authorization: Bearer abcdefgh12345678"], ["Authorization: [REDACTED]"]),
+        ("key sk-abcdefghijklmnopqrstuvwx", "key [REDACTED]"),
+        ({"sk-abcdefghijklmnopqrstuvwx": 1}, {"[REDACTED]": 1}),
+    ],
+)
+def test_secrets_are_replaced(value: Any, expected: Any) -> None:
+    assert json.loads(shown(value, 1000, redact=True)[0]) == expected
+    assert json.loads(shown(value, 1000, redact=False)[0]) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"nextPageToken": "abc"},
+        {"next_page_token": "abc"},
+        {"token": None, "has_password": True},
+        {"total_tokens": 12},
+    ],
+)
+def test_what_only_sounds_like_a_secret_stays(value: Any) -> None:
+    assert json.loads(shown(value, 1000, redact=True)[0]) == value
+
+
+def test_what_a_program_redacts_itself_is_redacted_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "redaction", Redaction([r"cust-\d+"]))
+
+    assert json.loads(shown({"cust-1": "cust-22"}, 100, redact=True)[0]) == {"[REDACTED]": "[REDACTED]"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 10_000,
+        '"\n\\' * 3_000,
+        list(range(5_000)),
+        {f"key{n}": "value" for n in range(1_000)},
+        {"k" * 5_000: 1},
+        [["é" * 3_000] * 3],
+        [[[[["\u0001" * 2_000]]]]],
+        10**2_000,
+        [-(10**2_000), {"n": 10**1_100}],
+    ],
+)
+def test_what_is_too_long_is_cut_and_stays_json(value: Any) -> None:
+    text, was_cut = shown(value, 1000, redact=True)
+
+    assert was_cut
+    assert len(text) <= 1000
+    assert "…" in json.dumps(json.loads(text), ensure_ascii=False)
+
+
+def test_most_of_the_room_is_used() -> None:
+    assert len(shown("x" * 10_000, 1000, redact=True)[0]) > 900
+    assert len(shown(["abc"] * 10_000, 1000, redact=True)[0]) > 900
+
+
+def test_a_secret_at_the_cut_is_not_cut_in_half() -> None:
+    text, _ = shown("x" * 960 + " sk-" + "a1b2" * 100, 1000, redact=True)
+
+    assert "sk-" not in text
+
+
+def test_a_lone_surrogate_is_replaced() -> None:
+    shown("a\ud800b", 100, redact=False)[0].encode()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
+)
+
+
+@given(json_values, st.integers(16, 400), st.booleans())
+def test_whatever_it_is_it_is_valid_and_short_enough(value: Any, room: int, redact: bool) -> None:
+    text, was_cut = shown(value, room, redact=redact)
+
+    json.loads(text, parse_constant=pytest.fail)
+    text.encode()
+    assert len(text) <= room
+    assert was_cut or redact or len(json.dumps(value)) < 12 * room

@@ -1,0 +1,109 @@
+"""The examples of README.md run as they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import otel_tools
+from otel_tools.testing import Captured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+README = (Path(otel_tools.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def get_weather(location: str) -> dict[str, Any]:
+    """The weather somewhere."""
+    return {"location": location, "celsius": 20}
+
+
+def get_stock_price(symbol: str) -> dict[str, Any]:
+    """The price of a share."""
+    return {"symbol": symbol, "price": 1.5}
+
+
+def search_web(query: str) -> list[str]:
+    """Search."""
+    return [query]
+
+
+def last_known_price(symbol: str) -> dict[str, Any]:
+    return {"symbol": symbol, "price": 1.0}
+
+
+def asked() -> SimpleNamespace:
+    """What a model says that wants two tools called."""
+    calls = [
+        SimpleNamespace(id=f"call_{number}", type="function", function=SimpleNamespace(name=name, arguments=arguments))
+        for number, (name, arguments) in enumerate(
+            [("get_weather", '{"location": "Paris"}'), ("get_stock_price", '{"symbol": "AAPL"}')]
+        )
+    ]
+    return SimpleNamespace(role="assistant", content=None, tool_calls=calls)
+
+
+def names() -> dict[str, Any]:
+    """What the examples take as given."""
+    create: Callable[..., Any] = lambda **_: SimpleNamespace(choices=[SimpleNamespace(message=asked())])  # noqa: E731
+    return {
+        "client": SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create))),
+        "configure": lambda **_: None,
+        "get_stock_price": get_stock_price,
+        "get_weather": get_weather,
+        "json": json,
+        "last_known_price": last_known_price,
+        "message": asked(),
+        "messages": [],
+        "model": "scripted",
+        "search_web": search_web,
+    }
+
+
+def ran(example: str, **given: Any) -> dict[str, Any]:
+    namespace = names() | given
+    # Where telemetry goes is said by the fixture.
+    exec(example.replace("agent, configure, instrument", "agent, instrument"), namespace)  # noqa: S102 - our own text
+    return namespace
+
+
+def test_there_are_as_many_examples_as_are_looked_at_here() -> None:
+    assert len(EXAMPLES) == 5
+
+
+def test_the_loop(seen: Captured) -> None:
+    ran(EXAMPLES[0])
+
+    assert [span.name for span in seen.spans] == [
+        "execute_tool get_weather",
+        "execute_tool get_stock_price",
+        "invoke_agent travel-agent",
+    ]
+
+
+def test_decorating(seen: Captured) -> None:
+    namespace = ran(EXAMPLES[1])
+
+    assert namespace["search_documents"].tool.name == "search"
+
+
+def test_policies_and_a_test_of_them(seen: Captured) -> None:
+    namespace = ran(EXAMPLES[2])
+    assert namespace["get_stock_price"]("AAPL") is None
+
+    tested = ran(EXAMPLES[3], get_stock_price=namespace["get_stock_price"])
+    namespace["get_stock_price"].tool.cache.clear()
+    tested["test_prices_survive_an_outage"]()
+
+
+def test_answering_a_model(seen: Captured) -> None:
+    namespace = ran(EXAMPLES[4])
+
+    answers = namespace["messages"][1:]
+    assert [answer["tool_call_id"] for answer in answers] == ["call_0", "call_1"]
+    assert json.loads(answers[0]["content"])["data"] == {"location": "Paris", "celsius": 20}
