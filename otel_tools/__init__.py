@@ -9,7 +9,7 @@ from otel_tools.calling.loop import LoopResult, arun_loop, run_loop
 from otel_tools.calling.openai_calls import instrument_openai, uninstrument_openai
 from otel_tools.calling.results import ToolFailure, ToolResult
 from otel_tools.calling.toolset import ToolSet
-from otel_tools.decorator import Objective, Tool, tool
+from otel_tools.decorator import tool
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,
@@ -34,6 +34,7 @@ from otel_tools.telemetry.agent import agent
 from otel_tools.telemetry.policy_counts import CacheCounts, ThrottlingCounts
 from otel_tools.telemetry.setup import configure, flush, shutdown
 from otel_tools.telemetry.tally import CallCounts, ToolStats, stats
+from otel_tools.tools import Objective, Tool
 from otel_tools.typed import ToolFunction
 
 __all__ = [

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, P
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from otel_tools.decorator import Objective, Tool
     from otel_tools.policies.cache import Cache
     from otel_tools.policies.circuit import CircuitBreaker
     from otel_tools.policies.concurrency import Concurrency
     from otel_tools.policies.rate_limit import RateLimit
     from otel_tools.policies.retry import Retry
+    from otel_tools.tools import Objective, Tool
 
 __all__ = ["PolicyArguments", "ToolArguments", "ToolDecorator", "ToolFunction", "ToolObject"]
 

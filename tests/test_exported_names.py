@@ -13,7 +13,8 @@ import otel_tools
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(otel_tools.__path__, "otel_tools.")
-    if name.split(".")[1] in {"call", "decorator", "errors", "instrument", "policies", "telemetry", "testing"}
+    if name.split(".")[1]
+    in {"call", "decorator", "errors", "functions", "instrument", "policies", "stores", "telemetry", "testing", "tools"}
 ]
 
 

@@ -19,7 +19,7 @@ from otel_tools.policies.stack import PolicyOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from otel_tools.decorator import Tool
+    from otel_tools.tools import Tool
 
 __all__ = ["catalogue"]
 

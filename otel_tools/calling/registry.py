@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from otel_tools.call.arguments import Arguments
 from otel_tools.call.steps import Call
 from otel_tools.calling.annotations import bound_names
-from otel_tools.decorator import Tool, is_tool, tool
+from otel_tools.decorator import is_tool, tool
 from otel_tools.errors import ConfigurationError, FieldError, InvalidArguments
+from otel_tools.tools import Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

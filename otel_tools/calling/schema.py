@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from otel_tools.calling.calls import Api
     from otel_tools.calling.model import ArgumentsModel, Parameter
-    from otel_tools.decorator import Tool
+    from otel_tools.tools import Tool
 
 __all__ = ["schema_of", "schema_of_model"]
 

@@ -9,8 +9,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otel_tools.call.clock import clock
-from otel_tools.decorator import Tool
 from otel_tools.errors import ConfigurationError
+from otel_tools.tools import Tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
