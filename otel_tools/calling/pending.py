@@ -267,6 +267,8 @@ def _find(tool: str, received: Received) -> _Pending | None:
 
 def _span_of(tool: str, call_id: str) -> SpanContext | None:
     """Take the call that has this id, in this context rather than in another, for its model's span."""
+    if tool not in _memory.by_tool:
+        return None
     here = _here.get()
     calls = sorted((call for call in _memory.of(tool) if call.call_id == call_id), key=lambda call: call not in here)
     pending = next(filter(_memory.remove, calls), None)

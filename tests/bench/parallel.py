@@ -1,4 +1,4 @@
-"""How far the calls of one turn are from running all at once. Run it: ``python tests/bench/parallel.py``.
+"""How far the calls of one turn are from running all at once. Run it: ``python -m tests.bench.parallel``.
 
 All tools sleep, so all could be done when one is: that is the first ratio. The second is to the same sleeps without
 tools, a thread or a task for each: what Python itself can do on this machine. First without an SDK, as in a program
@@ -12,29 +12,18 @@ import asyncio
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from otel_tools import tool
 from otel_tools.calling.toolset import ToolSet
 from otel_tools.telemetry.binding import bind
+from tests.bench.rounds import meter_provider, tracer_provider
 
 ROUNDS = 7
 SLEEP = 0.05
 THREADS = 100
 TASKS = 1000
-
-
-class NoExport(SpanExporter):
-    """Takes spans and does nothing."""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.SUCCESS
 
 
 @tool
@@ -117,11 +106,7 @@ def main() -> None:
     print(f"{'':40}{'median':>11}{'fastest':>11}{'of 50 ms':>11}{'of plain':>11}")
     print("without an SDK")
     report(tools)
-    tracer_provider = TracerProvider()
-    tracer_provider.add_span_processor(
-        BatchSpanProcessor(NoExport(), max_queue_size=100_000, schedule_delay_millis=100)
-    )
-    bind(tracer_provider, MeterProvider([InMemoryMetricReader()]))
+    bind(tracer_provider, meter_provider)
     print("with the SDK")
     report(tools)
     tracer_provider.shutdown()

@@ -1,4 +1,4 @@
-"""What a token costs that is there, against four limiter libraries. Run it: ``python tests/bench/rate_limit.py``.
+"""What a token costs that is there, against four limiter libraries. Run it: ``python -m tests.bench.rate_limit``.
 
 Each limiter is used as its documentation says, in memory, so generously that nobody ever waits, by one thread or task:
 the raw acquisition, without a tool around it. A round times each in turn, and the table gives medians over the rounds.
