@@ -27,7 +27,7 @@ __all__ = ["around_decorated"]
 _DEEPEST_WRAPPER: Final = 32
 
 
-def around_decorated(site: Site) -> Policy | None:
+def around_decorated(site: Site, *, has_cache: bool = False) -> Policy | None:
     """A policy that reports the retries and cache hits of a function that was decorated before it became a tool.
 
     Known are tenacity's ``retry``, sync and async, `functools.lru_cache` and `functools.cache`, cachetools' ``cached``
@@ -35,8 +35,13 @@ def around_decorated(site: Site) -> Policy | None:
     `functools.wraps`. A hit of a cachetools cache without ``info=True`` is known by asking for the key before the
     call, which is only done where nothing stands over the cache that could change the arguments.
 
+    Args:
+        site: The tool.
+        has_cache: Whether the tool has a ``cache`` policy: its answer is the call's, and the function's own cache, under
+            it, is not reported a second time.
+
     Returns:
-        The policy; None where the function is not decorated so.
+        The policy; None where the function is not decorated so, or nothing of it is to be reported.
 
     Raises:
         ConfigurationError: It is cachetools' ``cachedmethod``, over which no decorator works.
@@ -48,7 +53,7 @@ def around_decorated(site: Site) -> Policy | None:
             "make the tool of an instance's method: tool(instance.method)"
         )
     watches = _watches(layers)
-    ask = _ask(layers)
+    ask = None if has_cache else _ask(layers)
     if ask is None and not watches:
         return None
 

@@ -71,7 +71,7 @@ def policies_of(options: PolicyOptions, site: Site) -> dict[str, Policy]:
         policies["circuit_breaker_again"] = options.circuit_breaker.again(site)
     if options.failed_if is not None:
         policies["failed_if"] = failed_if(options.failed_if, site)
-    if not site.generator and (decorated := around_decorated(site)) is not None:
+    if not site.generator and (decorated := around_decorated(site, has_cache=options.cache is not None)) is not None:
         policies["decorated"] = decorated
     if options.timeout is not None:
         policies["timeout"] = timeout(options.timeout, site)

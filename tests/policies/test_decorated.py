@@ -20,6 +20,7 @@ import cachetools.keys
 import pytest
 import tenacity
 
+from otel_tools import Cache, tool
 from otel_tools.call.arguments import Arguments
 from otel_tools.call.scope import Scope, current
 from otel_tools.call.steps import Call, Invoke, Outcome, Site
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools.call.steps import Flow
+    from otel_tools.testing import Captured
 
 
 class Recorded(Call):
@@ -556,3 +558,12 @@ class TestStacked:
         outer = tenacity.retry(wait=tenacity.wait_none(), stop=tenacity.stop_after_attempt(2))(flaky(6))
         _, call = called(outer)
         assert len(call.retries) == 6
+
+
+def test_a_call_has_one_answer_of_a_cache_also_where_there_are_two(seen: Captured) -> None:
+    decorated = tool(name="twice", cache=Cache(ttl=60))(functools.lru_cache(lambda number: number))
+
+    assert [decorated(1), decorated(1)] == [1, 1]
+
+    counts = decorated.tool.stats().cache
+    assert (counts.hit, counts.miss) == (1, 1)
