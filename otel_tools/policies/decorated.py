@@ -37,8 +37,8 @@ def around_decorated(site: Site, *, has_cache: bool = False) -> Policy | None:
 
     Args:
         site: The tool.
-        has_cache: Whether the tool has a ``cache`` policy: its answer is the call's, and the function's own cache, under
-            it, is not reported a second time.
+        has_cache: Whether the tool has a ``cache`` policy: its answer is the call's, and the function's own cache,
+            under it, is not reported a second time.
 
     Returns:
         The policy; None where the function is not decorated so, or nothing of it is to be reported.
