@@ -18,6 +18,7 @@ from otel_tools.call.steps import Site
 from otel_tools.errors import ConfigurationError
 from otel_tools.functions import checked_name, kind_of, speaker_of, summary
 from otel_tools.policies.stack import PolicyOptions, policies_of
+from otel_tools.policies.validation import accepted_arguments
 from otel_tools.telemetry.policied import PoliciedCall
 from otel_tools.telemetry.spans import ObservedCall, ToolTelemetry
 
@@ -102,6 +103,7 @@ class Tool:
     )
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
+        _check(options)
         if options.args is not None and options.validate is None:
             options = replace(options, validate=True)
         self.function = function
@@ -120,7 +122,7 @@ class Tool:
         )
         self._schemas: dict[tuple[str, bool], str] = {}
         policies = policies_of(options, self._site)
-        self._cache = None if options.cache is None else options.cache.handle(self._site)
+        self._cache = None if options.cache is None else options.cache.handle(self._site, self._prepare)
         self._telemetry = ToolTelemetry(
             self.name, self.description, self._site.arguments, options.objective.success if options.objective else None
         )
@@ -161,6 +163,10 @@ class Tool:
             made = self._schemas[api, strict] = json.dumps(schema_of(self, api=api, strict=strict))
         return cast("dict[str, Any]", json.loads(made))
 
+    def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments as they are when they reach the cache."""
+        return accepted_arguments(self._site, args, kwargs) if self.options.validate else (args, kwargs)
+
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
         return self._telemetry.tally.stats()
@@ -180,16 +186,33 @@ class Tool:
                 f"tool {self.name!r}: override({', '.join(sorted(unknown))}): policies alone can be overridden: "
                 f"{', '.join(f.name for f in fields(PolicyOptions))}"
             )
-        return self._replaced(self._plan.current.function, options)
+        if options.get("fallback", True) is None:
+            options.setdefault("fallback_on", None)
+        return self._replaced(self.current_function, options)
+
+    @property
+    def current_function(self) -> Callable[..., Any]:
+        """The function that calls of this context run: the tool's, or the one in its place."""
+        return self._plan.current.function
 
     def with_function(self, function: Callable[..., Any]) -> AbstractContextManager[None]:
-        """Another function under the tool's policies, of the same kind and parameters, likewise. For tests."""
+        """Another function under the tool's policies, of the same kind and parameters, likewise. For tests.
+
+        What it returns is cached apart from what the tool does.
+        """
         return self._replaced(function, {})
 
     def _replaced(self, function: Callable[..., Any], changes: PolicyArguments) -> AbstractContextManager[None]:
         # On top of what a block around this one has changed.
         options = replace(self._plan.current.options, **changes)
-        return self._plan.replaced_by(self._planned(function, options, policies_of(options, self._site)))
+        policies = policies_of(options, self._site)
+        if function is not self.function and options.cache is not None:
+            # What another function returns is not what the tool's callers are to get after the block.
+            policies["cache"] = options.cache.around(self._site._replace(function=function))
+        other = self._planned(function, options, policies)
+        # Whatever is overridden, the tool's threads are counted together.
+        other.crew = self._plan.crew
+        return self._plan.replaced_by(other)
 
     def _declare(self) -> None:
         """Say which series exist from 0 on."""
@@ -209,6 +232,15 @@ class Tool:
 
     def __repr__(self) -> str:
         return f"<Tool {self.name!r} ({self.kind})>"
+
+
+def _check(options: Options) -> None:
+    if options.objective is not None and not isinstance(options.objective, Objective):
+        raise ConfigurationError(
+            f"tool(objective={options.objective!r}): an Objective is needed, as in objective=Objective(success=0.99)"
+        )
+    if options.description is not None and not isinstance(options.description, str):
+        raise ConfigurationError(f"tool(description={options.description!r}): a text is needed")
 
 
 def _wrap(wrapper: Any, function: Callable[..., Any], speaker: Callable[..., Any], owner: Tool) -> Callable[..., Any]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import logging
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools import Cache, ConfigurationError, RateLimit, RateLimited, Retry, tool
+from otel_tools import Cache, ConcurrencyLimited, ConfigurationError, RateLimit, RateLimited, Retry, ToolTimeout, tool
+from otel_tools.call.workers import MOST_ABANDONED
+from otel_tools.telemetry import names
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:
@@ -151,9 +156,59 @@ def test_what_is_cached_is_the_tools_whatever_is_overridden(both: Flavour) -> No
     both.call(decorated)
     with decorated.tool.override(retry=None):
         both.call(decorated)
-    with faults(decorated, error=ConnectionError):
-        both.call(decorated)
     assert len(calls) == 1
     with decorated.tool.override(cache=None):
         both.call(decorated)
     assert len(calls) == 2
+
+
+def test_what_faults_return_is_cached_apart(both: Flavour) -> None:
+    decorated: Any = tool(name="apart", cache=Cache(ttl=60))(both.function(lambda: "real"))
+
+    assert both.call(decorated) == "real"
+    with faults(decorated, sequence=["fake"]) as injected:
+        assert [both.call(decorated), both.call(decorated)] == ["fake", "fake"]
+        assert injected.attempts == 1
+    assert both.call(decorated) == "real"
+
+
+def test_threads_that_run_on_are_counted_together_whatever_is_overridden(seen: Captured) -> None:
+    go = threading.Event()
+    hanging: Any = tool(name="hanging")(lambda: go.wait(60))
+
+    ends: Counter[type[BaseException]] = Counter()
+    for _ in range(MOST_ABANDONED + 5):
+        with hanging.tool.override(timeout=0.001):
+            try:
+                hanging()
+            except (ToolTimeout, ConcurrencyLimited) as error:
+                ends[type(error)] += 1
+    assert (ends[ToolTimeout], ends[ConcurrencyLimited]) == (MOST_ABANDONED, 5)
+    assert seen.value(names.ABANDONED.name, {names.TOOL_NAME: "hanging"}) == MOST_ABANDONED
+    go.set()
+
+
+def test_a_fallback_that_is_taken_away_takes_its_condition_along() -> None:
+    decorated = tool(name="plain", fallback=lambda: 1, fallback_on=OSError)(lambda: 2)
+    with decorated.tool.override(fallback=None):
+        assert decorated() == 2
+
+
+def test_a_task_that_is_closed_elsewhere_is_given_up_and_no_failure(seen: Captured) -> None:
+    @tool(timeout=50, retry=Retry(deadline=60))
+    async def waiting() -> None:
+        with waiting.tool.override(timeout=1):
+            await asyncio.sleep(100)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(waiting())
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    logging.disable()
+    try:
+        del task, loop
+        gc.collect()
+    finally:
+        logging.disable(logging.NOTSET)
+    assert waiting.tool.stats().calls.cancelled == 1
+    assert waiting.tool.stats().calls.error == 0

@@ -97,8 +97,8 @@ def test_policies_and_a_test_of_them(seen: Captured) -> None:
     assert namespace["get_stock_price"]("AAPL") is None
 
     tested = ran(EXAMPLES[3], get_stock_price=namespace["get_stock_price"])
-    namespace["get_stock_price"].tool.cache.clear()
-    tested["test_prices_survive_an_outage"]()
+    for _ in range(2):
+        tested["test_prices_survive_an_outage"]()
 
 
 def test_answering_a_model(seen: Captured) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import CancelledError
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class Clock:
         self.reset()
 
     def reset(self) -> None:
-        """Go by the real time."""
-        self.now = time.monotonic
+        """Go by the real time, and never back: what was decided by a clock that was ahead of it is not undone."""
+        ahead = self.now() - time.monotonic() if hasattr(self, "now") else 0.0
+        self.now = time.monotonic if ahead <= 0 else lambda: time.monotonic() + ahead
         self.time = time.time
         self.sleep = time.sleep
         self.asleep = asyncio.sleep
@@ -58,7 +60,7 @@ class Clock:
 def _wait(future: Future[Any], timeout: float | None) -> bool:
     # A third of what concurrent.futures.wait() takes.
     try:
-        future.exception(timeout)
+        future.exception(timeout if timeout is None else min(timeout, TIMEOUT_MAX))
     except TimeoutError:
         return future.done()
     except CancelledError:

@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from otel_tools.call.clock import clock
-from otel_tools.call.scope import Scope, current
+from otel_tools.call.scope import Scope, current, leave
 from otel_tools.call.steps import CROWDED, EXPIRED, Invoke, Outcome, Perform, Sleep, Wait, result_of
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _invoke(plan: Plan, call: Call, step: Invoke) -> Outcome:
     try:
         return _outcome_of(call, function)
     finally:
-        current.reset(token)
+        leave(token)
 
 
 def _outcome_of(call: Call, function: Callable[..., Any]) -> Outcome:
@@ -193,7 +193,11 @@ def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds
     scope = Scope(call, clock.now() + seconds, call.scope or current.get())
     context = contextvars.copy_context()
     context.run(current.set, scope)
-    future = plan.crew.start(context, function, call.args, call.kwargs)
+    try:
+        future = plan.crew.start(context, function, call.args, call.kwargs)
+    except RuntimeError as error:
+        # The process can have no more threads.
+        return Outcome.of_error(error)
     if future is None:
         return CROWDED
     done = False
@@ -207,18 +211,15 @@ def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds
     return future.result() if done else EXPIRED
 
 
-async def _ainvoke(plan: Plan, call: Call, step: Invoke, pending: Awaitable[Any] | None = None) -> Outcome:
+def _ainvoke(plan: Plan, call: Call, step: Invoke, pending: Awaitable[Any] | None = None) -> Awaitable[Outcome]:
     """Run a function, or what it has returned already, by awaiting."""
+    # No coroutine: each one around the tool's own is paid for.
     function = plan.function if step.function is None else step.function
     if step.timeout is not None:
-        return await _ainvoke_within(call, function, step.timeout, pending)
+        return _ainvoke_within(call, function, step.timeout, pending)
     if call.scope is None:
-        return await _aoutcome_of(call, function, pending)
-    token = current.set(call.scope)
-    try:
-        return await _aoutcome_of(call, function, pending)
-    finally:
-        current.reset(token)
+        return _aoutcome_of(call, function, pending)
+    return _ainvoke_in(call.scope, call, function, pending)
 
 
 async def _aoutcome_of(call: Call, function: Callable[..., Any], pending: Awaitable[Any] | None) -> Outcome:
@@ -230,21 +231,38 @@ async def _aoutcome_of(call: Call, function: Callable[..., Any], pending: Awaita
         return Outcome.of_error(error)
 
 
+async def _ainvoke_in(
+    scope: Scope, call: Call, function: Callable[..., Any], pending: Awaitable[Any] | None
+) -> Outcome:
+    token = current.set(scope)
+    try:
+        return await _aoutcome_of(call, function, pending)
+    finally:
+        leave(token)
+
+
 async def _ainvoke_within(
     call: Call, function: Callable[..., Any], seconds: float, pending: Awaitable[Any] | None
 ) -> Outcome:
     scope = Scope(call, clock.now() + seconds, call.scope or current.get())
-    token = current.set(scope)
     outcome = EXPIRED
     try:
         async with clock.timeout(seconds) as limit:
-            outcome = await _aoutcome_of(call, function, pending)
+            # In here, for the loop holds on to a timer's context for a while. The rest is `_aoutcome_of` once more,
+            # for the sake of a coroutine less.
+            token = current.set(scope)
+            try:
+                value = function(*call.args, **call.kwargs) if pending is None else pending
+                outcome = Outcome(await value if type(value) is CoroutineType or inspect.isawaitable(value) else value)
+            except Exception as error:  # noqa: BLE001 - as there
+                outcome = Outcome.of_error(error)
+            finally:
+                leave(token)
     except TimeoutError:
         # Ours: the function's own is in an outcome.
         return EXPIRED
     finally:
         scope.given_up = outcome is EXPIRED
-        current.reset(token)
     # A function that turns its cancellation into an error of its own was out of time all the same.
     return EXPIRED if limit.expired() and outcome.error is not None else outcome
 

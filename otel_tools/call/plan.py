@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,8 @@ __all__ = ["ORDER", "Plan", "compile_plan"]
 ORDER: Final = (
     "validate",
     "fallback",
+    # Of the retry option; it holds for the wait for another call's value too.
+    "deadline",
     "cache",
     "retry",
     "circuit_breaker",
@@ -82,7 +84,9 @@ class Plan:
         try:
             yield
         finally:
-            self.override.reset(token)
+            with suppress(ValueError):
+                # The garbage collector closes a task in another context.
+                self.override.reset(token)
 
 
 def compile_plan(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from otel_tools.call.clock import clock
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
     from otel_tools.call.steps import Call
 
-__all__ = ["Scope", "cancelled", "current", "remaining"]
+__all__ = ["Scope", "cancelled", "current", "leave", "remaining"]
 
 
 class Scope:
@@ -36,6 +39,12 @@ current: Final[ContextVar[Scope | None]] = ContextVar("otel_tools-scope", defaul
 """The innermost scope. Threads and tasks that copy their context (timeouts do) see it too."""
 
 
+def leave(token: Token[Scope | None]) -> None:
+    """Put back what was current before; where the garbage collector closes a call in another context, nothing was."""
+    with suppress(ValueError):
+        current.reset(token)
+
+
 def remaining() -> float | None:
     """Seconds that are left of the running call: until its timeout, its deadline, or those of a tool around it.
 
@@ -54,7 +63,7 @@ def remaining() -> float | None:
 
 
 def cancelled() -> bool:
-    """Whether the running call was given up: it timed out, or a tool around it did, and its result is for nobody.
+    """Whether the running call was given up: its ``timeout`` passed, or that of a tool around it, and nobody waits.
 
     For loops in sync tools, which cannot be stopped from outside: ``while not cancelled(): ...``.
     """

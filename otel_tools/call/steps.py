@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CROWDED",
     "EXPIRED",
+    "IS_AWAITED",
     "CacheResult",
     "Call",
     "CircuitState",
@@ -179,6 +180,18 @@ class Perform:
 
     blocking: Callable[[], Any]
     awaiting: Callable[[], Awaitable[Any]]
+
+
+def _blocks() -> bool:
+    return False
+
+
+async def _awaits() -> bool:
+    return True
+
+
+IS_AWAITED: Final = Perform(_blocks, _awaits)
+"""Answered with whether the rest of the call is awaited; that of a sync tool is only when it gave a coroutine."""
 
 
 class Call:

@@ -16,12 +16,15 @@ from otel_tools.policies.cache_keys import Owner, prefix_of
 from otel_tools.policies.entries import Entries
 from otel_tools.policies.flights import Flights
 from otel_tools.policies.keys import Unkeyable
+from otel_tools.policies.numbers import is_number
 from otel_tools.stores.base import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools.call.steps import Policy, Site
+
+    Prepare = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 __all__ = ["Cache", "CacheInfo", "ToolCache"]
 
@@ -91,13 +94,13 @@ class Cache:
     _tools: WeakValueDictionary[tuple[str, int], Caching] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not _is_number(self.ttl) or not self.ttl > 0:
+        if not _is_time(self.ttl) or not self.ttl > 0:
             raise ConfigurationError(f"Cache(ttl={self.ttl!r}): seconds above 0 are needed, such as 300")
         if isinstance(self.maxsize, bool) or not isinstance(self.maxsize, int) or self.maxsize < 1:
             raise ConfigurationError(
                 f"Cache(maxsize={self.maxsize!r}): a whole number of entries is needed, at least 1"
             )
-        if self.stale_if_error is not None and (not _is_number(self.stale_if_error) or self.stale_if_error < 0):
+        if self.stale_if_error is not None and (not _is_time(self.stale_if_error) or self.stale_if_error < 0):
             raise ConfigurationError(
                 f"Cache(stale_if_error={self.stale_if_error!r}): seconds are needed, 0 or more, or None for never"
             )
@@ -142,13 +145,17 @@ class Cache:
         """
         return self._tool(site).policy
 
-    def handle(self, site: Site) -> ToolCache:
+    def handle(self, site: Site, prepare: Prepare | None = None) -> ToolCache:
         """What the tool's owner may do with its part of the cache.
+
+        Args:
+            site: The tool.
+            prepare: Gives a caller's arguments as they are when they reach the cache; None leaves them as they are.
 
         Raises:
             ConfigurationError: As `around`.
         """
-        return ToolCache(self._tool(site))
+        return ToolCache(self._tool(site), prepare)
 
     def clear(self) -> None:
         """Forget the values of all tools that share this cache; the errors of a store are raised."""
@@ -191,8 +198,9 @@ class ToolCache:
     What is being computed while its entry is forgotten reaches its callers, and is not kept.
     """
 
-    def __init__(self, caching: Caching) -> None:
+    def __init__(self, caching: Caching, prepare: Prepare | None = None) -> None:
         self._caching = caching
+        self._prepare = prepare
         self._entries = caching.entries
         self._flights = caching.flights
         self._store = caching.store
@@ -219,6 +227,7 @@ class ToolCache:
 
         Raises:
             TypeError: The tool does not take such arguments.
+            InvalidArguments: They are not those that it validates.
         """
         key = self._outdated(args, kwargs)
         if key is not None and self._store is None:
@@ -255,6 +264,8 @@ class ToolCache:
     def _outdated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The key of a call, whose flight is not waited for any more; None where such calls are not cached."""
         try:
+            if self._prepare is not None:
+                args, kwargs = self._prepare(args, kwargs)
             key = self._caching.key_of(args, kwargs)
         except Unkeyable:
             return None
@@ -273,8 +284,8 @@ class ToolCache:
         return f"<ToolCache {self._caching.owner.tool!r}>"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+def _is_time(value: Any) -> bool:
+    return is_number(value) or value == math.inf
 
 
 def _same(value: Any) -> Any:

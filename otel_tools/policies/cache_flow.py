@@ -7,10 +7,11 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from otel_tools.call.clock import clock
-from otel_tools.call.steps import CacheResult, Outcome, Perform, Wait, over
+from otel_tools.call.counter import Counter
+from otel_tools.call.steps import IS_AWAITED, CacheResult, Outcome, Wait, over
 from otel_tools.errors import ToolTimeout
 from otel_tools.policies.cache_keys import Owner, key_in_memory, key_in_store
-from otel_tools.policies.cache_shelves import Away, InMemory, InStore, Shelf
+from otel_tools.policies.cache_shelves import Away, InMemory, InStore
 from otel_tools.policies.copies import copier
 from otel_tools.policies.flights import Landing, Ticket, follow, hand_over, lead, loop_runs_here
 
@@ -42,7 +43,6 @@ class Caching:
         owner: Its tool, in keys.
         key_of: The key of a call's arguments. Raises `Unkeyable` where there is none, and the `TypeError` of the
             function where the arguments do not fit.
-        counts: How many calls got which answer.
         entries: Its memory, shared by the tools of a `Cache`.
         flights: The calls that are under way, likewise.
         store: What it keeps its values in, where that is not memory.
@@ -50,16 +50,16 @@ class Caching:
 
     def __init__(self, options: Cache, site: Site, entries: Entries, flights: Flights, store: Store | None) -> None:
         self.owner = Owner(site.tool, entries)
-        self.counts: dict[CacheResult, int] = dict.fromkeys(_RESULTS, 0)
+        self._answers = {result: Counter() for result in _RESULTS}
         self.entries = entries
         self.flights = flights
         self.store = store
         self._options = options
+        self._cache_if = options.cache_if
         self._tool = site.tool
         self._function = site.function  # whoever looks this up goes by the id of the function
         self._good_for = options.ttl + (options.stale_if_error or 0.0)
-        self._in_memory = store is None
-        self._shelf: Shelf
+        self._shelf: InMemory | InStore
         if store is None:
             self._shelf = InMemory(entries)
             self.key_of = key_in_memory(options, site, self.owner, entries)
@@ -70,16 +70,15 @@ class Caching:
         # Sync, yet what it returned had to be awaited: its callers await what they get, and no value can be that.
         self._gives_coroutines = False
 
+    @property
+    def counts(self) -> dict[CacheResult, int]:
+        """How many calls got which answer."""
+        return {result: counter.value for result, counter in self._answers.items()}
+
     def policy(self, inner: Next) -> Next:
         """Put the cache around a flow."""
-        key_of, ttl, counts, entries, in_memory = (
-            self.key_of,
-            self._options.ttl,
-            self.counts,
-            self.entries,
-            self._in_memory,
-        )
-        get = entries.get
+        key_of, ttl, entries, in_memory = self.key_of, self._options.ttl, self.entries, self.store is None
+        get, one_more_hit = entries.get, self._answers["hit"].more
 
         def flow(call: Call) -> Flow:
             try:
@@ -88,14 +87,13 @@ class Caching:
                 key = None
             looked: _Looked = None
             if key is not None and in_memory:
-                # What `_fly` would find too, at the price of one look; what fails here fails there, and is told there.
+                # What `_lead` would find too, at the price of one look; what fails here fails there, and is told there.
                 try:
                     puts = entries.puts
                     entry = get(key)
                     if entry is not None and clock.now() < entry.made + ttl:
                         value = entry.make()
-                        with entries.lock:
-                            counts["hit"] += 1
+                        one_more_hit()
                         call.cache_answered("hit")
                         return over(Outcome(value, None, "cached"))
                     looked = puts, entry
@@ -104,16 +102,18 @@ class Caching:
             if key is None or self._gives_coroutines:
                 self._answer(call, "bypass")
                 return inner(call)
-            return self._fly(call, key, inner, looked)
+            return self._lead(call, key, inner, looked)
 
         return flow
 
-    def _fly(self, call: Call, key: Any, inner: Next, looked: _Looked) -> Flow:
-        """Nothing fresh was found: get it, or wait for the call that already does."""
-        while True:
-            boarded = self.flights.board(key, blocking=self._blocking)
-            if not isinstance(boarded, Ticket):
-                return (yield from self._lead(call, key, boarded, inner, looked))
+    def _follow(self, call: Call, key: Any, ticket: Ticket) -> Steps:
+        """Wait for the call that already gets the value.
+
+        Returns:
+            The outcome; or None where the call must get it itself, and the flight that it leads then, if any.
+        """
+        boarded: Flight | Ticket | None = ticket
+        while isinstance(boarded, Ticket):
             left = call.left()
             try:
                 yield Wait(boarded.future, None if left is None else max(0.0, left))
@@ -123,13 +123,12 @@ class Caching:
             finally:
                 boarded.leave()
             landing = boarded.future.result() if boarded.future.done() else self._too_late()
-            if landing is None:
-                continue
-            error = landing.outcome.error
-            value = None if error is not None else _copied(landing.make)
-            if error is None and value is None:
-                return (yield from self._lead(call, key, None, inner, None))
-            return self._landed(call, landing, value)
+            if landing is not None:
+                error = landing.outcome.error
+                value = None if error is not None else _copied(landing.make)
+                return None if error is None and value is None else self._landed(call, landing, value), None
+            boarded = self.flights.board(key, blocking=self._blocking)
+        return None, boarded
 
     def _too_late(self) -> Landing:
         error = ToolTimeout(
@@ -153,55 +152,56 @@ class Caching:
         self._answer(call, answer)
         return outcome
 
-    def _lead(self, call: Call, key: Any, flight: Flight | None, inner: Next, looked: _Looked) -> Flow:
-        """Run what is inside, for all that wait for the flight too; without a flight, for this call alone."""
+    def _lead(self, call: Call, key: Any, inner: Next, looked: _Looked) -> Flow:
+        """Nothing fresh was found: run what is inside, for all that want it too, or wait for the call that does."""
+        outcome: Outcome | None = None
         answer: CacheResult = "miss"
         landing: Landing | None = None
-        outcome: Outcome | None = None
         found: Entry | None = None
         make: Callable[[], Any] | None = None
-        token = lead(flight)
+        token = None
+        flight = self.flights.board(key, blocking=self._blocking)
+        if isinstance(flight, Ticket):
+            outcome, flight = yield from self._follow(call, key, flight)
+            if outcome is not None:
+                return outcome
+        # At once, so that a Ctrl-C finds no flight that nobody would end.
         try:
+            token = lead(flight)
             if looked is not None and looked[0] == self.entries.puts:
                 found = looked[1]
             else:
                 # Another call may have brought the value between the first look and now.
-                answer, found, outcome, value = yield from self._look(call, key)
-                if value is not None and found is not None:
-                    landing = Landing(Outcome(), None, found.make, None)
-                    return Outcome(value[0], None, "cached")
+                answer, found, outcome, make = yield from self._look(call, key)
                 if outcome is not None:
                     return outcome
             outcome = yield from inner(call)
             # Without an event loop nobody can be awaiting.
-            if self._blocking and loop_runs_here() and (yield _WHICH_DRIVER).value:
+            if self._blocking and loop_runs_here() and (yield IS_AWAITED).value:
                 self._gives_coroutines = True
                 answer, landing = "bypass", _LEFT_ALONE
                 return outcome
             if outcome.error is None:
                 make = copier(outcome.value)
+            given = outcome
             if outcome.result == "ok":
-                given: Outcome
-                answer, given = yield from self._keep(call, key, answer, outcome, make, flight)
-                return given
-            if outcome.result == "error" and (stale := self._instead(call, outcome, found)) is not None:
-                answer = "stale"
-                return stale
-            return outcome
+                kept = self._keep(call, key, answer, outcome, make, flight)
+                answer, given = kept if isinstance(kept, tuple) else (yield from kept)
+            elif outcome.result == "error" and (stale := self._instead(call, outcome, found)) is not None:
+                answer, given = "stale", stale
+            return given
         finally:
             follow(token)
             if flight is not None and (tickets := self.flights.end(key, flight)):
-                if landing is None and outcome is not None and outcome.result != "cancelled":
-                    landing = _landing(outcome, make, found)
-                hand_over(tickets, landing)
+                hand_over(tickets, landing or _landing(outcome, make, found))
             self._answer(call, answer)
 
     def _look(self, call: Call, key: Any) -> Steps:
         """What the shelf has.
 
         Returns:
-            What to say of it; the entry, however old; the outcome of a call that fails of it; a copy of the value
-            that is fresh, in a tuple.
+            What to say of it; the entry, however old; the outcome of the call, where this is its end; and what gives
+            copies of the value, where it is fresh.
         """
         try:
             found = yield from self._shelf.find(call, key)
@@ -209,7 +209,8 @@ class Caching:
             return "bypass", None, Outcome.of_error(away.error) if self._shelf.strict else None, None
         if found is not None and self._shelf.now() < found.made + self._options.ttl:
             value = _copied(found.make)
-            return "miss" if value is None else "hit", found, None, value
+            if value is not None:
+                return "hit", found, Outcome(value[0], None, "cached"), found.make
         return "miss", found, None, None
 
     def _keep(  # noqa: PLR0913, PLR0917 - what `_lead` knows
@@ -220,21 +221,37 @@ class Caching:
         outcome: Outcome,
         make: Callable[[], Any] | None,
         flight: Flight | None,
-    ) -> Steps:
-        """Keep a value, of which ``make`` gives copies; what to say of it, and the outcome of the call."""
+    ) -> tuple[CacheResult, Outcome] | Steps:
+        """Keep a value, of which ``make`` gives copies.
+
+        Returns:
+            What to say of it, and the outcome of the call; a flow that gives them where a store has to be asked.
+        """
         if make is None:
             return "bypass", outcome
-        if answer != "miss" or (self._options.cache_if is not None and not self._is_worth_it(outcome.value)):
+        if answer != "miss" or (self._cache_if is not None and not self._is_worth_it(outcome.value)):
             return answer, outcome
+        if isinstance(self._shelf, InStore):
+            return self._store(self._shelf, call, key, outcome, flight)
         try:
-            if not (yield from self._shelf.keep(call, key, outcome.value, make)):
+            if not self._shelf.keep(call, key, make):
                 answer = "bypass"
             # Asked after it was kept, so that whoever invalidates it meanwhile is never too early.
             if flight is not None and flight.outdated:
-                yield from self._shelf.forget(call, key)
-        except Away as away:
-            return "bypass", Outcome.of_error(away.error) if self._shelf.strict else outcome
+                self._shelf.forget(call, key)
+        except Away:
+            return "bypass", outcome
         return answer, outcome
+
+    def _store(self, shelf: InStore, call: Call, key: Any, outcome: Outcome, flight: Flight | None) -> Steps:
+        """As `_keep`, in a store."""
+        try:
+            kept = yield from shelf.keep(call, key, outcome.value)
+            if flight is not None and flight.outdated:
+                yield from shelf.forget(call, key)
+        except Away as away:
+            return "bypass", Outcome.of_error(away.error) if shelf.strict else outcome
+        return "miss" if kept else "bypass", outcome
 
     def _instead(self, call: Call, outcome: Outcome, entry: Entry | None) -> Outcome | None:
         """The call failed: an expired value, if there is one that is not too old."""
@@ -248,7 +265,7 @@ class Caching:
 
     def _is_worth_it(self, value: Any) -> bool:
         try:
-            return bool(self._options.cache_if(value)) if self._options.cache_if is not None else True
+            return bool(self._cache_if(value)) if self._cache_if is not None else True
         except Exception:
             # A broken logging handler must not fail the tool either.
             with contextlib.suppress(Exception):
@@ -256,8 +273,7 @@ class Caching:
             return False
 
     def _answer(self, call: Call, result: CacheResult) -> None:
-        with self.entries.lock:
-            self.counts[result] += 1
+        self._answers[result].more()
         call.cache_answered(result)
 
 
@@ -271,23 +287,15 @@ def _copied(make: Callable[[], Any] | None) -> tuple[Any] | None:
         return None
 
 
-def _landing(outcome: Outcome, make: Callable[[], Any] | None, stale: Entry | None) -> Landing:
+def _landing(outcome: Outcome | None, make: Callable[[], Any] | None, stale: Entry | None) -> Landing | None:
+    """What a flight brought; None where it was cancelled."""
+    if outcome is None or outcome.result == "cancelled":
+        return None
     error = outcome.error
     # A copy, for the driver takes the error out of its own.
     kept = Outcome(None, error, outcome.result, outcome.error_type)
     return Landing(kept, error.__traceback__ if error is not None else None, make, stale)
 
-
-def _blocks() -> bool:
-    return False
-
-
-async def _awaits() -> bool:
-    return True
-
-
-_WHICH_DRIVER: Final = Perform(_blocks, _awaits)
-"""Answered with whether the rest of the call is awaited; that of a sync tool is only when it gave a coroutine."""
 
 _LEFT_ALONE: Final = Landing(Outcome(), None, None, None)
 """What cannot be shared: each that waited for it runs on its own."""

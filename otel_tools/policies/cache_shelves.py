@@ -1,10 +1,14 @@
-"""Where a cache keeps its values: in memory, or in a store that outlives the process. Two answers to one protocol."""
+"""Where a cache keeps its values: in memory, or in a store that outlives the process.
+
+What may take time is a flow; all that fails raises `Away`. What memory does at once is no flow: a generator would cost
+as much as what it does.
+"""
 
 from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otel_tools.call.clock import clock
 from otel_tools.call.steps import Outcome, Perform
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
     Steps: TypeAlias = Generator[Step, Any, Any]
 
-__all__ = ["Away", "InMemory", "InStore", "Shelf"]
+__all__ = ["Away", "InMemory", "InStore"]
 
 
 class Away(Exception):  # noqa: N818 - says what the store is; it never leaves the cache
@@ -35,35 +39,12 @@ class Away(Exception):  # noqa: N818 - says what the store is; it never leaves t
         self.error = error
 
 
-class Shelf(Protocol):
-    """Keeps entries. The methods that may take time are flows, which raise `Away`.
+class InMemory:
+    """Entries of this process.
 
     Attributes:
         strict: Whether a call fails when the store is away.
     """
-
-    @property
-    def strict(self) -> bool: ...  # noqa: D102 - above
-
-    def now(self) -> float:
-        """The time that entries are dated by, in seconds."""
-        ...
-
-    def find(self, call: Call, key: Any) -> Steps:
-        """The entry under the key, however old, or None."""
-        ...
-
-    def keep(self, call: Call, key: Any, value: Any, make: Callable[[], Any]) -> Steps:
-        """Keep a value, of which ``make`` gives copies; whether it could be kept."""
-        ...
-
-    def forget(self, call: Call, key: Any) -> Steps:
-        """Forget the key."""
-        ...
-
-
-class InMemory:
-    """Entries of this process."""
 
     strict = False
 
@@ -71,28 +52,26 @@ class InMemory:
         self._entries = entries
 
     def now(self) -> float:
-        """Seconds by the monotonic clock."""
+        """The time that entries are dated by: seconds by the monotonic clock."""
         return clock.now()
 
     def find(self, call: Call, key: Any) -> Steps:
-        """See `Shelf`."""
+        """The entry under the key, however old, or None."""
         yield from ()
         try:
             return self._entries.get(key)
         except Exception as error:
             raise self._away(call, "get", error) from error
 
-    def keep(self, call: Call, key: Any, _value: Any, make: Callable[[], Any]) -> Steps:
-        """See `Shelf`."""
-        yield from ()
+    def keep(self, call: Call, key: Any, make: Callable[[], Any]) -> bool:
+        """Keep a value, of which ``make`` gives copies; whether it could be kept."""
         try:
             return self._entries.put(key, make)
         except Exception as error:
             raise self._away(call, "set", error) from error
 
-    def forget(self, call: Call, key: Any) -> Steps:
-        """See `Shelf`."""
-        yield from ()
+    def forget(self, call: Call, key: Any) -> None:
+        """Forget the key."""
         try:
             self._entries.drop(key)
         except Exception as error:
@@ -121,7 +100,7 @@ class InStore:
 
     @property
     def strict(self) -> bool:
-        """See `Shelf`."""
+        """Whether a call fails when the store is away."""
         return self._store.on_error == "raise"
 
     def now(self) -> float:
@@ -129,12 +108,12 @@ class InStore:
         return clock.time()
 
     def find(self, call: Call, key: str) -> Steps:
-        """See `Shelf`."""
+        """As that of `InMemory`."""
         written = yield from self._do(call, "get", partial(self._store.get, key), partial(self._store.aget, key))
         return _parsed(key, written)
 
-    def keep(self, call: Call, key: str, value: Any, _make: Callable[[], Any]) -> Steps:
-        """See `Shelf`."""
+    def keep(self, call: Call, key: str, value: Any) -> Steps:
+        """Keep a value; whether it could be kept."""
         written = as_json(value, at=clock.time())
         if written is None:
             return False
@@ -143,7 +122,7 @@ class InStore:
         return True
 
     def forget(self, call: Call, key: str) -> Steps:
-        """See `Shelf`."""
+        """Forget the key."""
         yield from self._do(call, "delete", partial(self._store.delete, key), partial(self._store.adelete, key))
 
     def _do(

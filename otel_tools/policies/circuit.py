@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from otel_tools.call.clock import clock
 from otel_tools.call.steps import Outcome, over
 from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidArguments
 from otel_tools.policies.circuit_state import Circuit, Closed, HalfOpen, InARow, InWindow, Open
+from otel_tools.policies.numbers import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ __all__ = ["CircuitBreaker"]
 
 logger = logging.getLogger(__name__)
 
+_MOST: Final = 1_000_000
 _STATES: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")
 _NEUTRAL: Final = (InvalidArguments, *REFUSED)
 
@@ -60,14 +61,14 @@ class CircuitBreaker:
     def __post_init__(self) -> None:
         for name in ("failures", "half_open"):
             count = getattr(self, name)
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise ConfigurationError(f"CircuitBreaker({name}={count!r}): a whole number is needed, 1 or more")
+            if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST:
+                raise ConfigurationError(f"CircuitBreaker({name}={count!r}): a whole number is needed, 1 to {_MOST}")
         for name in ("window", "cooldown"):
-            if not _is_number(seconds := getattr(self, name), math.inf) or seconds == math.inf:
+            if not is_number(seconds := getattr(self, name)) or seconds <= 0:
                 raise ConfigurationError(
                     f"CircuitBreaker({name}={seconds!r}): a positive number of seconds is needed, such as 30.0"
                 )
-        if self.failure_ratio is not None and not _is_number(self.failure_ratio, 1):
+        if self.failure_ratio is not None and not (is_number(self.failure_ratio) and 0 < self.failure_ratio <= 1):
             raise ConfigurationError(
                 f"CircuitBreaker(failure_ratio={self.failure_ratio!r}): a ratio above 0 and up to 1 is needed, "
                 "such as 0.5, or None to count failures in a row"
@@ -143,10 +144,6 @@ def _learn(circuit: Circuit, period: Period, outcome: Outcome, tool: str) -> Non
     elif outcome.result == "error" and not isinstance(outcome.error, _NEUTRAL) and circuit.failed(period):
         seconds = circuit.cooldown
         _log(logging.WARNING, "circuit breaker opened: tool %r keeps failing; it is tried again in %g s", tool, seconds)
-
-
-def _is_number(value: object, most: float) -> bool:
-    return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 < value <= most
 
 
 def _refusal(period: Period, tool: str) -> Outcome:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from otel_tools.call.clock import clock
 from otel_tools.call.forks import at_fork
-from otel_tools.call.steps import Outcome, Wait
+from otel_tools.call.steps import IS_AWAITED, Outcome, Wait
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
+from otel_tools.policies.flights import loop_runs_here
+from otel_tools.policies.numbers import is_wait
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools.call.steps import Call, Flow, Next, Policy, Site, Step
 
 __all__ = ["Concurrency"]
 
@@ -30,7 +31,8 @@ class Concurrency:
     Threads and tasks stand in one line, and tools that are given the same object share its slots. A slot is held for
     one attempt (of a generator: for the whole iteration) and not while a retry waits. A tool that calls another one
     with the same object needs two slots: with none left it waits for itself. A sync function that runs on after its
-    ``timeout`` no longer holds one.
+    ``timeout`` no longer holds one. A sync tool in the thread of an event loop does not wait without end, for whoever
+    holds the slot may need that loop: it is refused.
 
     Args:
         limit: Slots, 1 or more.
@@ -49,9 +51,7 @@ class Concurrency:
         if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
             raise ConfigurationError(f"Concurrency(limit={self.limit!r}): a whole number of slots is needed, 1 or more")
         wait = self.max_wait
-        if wait is not None and (
-            isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 <= wait < math.inf
-        ):
+        if wait is not None and not is_wait(wait):
             raise ConfigurationError(
                 f"Concurrency(max_wait={wait!r}): seconds are needed, 0 or more (0 never waits), "
                 "or None to wait as long as it takes"
@@ -80,7 +80,7 @@ class Concurrency:
                 if slots.take():
                     waited = None
                 else:
-                    waited, refusal = yield from self._wait(call, slots, site.tool)
+                    waited, refusal = yield from self._wait(call, slots, site)
                     if refusal is not None:
                         return refusal
                 try:
@@ -93,9 +93,7 @@ class Concurrency:
 
         return policy
 
-    def _wait(
-        self, call: Call, slots: _Slots, tool: str
-    ) -> Generator[Wait, object, tuple[float | None, Outcome | None]]:
+    def _wait(self, call: Call, slots: _Slots, site: Site) -> Generator[Step, Any, tuple[float | None, Outcome | None]]:
         """Wait for a slot.
 
         Returns:
@@ -106,7 +104,14 @@ class Concurrency:
             longest = left
         if longest is not None and longest <= 0:
             call.throttled("concurrency", "rejected", None)
-            return None, self._refusal(tool, longest)
+            return None, self._refusal(site.tool, longest)
+        if longest is None and not site.asynchronous and loop_runs_here() and not (yield IS_AWAITED).value:
+            call.throttled("concurrency", "rejected", None)
+            return None, self._refusal(
+                site.tool,
+                why="; to wait would stop the event loop of this thread, which whoever holds one may need: call it by "
+                "asyncio.to_thread, or set max_wait",
+            )
         waiter: Future[None] = Future()
         # From now on nobody can cancel it, so that it can always be given a slot.
         waiter.set_running_or_notify_cancel()
@@ -126,16 +131,15 @@ class Concurrency:
         # Not the answer but the line says who has a slot: one may be handed over in the moment in which time is up.
         if slots.leave(waiter):
             call.throttled("concurrency", "rejected", waited)
-            return waited, self._refusal(tool, longest)
+            return waited, self._refusal(site.tool, longest)
         return waited, None
 
-    def _refusal(self, tool: str, waited: float | None) -> Outcome:
+    def _refusal(self, tool: str, waited: float | None = None, why: str | None = None) -> Outcome:
         what = f"all {self.limit} slots are taken" if self.limit > 1 else "the only slot is taken"
-        when = f", and none came free within {waited:.3g} s" if waited and waited > 0 else ""
-        message = (
-            f"tool {tool!r} was not started: {what}{when}; call it less often at once, "
-            "or raise limit or max_wait of its Concurrency"
-        )
+        if why is None:
+            when = f", and none came free within {waited:.3g} s" if waited and waited > 0 else ""
+            why = f"{when}; call it less often at once, or raise limit or max_wait of its Concurrency"
+        message = f"tool {tool!r} was not started: {what}{why}"
         return Outcome(None, ConcurrencyLimited(message, tool=tool), "error")
 
     def _begin(self) -> None:

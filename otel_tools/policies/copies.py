@@ -7,7 +7,7 @@ import json
 import marshal
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,17 +32,18 @@ def copier(value: Any) -> Callable[[], Any] | None:
     try:
         # What most tools return: nothing in it can change.
         if kind is dict and _ATOMS.issuperset(map(type, value.values())) and _ATOMS.issuperset(map(type, value)):
-            return cast("dict[Any, Any]", value.copy()).copy
+            held: dict[Any, Any] = value.copy()
+            return held.copy
         if _is_plain(value, set(), _DEEPEST):
             # Ten times as fast as copy.deepcopy, and the packed value is out of anybody's reach.
             return partial(marshal.loads, marshal.dumps(value))
     except Exception:  # noqa: BLE001, S110 - too deep, or changed by another thread meanwhile: the other way may still do
         pass
     try:
-        held = copy.deepcopy(value)
+        deep = copy.deepcopy(value)
     except Exception:  # noqa: BLE001 - a lock, a socket, a coroutine; copying runs code of the user's
         return None
-    return partial(_same, value) if held is value else partial(copy.deepcopy, held)
+    return partial(_same, value) if deep is value else partial(copy.deepcopy, deep)
 
 
 def _same(value: Any) -> Any:

@@ -68,7 +68,7 @@ class Entries:
     """A mapping from keys to entries, safe for threads, for mappings that raise and for objects that vanish.
 
     Attributes:
-        lock: Held while the mapping is asked, and never longer.
+        lock: Held while the mapping is changed or asked for an entry, and never longer.
         puts: How many entries were put: who looked in vain need not look again while it is the same.
     """
 
@@ -103,6 +103,9 @@ class Entries:
         Raises:
             Exception: Whatever a mapping of the user's raises.
         """
+        # Whether ours has it is one look into a plain dictionary, which needs no lock.
+        if self._owned and key not in self._mapping:
+            return None
         with self.lock:
             if self._busy:  # the garbage collector calls a tool in the middle of a change
                 return None
@@ -121,9 +124,9 @@ class Entries:
                 value is too large.
         """
         entry = Entry(key, clock.now(), make)
-        instance = key[1]
+        instance = key[1] if type(key[1]) is Instance else None
         with self.lock:
-            if self._busy or (type(instance) is Instance and instance() is None):
+            if self._busy or (instance is not None and instance() is None):
                 return False
             self._busy = True
             try:
@@ -133,9 +136,10 @@ class Entries:
             finally:
                 self._busy = False
             self.puts += 1
-            if type(instance) is Instance:
+            if instance is not None:
                 instance.entries.add(entry)
-        self._sweep()
+        if self._gone:
+            self._sweep()
         return True
 
     def drop(self, key: Any) -> None:

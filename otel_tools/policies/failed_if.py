@@ -38,7 +38,7 @@ def failed_if(predicate: Callable[[Any], object], site: Site) -> Policy:
     def policy(inner: Next) -> Next:
         def flow(call: Call) -> Flow:
             outcome = yield from inner(call)
-            if outcome.error is None and outcome.result == "ok" and _holds(outcome.value):
+            if outcome.error is None and outcome.result in {"ok", "cached"} and _holds(outcome.value):
                 outcome.result = "error"
                 outcome.error_type = ToolError.error_type
             return outcome

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_tools.call.steps import Invoke, Outcome
-from otel_tools.errors import ConfigurationError, error_type_of
+from otel_tools.errors import ConfigurationError, InvalidArguments, error_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,6 +71,12 @@ def _condition(on: FallbackOn, tool: str) -> Callable[[BaseException | None], bo
         return lambda _error: True
     types: tuple[Any, ...] = on if isinstance(on, tuple) else (on,)
     if types and all(isinstance(each, type) and issubclass(each, BaseException) for each in types):
+        for each in types:
+            if not issubclass(each, Exception) or issubclass(each, InvalidArguments):
+                raise ConfigurationError(
+                    f"tool {tool!r}: fallback_on={each.__name__}: such a call is never given a fallback; "
+                    "errors of the tool are needed"
+                )
         return lambda error: isinstance(error, types)
     if isinstance(on, (type, tuple)) or not callable(on) or _is_coroutine_function(on):
         raise ConfigurationError(
@@ -109,7 +115,15 @@ def _in_place_of(function: Callable[..., Any], site: Site) -> Callable[..., Any]
         raise ConfigurationError(
             f"tool {site.tool!r}: fallback {_name_of(function)} is async, the tool is not: a plain function is needed"
         )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"tool {site.tool!r}: fallback {_name_of(function)} is a generator; one value is to be served"
+        )
     tool, own = _signature_of(site.function), _signature_of(function)
+    if tool is not None and isinstance(site.function, functools.partial):
+        # What is bound by name is the tool's own affair: no caller gives it.
+        given = [each for each in tool.parameters.values() if each.name not in site.function.keywords]
+        tool = tool.replace(parameters=given)
     # Builtins need not tell what they take.
     if tool is None or own is None or _accepts(own, tool, site.arguments.receiver):
         return function

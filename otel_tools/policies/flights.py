@@ -8,10 +8,10 @@ one that the call is part of. It runs on its own instead.
 from __future__ import annotations
 
 import asyncio
-import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from weakref import WeakSet
 
@@ -57,15 +57,12 @@ class Flight:
         waits_for: The flights that its own call, or one made by it, waits for.
     """
 
-    __slots__ = ("done", "outdated", "thread", "tickets", "waits_for")
-
-    def __init__(self) -> None:
-        self.thread = threading.get_ident()
-        self.done = False
-        self.outdated = False
-        # A flight that nobody waits for, which most are, makes neither list.
-        self.tickets: tuple[Ticket, ...] = ()
-        self.waits_for: tuple[Flight, ...] = ()
+    # Defaults of the class: nobody waits for most flights, and to begin one would take half of the time that it costs.
+    thread: int
+    done: bool = False
+    outdated: bool = False
+    tickets: tuple[Ticket, ...] = ()
+    waits_for: tuple[Flight, ...] = ()
 
 
 class Ticket:
@@ -113,7 +110,7 @@ class _Graph:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self.busy = False
 
     @contextmanager
@@ -152,12 +149,16 @@ class Flights:
         Returns:
             A flight, to be ended by `end`; a ticket, to be left; or None for a call that must go on its own.
         """
-        with _graph.lock:
-            flight = self._under_way.get(key)
-            if flight is None:
-                flight = self._under_way[key] = Flight()
+        fresh = Flight()
+        fresh.thread = get_ident()
+        while True:
+            # One step under the interpreter's own lock: a flight that nobody waits for needs no other to begin.
+            flight = self._under_way.setdefault(key, fresh)
+            if flight is fresh:
                 return flight
             with _graph.changing() as first:
+                if flight.done:
+                    continue  # just now, and it is no longer under way
                 mine = tuple([each for each in _part_of.get() if not each.done])
                 if not first or _would_hang(flight, mine, blocking=blocking):
                     return None
@@ -166,16 +167,20 @@ class Flights:
     def end(self, key: Hashable, flight: Flight) -> tuple[Ticket, ...]:
         """A flight is over; those who wait for it are to be handed what it brought."""
         with _graph.lock:
-            flight.done = True
             if self._under_way.get(key) is flight:
                 del self._under_way[key]
-            tickets, flight.tickets = flight.tickets, ()
+            # In this order: who finds it over looks for another one, and must not find it again.
+            flight.done = True
+            tickets = flight.tickets
+            if tickets:
+                flight.tickets = ()
         return tickets
 
     def outdate(self, which: Callable[[Any], bool]) -> None:
         """What the flights under way to these keys bring is not to be kept, and later calls do not wait for it."""
         with _graph.lock:
-            for key in [key for key in self._under_way if which(key)]:
+            # In a list at once, for others begin without the lock.
+            for key in [key for key in list(self._under_way) if which(key)]:
                 self._under_way.pop(key).outdated = True
 
     def forget(self) -> None:
@@ -199,8 +204,10 @@ def lead(flight: Flight | None) -> Token[tuple[Flight, ...]]:
     return _part_of.set((*[other for other in earlier if not other.done], flight) if earlier else (flight,))
 
 
-def follow(token: Token[tuple[Flight, ...]]) -> None:
-    """Calls are again part of what they were part of before `lead`."""
+def follow(token: Token[tuple[Flight, ...]] | None) -> None:
+    """Calls are again part of what they were part of before `lead`, if that was reached."""
+    if token is None:
+        return
     try:
         _part_of.reset(token)
     except ValueError:  # a call that nobody awaits any more is closed by the garbage collector, in any context
@@ -210,7 +217,7 @@ def follow(token: Token[tuple[Flight, ...]]) -> None:
 def _would_hang(flight: Flight, mine: tuple[Flight, ...], *, blocking: bool) -> bool:
     """Whether a call that is part of ``mine`` could wait for this flight for ever."""
     # A flight of a sync tool that gave back a coroutine may need this very loop to go on.
-    if blocking and (flight.thread == threading.get_ident() or loop_runs_here()):
+    if blocking and (flight.thread == get_ident() or loop_runs_here()):
         return True
     seen: set[int] = set()
     ahead = [flight]
@@ -232,7 +239,7 @@ def loop_runs_here() -> bool:
 
 def _after_fork() -> None:
     # The threads that led the other flights, or waited for this one, are not here.
-    _graph.lock, _graph.busy = threading.RLock(), False
+    _graph.lock, _graph.busy = RLock(), False
     for flights in _all:
         flights.forget()
 

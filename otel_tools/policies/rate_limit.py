@@ -15,6 +15,7 @@ from otel_tools.call.clock import clock
 from otel_tools.call.steps import Outcome, Perform, Sleep
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.policies.bucket import AT_ONCE, COMMON, Buckets, Quota, Reservation, nanoseconds, now
+from otel_tools.policies.numbers import is_number, is_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
@@ -206,7 +207,12 @@ def _key_of(key: Callable[[dict[str, Any]], Hashable] | None, site: Site) -> Cal
 
     def key_of(call: Call) -> Hashable:
         try:
-            return key(bind(*call.args, **call.kwargs))
+            arguments = bind(*call.args, **call.kwargs)
+        except TypeError:
+            # They do not fit, which the function itself will say.
+            return COMMON
+        try:
+            return key(arguments)
         except Exception as error:  # noqa: BLE001 - a mistake in it must not fail the tool
             _log(tool, error)
             return COMMON
@@ -244,7 +250,7 @@ def _log(tool: str, error: Exception) -> None:
 def _check(limit: RateLimit) -> None:
     for option in ("rate", "per"):
         value = getattr(limit, option)
-        if not _is_number(value) or value <= 0:
+        if not is_number(value) or value <= 0:
             raise ConfigurationError(f"RateLimit({option}={value!r}): a finite number above 0 is needed")
     if not _FASTEST <= Fraction(limit.per) / Fraction(limit.rate) <= _SLOWEST:
         raise ConfigurationError(
@@ -254,7 +260,7 @@ def _check(limit: RateLimit) -> None:
     burst = limit.burst
     if burst is not None and (isinstance(burst, bool) or not isinstance(burst, int) or burst < 1):
         raise ConfigurationError(f"RateLimit(burst={burst!r}): a whole number of tokens is needed, 1 or more")
-    if limit.max_wait is not None and (not _is_number(limit.max_wait) or limit.max_wait < 0):
+    if limit.max_wait is not None and not is_wait(limit.max_wait):
         raise ConfigurationError(
             f"RateLimit(max_wait={limit.max_wait!r}): seconds are needed, 0 or more (0 never waits), "
             "or None to wait as long as it takes"
@@ -270,13 +276,3 @@ def _check(limit: RateLimit) -> None:
         )
     if limit.name is not None and (not isinstance(limit.name, str) or not limit.name):
         raise ConfigurationError(f"RateLimit(name={limit.name!r}): text is needed, or None for the name of the tool")
-
-
-def _is_number(value: object) -> bool:
-    """Whether it is a finite number, and one that fits into a float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 from otel_tools.call.clock import clock
-from otel_tools.call.scope import Scope, current
 from otel_tools.call.steps import Sleep
 from otel_tools.errors import ConfigurationError, ToolError, error_type_of
+from otel_tools.policies.numbers import is_number
 from otel_tools.policies.retry_judge import NEVER_RETRIED, Judge, is_async
 from otel_tools.policies.transient import transient
 
@@ -58,14 +57,16 @@ class Retry:
     Args:
         attempts: Attempts at most, the first included.
         initial: Seconds from which the first wait is drawn.
-        max: Seconds that a wait takes at most. A ``Retry-After`` beyond it ends the retrying, with ``wait`` too.
+        max: Seconds that a wait of the backoff takes at most; a ``wait`` strategy has its own bounds. A
+            ``Retry-After`` beyond it ends the retrying, with ``wait`` too.
         multiplier: By what the waits grow: the n-th is drawn from 0 to ``min(max, initial * multiplier ** (n - 1))``.
         jitter: ``"full"`` draws each wait evenly from zero up; None waits for the whole of it.
         on: What is retried: exception classes, or a function of the error. By default what `transient` knows.
         stop: A strategy of tenacity, in place of ``attempts``.
         wait: A strategy of tenacity, in place of ``initial``, ``multiplier`` and ``jitter``.
         retry: A strategy of tenacity, in place of ``on``. It may be about results, as ``retry_if_result`` is.
-        deadline: Seconds for the whole call with all its waits: none begins that would end after it.
+        deadline: Seconds for the whole call with all its waits: none begins that would end after it, and no attempt
+            gets more of its ``timeout`` than is left. Without a ``timeout`` an attempt that has begun runs to its end.
         respect_retry_after: Whether a server's ``Retry-After`` (a header of the error's response, or the error's
             attribute ``retry_after``) wins over the backoff.
 
@@ -102,36 +103,28 @@ class Retry:
     def around(self, site: Site) -> Policy:
         """The policy around one tool."""
         judge = Judge(self, site)
-        deadline = self.deadline
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
                 began = clock.now()
-                scope = call.scope
-                if deadline is not None:
-                    call.scope = Scope(call, began + deadline, scope or current.get())
                 state: RetryCallState | None = None
                 attempt = 1
-                try:
-                    while True:
-                        call.attempt_began(attempt)
-                        outcome = yield from inner(call)
-                        delay: float | None = None
-                        if judge.has_a_say(outcome):
-                            state = state or judge.state(call, began)
-                            delay = judge.delay(state, outcome, call)
-                        if delay is None:
-                            if outcome.error is not None:
-                                _note(outcome.error, attempt, clock.now() - began)
-                            call.attempt_ended(outcome, None)
-                            return outcome
-                        call.attempt_ended(outcome, delay)
-                        _log(site.tool, attempt, delay, outcome)
-                        yield Sleep(delay)
-                        attempt += 1
-                finally:
-                    # What comes after, such as a fallback, is not held to the deadline.
-                    call.scope = scope
+                while True:
+                    call.attempt_began(attempt)
+                    outcome = yield from inner(call)
+                    delay: float | None = None
+                    if judge.has_a_say(outcome):
+                        state = state or judge.state(call, began)
+                        delay = judge.delay(state, outcome, call)
+                    if delay is None:
+                        if outcome.error is not None:
+                            _note(outcome.error, attempt, clock.now() - began)
+                        call.attempt_ended(outcome, None)
+                        return outcome
+                    call.attempt_ended(outcome, delay)
+                    _log(site.tool, attempt, delay, outcome)
+                    yield Sleep(delay)
+                    attempt += 1
 
             return flow
 
@@ -142,11 +135,11 @@ class Retry:
             self._refuse("attempts", "a whole number from 1 is needed; 1 is without a second attempt")
         for option, least in (("initial", 0), ("max", 0), ("multiplier", 1)):
             value = getattr(self, option)
-            if not _is_number(value) or value < least:
+            if not is_number(value) or value < least:
                 self._refuse(option, f"a number from {least} is needed")
         if self.max < self.initial and type(self.initial) is not _DefaultFloat:
             self._refuse("max", f"seconds from initial={self.initial!r} up are needed")
-        if self.deadline is not None and (not _is_number(self.deadline) or self.deadline <= 0):
+        if self.deadline is not None and (not is_number(self.deadline) or self.deadline <= 0):
             self._refuse("deadline", "seconds above 0, or None, are needed")
 
     def _check_on(self) -> None:
@@ -190,10 +183,6 @@ class Retry:
 
     def _refuse(self, option: str, why: str) -> NoReturn:
         raise ConfigurationError(f"Retry({option}={getattr(self, option)!r}): {why}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _note(error: BaseException, attempts: int, seconds: float) -> None:

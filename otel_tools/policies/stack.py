@@ -9,6 +9,7 @@ from otel_tools.errors import ConfigurationError
 from otel_tools.policies.cache import Cache
 from otel_tools.policies.circuit import CircuitBreaker
 from otel_tools.policies.concurrency import Concurrency
+from otel_tools.policies.deadline import deadline
 from otel_tools.policies.decorated import around_decorated
 from otel_tools.policies.failed_if import failed_if
 from otel_tools.policies.fallback import fallback
@@ -57,13 +58,11 @@ def policies_of(options: PolicyOptions, site: Site) -> dict[str, Policy]:
         ConfigurationError: An option cannot work, alone, with the others or on this kind of function.
     """
     _check(options, site)
-    policies: dict[str, Policy] = {}
-    if options.validate:
-        policies["validate"] = validate_arguments(site)
-    if options.validate == "both":
-        policies["validate_result"] = validate_result(site)
+    policies = _validation(options, site)
     if options.fallback is not None:
         policies["fallback"] = fallback(options.fallback, options.fallback_on, site)
+    if options.retry is not None and options.retry.deadline is not None:
+        policies["deadline"] = deadline(options.retry.deadline)
     for option in _CLASSES:
         if (policy := getattr(options, option)) is not None:
             policies[option] = policy.around(site)
@@ -75,6 +74,15 @@ def policies_of(options: PolicyOptions, site: Site) -> dict[str, Policy]:
         policies["decorated"] = decorated
     if options.timeout is not None:
         policies["timeout"] = timeout(options.timeout, site)
+    return policies
+
+
+def _validation(options: PolicyOptions, site: Site) -> dict[str, Policy]:
+    policies: dict[str, Policy] = {}
+    if options.validate:
+        policies["validate"] = validate_arguments(site)
+    if options.validate == "both":
+        policies["validate_result"] = validate_result(site)
     return policies
 
 
@@ -94,20 +102,20 @@ def _check(options: PolicyOptions, site: Site) -> None:
             raise ConfigurationError(
                 f"{tool}: {option}={value!r}: a {kind.__name__} is needed, as in {option}={kind.__name__}(...)"
             )
-    if options.validate not in {None, False, True, "both"}:
+    if options.validate is not None and not isinstance(options.validate, bool) and options.validate != "both":
         raise ConfigurationError(f"{tool}: validate={options.validate!r}: True, False or 'both' is needed")
     if options.fallback_on is not None and options.fallback is None:
         raise ConfigurationError(f"{tool}: fallback_on={options.fallback_on!r} says when, but there is no fallback")
-    deadline = None if options.retry is None else options.retry.deadline
-    if deadline is not None and isinstance(options.timeout, (int, float)) and options.timeout > deadline:
+    whole = None if options.retry is None else options.retry.deadline
+    if whole is not None and isinstance(options.timeout, (int, float)) and options.timeout > whole:
         raise ConfigurationError(
-            f"{tool}: timeout={options.timeout!r} of one attempt is longer than deadline={deadline!r} of the whole "
+            f"{tool}: timeout={options.timeout!r} of one attempt is longer than deadline={whole!r} of the whole "
             "call; a timeout up to the deadline is needed"
         )
     for option in ("rate_limit", "concurrency"):
         policy = getattr(options, option)
-        if deadline is not None and policy is not None and policy.max_wait is not None and policy.max_wait > deadline:
+        if whole is not None and policy is not None and policy.max_wait is not None and policy.max_wait > whole:
             raise ConfigurationError(
-                f"{tool}: {option} with max_wait={policy.max_wait!r} may wait longer than deadline={deadline!r} "
+                f"{tool}: {option} with max_wait={policy.max_wait!r} may wait longer than deadline={whole!r} "
                 "allows; a max_wait up to the deadline is needed"
             )

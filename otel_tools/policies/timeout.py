@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING
 
 from otel_tools.call.steps import CROWDED, EXPIRED, Invoke, Outcome
@@ -26,7 +26,7 @@ def timeout(seconds: float, site: Site) -> Policy:
     Raises:
         ConfigurationError: It is not a positive number of seconds.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= TIMEOUT_MAX:
         raise ConfigurationError(
             f"tool {site.tool!r}: timeout={seconds!r}: a positive number of seconds is needed, such as 5.0"
         )

@@ -6,7 +6,7 @@ import contextlib
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from otel_tools.call.steps import Outcome, over
+from otel_tools.call.steps import Call, Outcome, over
 from otel_tools.calling.annotations import NotYetDefined
 from otel_tools.calling.wrong import MOST, listed
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
@@ -14,10 +14,10 @@ from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResul
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools.call.steps import Flow, Next, Policy, Site
     from otel_tools.calling.filling import Filling, Returned
 
-__all__ = ["filling_of", "validate_arguments", "validate_result"]
+__all__ = ["accepted_arguments", "filling_of", "validate_arguments", "validate_result"]
 
 T = TypeVar("T")
 
@@ -63,6 +63,21 @@ def validate_arguments(site: Site) -> Policy:
     return policy
 
 
+def accepted_arguments(
+    site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as validation hands them on.
+
+    Raises:
+        InvalidArguments: They do not fit.
+    """
+    call = Call(args, kwargs)
+    refused = _take(_of(site, _filling), call, None)
+    if refused is not None and refused.error is not None:
+        raise refused.error
+    return call.args, call.kwargs
+
+
 def validate_result(site: Site) -> Policy:
     """Check that the function returns what its annotation says; the value itself is passed on untouched.
 
@@ -83,7 +98,7 @@ def validate_result(site: Site) -> Policy:
     def policy(inner: Next) -> Next:
         def flow(call: Call) -> Flow:
             outcome = yield from inner(call)
-            if outcome.error is None and outcome.result == "ok":
+            if outcome.error is None and outcome.result in {"ok", "cached"}:
                 try:
                     wrong = returned.get().wrong(outcome.value)
                 except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it

@@ -27,15 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PoliciedCall"]
 
-_NANOSECONDS = 1e9
-
 
 class _Attempt:
     """One attempt that is under way.
 
     Attributes:
         began: Nanoseconds since the call began.
-        span: Its span; the first attempt has none while it may be the only one.
+        span: Its span; that of a first attempt is written when it is over and another one follows.
         token: What puts back the context that was current before.
     """
 
@@ -50,12 +48,15 @@ class _Attempt:
 class PoliciedCall(ObservedCall):
     """A call whose policies report what they do. As its base it never raises into who reports."""
 
-    __slots__ = ("_attempt", "_mine", "_said", "_waited")
+    __slots__ = ("_attempt", "_cause", "_first_began", "_mine", "_said", "_waited")
 
     def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.scope = None
+        # Of the first attempt only when it began: most calls have no other, and then it has no span.
+        self._first_began: int | None = None
         self._attempt: _Attempt | None = None
         self._said: dict[str, Any] = {}
+        self._cause = ToolError.error_type
         self._waited = 0.0
         # Kept after the call is over: a function that was given up ends later.
         self._mine = tool.tally.counts
@@ -63,8 +64,12 @@ class PoliciedCall(ObservedCall):
 
     def attempt_began(self, number: int) -> None:
         """The first attempt costs a look at the clock, each other one a span."""
-        self._attempt = attempt = _Attempt(perf_counter_ns() - self._started)
-        if number > 1:
+        began = perf_counter_ns() - self._started
+        if number == 1:
+            self._first_began = began
+        else:
+            self.retried(self._cause)
+            self._attempt = attempt = _Attempt(began)
             try:
                 attempt.span = span = self._span_of(attempt)
                 attempt.token = attach(set_span_in_context(span, self._context))
@@ -75,14 +80,18 @@ class PoliciedCall(ObservedCall):
 
     def attempt_ended(self, outcome: Outcome, retry_in: float | None) -> None:
         """Close its span; where another attempt follows the first, write the first one's now, with its true times."""
-        attempt, self._attempt = self._attempt, None
-        if retry_in is None and attempt is not None and attempt.span is None and not signals.listener:
+        first, self._first_began = self._first_began, None
+        if retry_in is None and first is not None and not signals.listener:
             return
         error_type = outcome.error_type or (None if outcome.error is None else error_type_of(outcome.error))
+        attempt, self._attempt = self._attempt, None
+        if first is not None:
+            attempt = _Attempt(first)
         if attempt is not None and (attempt.span is not None or retry_in is not None):
             self._end(attempt, outcome.error, error_type)
         if retry_in is not None:
-            self.retried(error_type or ToolError.error_type)
+            # Counted when the next one begins: the caller may give up before.
+            self._cause = error_type or ToolError.error_type
         if signals.listener:
             self._tell("attempt_ended", outcome=outcome.result, error_type=error_type, retry_in=retry_in)
 
@@ -96,10 +105,7 @@ class PoliciedCall(ObservedCall):
 
     def cache_answered(self, result: CacheResult) -> None:
         """Count it."""
-        counts = self._mine
-        with counts.lock:
-            numbers = counts.policies.cache
-            numbers[result] = numbers.get(result, 0) + 1
+        self._mine.policies.answers[result].more()
         self._said[names.CACHE_RESULT] = result
         if signals.listener:
             self._tell("cache_answered", result=result)
@@ -113,11 +119,10 @@ class PoliciedCall(ObservedCall):
 
     def throttled(self, policy: ThrottlingPolicy, result: ThrottlingResult, waited: float | None) -> None:
         """Count it; a wait, and a refusal, have a duration."""
-        counts = self._mine
-        numbers = counts.policies
-        with counts.lock:
-            numbers.throttling[policy, result] = numbers.throttling.get((policy, result), 0) + 1
-            if waited is not None:
+        numbers = self._mine.policies
+        numbers.requests[policy][result].more()
+        if waited is not None:
+            with self._mine.lock:
                 more(numbers.queued, policy, -1)
         if waited is not None or result == "rejected":
             self._waited_for(policy, result, waited or 0.0)

@@ -106,8 +106,9 @@ def observe_circuits(_options: CallbackOptions) -> Iterable[Observation]:
 def observe_abandoned(_options: CallbackOptions) -> Iterable[Observation]:
     """Threads whose function still runs."""
     for tally in tallies():
-        if "timeout" in tally.policies:
-            yield Observation(tally.counts.policies.abandoned, {names.TOOL_NAME: tally.tool})
+        abandoned = tally.counts.policies.abandoned
+        if abandoned or "timeout" in tally.policies:
+            yield Observation(abandoned, {names.TOOL_NAME: tally.tool})
 
 
 def observe_store_errors(_options: CallbackOptions) -> Iterable[Observation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
+from otel_tools.call.counter import Counter
 from otel_tools.call.steps import CacheResult, ThrottlingPolicy, ThrottlingResult
 
 __all__ = [
@@ -70,22 +71,37 @@ class PolicyCounts:
 
     Attributes:
         retries: By ``error.type`` of what failed before.
-        cache: By the cache's answer.
-        throttling: By policy and result.
+        answers: Count the cache's answers; without the lock.
+        requests: Count what came of asking for slots and tokens, likewise.
         queued: Waiting now, by policy.
         store_errors: By operation.
         abandoned: Sync functions that still run although their time is over.
     """
 
-    __slots__ = ("abandoned", "cache", "queued", "retries", "store_errors", "throttling")
+    __slots__ = ("abandoned", "answers", "queued", "requests", "retries", "store_errors")
 
     def __init__(self) -> None:
         self.retries: dict[str, int] = {}
-        self.cache: dict[CacheResult, int] = {}
-        self.throttling: dict[tuple[ThrottlingPolicy, ThrottlingResult], int] = {}
+        self.answers = {result: Counter() for result in CACHE_RESULTS}
+        self.requests = {policy: {result: Counter() for result in THROTTLING_RESULTS} for policy in THROTTLING_POLICIES}
         self.queued: dict[ThrottlingPolicy, int] = {}
         self.store_errors: dict[str, int] = {}
         self.abandoned = 0
+
+    @property
+    def cache(self) -> dict[CacheResult, int]:
+        """How many calls got which of the cache's answers, where it is not none."""
+        return {result: count for result, counter in self.answers.items() if (count := counter.value)}
+
+    @property
+    def throttling(self) -> dict[tuple[ThrottlingPolicy, ThrottlingResult], int]:
+        """How many attempts asked for a slot or a token, by policy and result, likewise."""
+        return {
+            (policy, result): count
+            for policy, counters in self.requests.items()
+            for result, counter in counters.items()
+            if (count := counter.value)
+        }
 
     def retry(self, error_type: str) -> None:
         """One more, caused by such an error; classes made on the fly do not make series without end."""
@@ -104,7 +120,7 @@ class PolicyCounts:
         }
 
     def _throttling(self, policy: ThrottlingPolicy) -> ThrottlingCounts:
-        results = {result: self.throttling.get((policy, result), 0) for result in THROTTLING_RESULTS}
+        results = {result: counter.value for result, counter in self.requests[policy].items()}
         return ThrottlingCounts(**results, queued=self.queued.get(policy, 0))
 
 

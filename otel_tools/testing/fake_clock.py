@@ -42,20 +42,23 @@ class FakeClock:
     where nothing happens for a second of real time, it moves the clock there itself. A function that sleeps past its
     timeout with `sleep` or `asleep` (as `faults(latency=...)` does) times out.
 
-    Args:
-        start: Where ``now`` begins, in seconds.
+    It begins where the clock stands that it replaces, so that what tools remember (tokens, cached values, open
+    circuits) is as old in the block as it is, and where it ends the time goes on from there.
 
     Attributes:
         slept: How long each sleep was meant to be, in seconds, in order.
     """
 
-    def __init__(self, start: float = 0.0) -> None:
-        self._now = start
+    def __init__(self) -> None:
+        self._began = self._now = clock.now()
+        self._before: dict[str, Any] = {}
         self._changed = Condition()
         self._limits: list[_Limit] = []
         self.slept: list[float] = []
 
     def __enter__(self) -> Self:
+        self._before = {name: getattr(clock, name) for name in clock.__slots__}
+        self._began = self._now = clock.now()
         clock.now = self.now
         clock.time = self.time
         clock.sleep = self.sleep
@@ -66,15 +69,26 @@ class FakeClock:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        clock.reset()
+        if isinstance(getattr(self._before["sleep"], "__self__", None), FakeClock):
+            outer: FakeClock = self._before["sleep"].__self__
+            outer.advance(self.elapsed)
+            for name, function in self._before.items():
+                setattr(clock, name, function)
+        else:
+            clock.reset()
 
     def now(self) -> float:
         """Seconds since some point; only differences mean something."""
         return self._now
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds that have passed in the block."""
+        return self._now - self._began
+
     def time(self) -> float:
         """Seconds since the epoch; the clock starts with the year 2026."""
-        return _EPOCH + self._now
+        return _EPOCH + self.elapsed
 
     def advance(self, seconds: float) -> None:
         """Let so many seconds pass."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 import random
+from collections.abc import Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otel_tools.call.clock import clock
 from otel_tools.errors import ConfigurationError
+from otel_tools.policies.numbers import is_number, is_wait
 from otel_tools.tools import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 
 __all__ = ["Faults", "faults"]
 
@@ -94,19 +96,15 @@ def faults(  # noqa: PLR0913 - each says what happens
     owner = getattr(fn, "tool", None)
     if not isinstance(owner, Tool):
         raise ConfigurationError(f"faults({fn!r}): a tool is needed; decorate it with @tool first")
-    low, high = latency if isinstance(latency, tuple) else (latency, latency)
-    if not 0 <= rate <= 1 or not 0 <= low <= high:
-        raise ConfigurationError(
-            f"faults({owner.name!r}, rate={rate!r}, latency={latency!r}): a rate from 0 to 1 and a latency of "
-            "0 s or more are needed"
-        )
+    _check(owner.name, error, rate, latency, sequence)
     injected = Faults(error, rate, latency, sequence, seed)
     with owner.with_function(_faulty(owner, injected)):
         yield injected
 
 
 def _faulty(owner: Tool, injected: Faults) -> Callable[..., Any]:
-    function = owner.function
+    # That of a block around this one, if there is one: faults add up.
+    function = owner.current_function
 
     def run(*args: Any, **kwargs: Any) -> Any:
         seconds, fault = injected.next()
@@ -135,7 +133,25 @@ def _faulty(owner: Tool, injected: Faults) -> Callable[..., Any]:
     return {"function": run, "coroutine": arun, "generator": generate, "async_generator": agenerate}[owner.kind]
 
 
+def _check(tool: str, error: Any, rate: Any, latency: Any, sequence: Any) -> None:
+    if error is not None and not _is_exception(error):
+        raise ConfigurationError(f"faults({tool!r}, error={error!r}): an exception or its class is needed")
+    if not is_number(rate) or not 0 <= rate <= 1:
+        raise ConfigurationError(f"faults({tool!r}, rate={rate!r}): a rate from 0 to 1 is needed")
+    bounds = latency if isinstance(latency, tuple) else (latency, latency)
+    if len(bounds) != 2 or not all(is_wait(bound) for bound in bounds) or bounds[0] > bounds[1]:  # noqa: PLR2004 - a pair
+        raise ConfigurationError(
+            f"faults({tool!r}, latency={latency!r}): a latency of 0 s or more, or the least and the most, is needed"
+        )
+    if isinstance(sequence, (str, bytes)) or not isinstance(sequence, Sequence):
+        raise ConfigurationError(f"faults({tool!r}, sequence={sequence!r}): a list is needed")
+
+
+def _is_exception(fault: Any) -> bool:
+    return isinstance(fault, BaseException) or (inspect.isclass(fault) and issubclass(fault, BaseException))
+
+
 def _happen(fault: Any) -> Any:
-    if isinstance(fault, BaseException) or (inspect.isclass(fault) and issubclass(fault, BaseException)):
+    if _is_exception(fault):
         raise fault
     return fault

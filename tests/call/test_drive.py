@@ -196,6 +196,7 @@ def test_the_order_is_that_of_the_design() -> None:
     assert ORDER == (
         "validate",
         "fallback",
+        "deadline",
         "cache",
         "retry",
         "circuit_breaker",

@@ -140,3 +140,24 @@ def test_a_generator_that_is_dropped_frees_its_slot() -> None:
     assert concurrency.in_use == 1
     del first
     assert concurrency.in_use == 0
+
+
+async def test_a_sync_tool_does_not_stop_the_loop_that_whoever_holds_the_slot_needs(seen: Captured) -> None:
+    slots = Concurrency(1)
+
+    @tool(concurrency=slots)
+    async def holding() -> None:
+        await asyncio.sleep(0.05)
+
+    @tool(concurrency=slots)
+    def blocking() -> int:
+        return 1
+
+    task = asyncio.create_task(holding())
+    await asyncio.sleep(0.01)
+    with pytest.raises(ConcurrencyLimited, match="to wait would stop the event loop of this thread"):
+        blocking()
+    waiting = asyncio.to_thread(blocking)
+    assert await waiting == 1
+    await task
+    assert blocking() == 1

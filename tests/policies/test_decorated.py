@@ -25,6 +25,7 @@ from otel_tools.call.arguments import Arguments
 from otel_tools.call.scope import Scope, current
 from otel_tools.call.steps import Call, Invoke, Outcome, Site
 from otel_tools.errors import ConfigurationError
+from otel_tools.policies.deadline import deadline
 from otel_tools.policies.decorated import around_decorated
 from otel_tools.policies.retry import Retry
 
@@ -507,7 +508,7 @@ class TestTenacity:
 
     def test_the_deadline_of_the_call_stays_what_it_is(self) -> None:
         function = flaky(1)
-        flow_of = Retry(deadline=50.0).around(site_of(function))(around(function))
+        flow_of = deadline(50.0)(Retry(deadline=50.0).around(site_of(function))(around(function)))
         call = Recorded()
         flow = flow_of(call)
         next(flow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from otel_tools.call.scope import Scope
 from otel_tools.call.steps import Invoke, Outcome, Wait
 from otel_tools.errors import ToolTimeout
 from otel_tools.policies.cache import Cache
-from otel_tools.policies.flights import Flights, Ticket, _graph
+from otel_tools.policies.flights import Flight, Flights, Ticket, _graph, hand_over
 from tests.policies.cache_scene import HeardCall, ended, inner, site_of
 
 if TYPE_CHECKING:
@@ -280,6 +281,55 @@ class TestNobodyWaitsForEver:
         with _graph.changing():
             assert flights.board("key", blocking=False) is None
         flights.end("key", flight)  # type: ignore[arg-type] # a flight
+
+
+def test_a_call_that_finds_a_flight_as_it_ends_leads_the_next() -> None:
+    flights = Flights()
+    first = flights.board("key", blocking=False)
+    assert isinstance(first, Flight)
+
+    class Late(dict[Any, Any]):
+        def setdefault(self, key: Any, default: Any = None) -> Any:
+            found = super().setdefault(key, default)
+            if found is first and isinstance(found, Flight):
+                flights.end(key, found)
+            return found
+
+    flights._under_way = Late(flights._under_way)
+    second = flights.board("key", blocking=False)
+    assert isinstance(second, Flight)
+    assert second is not first
+    flights.end("key", second)
+    assert len(flights) == 0
+
+
+def test_threads_that_come_and_go_at_once_lead_one_by_one_and_are_all_served() -> None:
+    flights = Flights()
+    under_way: list[Flight] = []
+    together: list[int] = []
+
+    def come_and_go() -> None:
+        for _ in range(300):
+            boarded = flights.board("key", blocking=False)
+            if isinstance(boarded, Ticket):
+                boarded.future.result(timeout=30)
+                boarded.leave()
+            elif boarded is not None:
+                under_way.append(boarded)
+                together.append(len(under_way))
+                under_way.remove(boarded)
+                hand_over(flights.end("key", boarded), None)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for each in [pool.submit(come_and_go) for _ in range(8)]:
+                each.result()
+    finally:
+        sys.setswitchinterval(before)
+    assert max(together) == 1
+    assert len(flights) == 0
 
 
 def test_a_call_that_the_garbage_collector_closes_elsewhere_ends_its_flight(cache: Cache) -> None:

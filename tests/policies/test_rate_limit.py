@@ -260,7 +260,13 @@ def test_each_key_has_a_bucket_of_its_own(at: Time) -> None:
     assert ask(limit, user="eve") == 0
 
 
-@pytest.mark.parametrize("args", [({"no": "hash"},), (1, 2, 3)])
+def test_arguments_that_do_not_fit_are_the_functions_own_to_refuse(at: Time, caplog: pytest.LogCaptureFixture) -> None:
+    limit = RateLimit(1, key=lambda args: args["user"])
+    assert [ask(limit, 1, 2, 3), ask(limit, "ann")] == [0, 0]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("args", [({"no": "hash"},)])
 def test_a_call_whose_key_fails_counts_against_the_common_bucket(
     at: Time, caplog: pytest.LogCaptureFixture, args: tuple[Any, ...]
 ) -> None:

@@ -19,12 +19,13 @@ from otel_tools.call.clock import clock
 from otel_tools.call.scope import Scope, current
 from otel_tools.call.steps import Call, Invoke, Outcome, Site, Sleep
 from otel_tools.errors import CircuitOpen, ConcurrencyLimited, InvalidArguments, RateLimited, ToolTimeout
+from otel_tools.policies.deadline import deadline
 from otel_tools.policies.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools.call.steps import Flow
+    from otel_tools.call.steps import Flow, Next
 
 
 def work(*args: Any, **kwargs: Any) -> None:
@@ -32,6 +33,12 @@ def work(*args: Any, **kwargs: Any) -> None:
 
 
 SITE = Site("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
+
+
+def flow_of(retry: Retry, inner: Next) -> Next:
+    """The flow of a tool with these options, in the order of the plan."""
+    flow = retry.around(SITE)(inner)
+    return flow if retry.deadline is None else deadline(retry.deadline)(flow)
 
 
 class Recorded(Call):
@@ -81,7 +88,7 @@ def run(
     """Answer each attempt with the next outcome (errors, values or `Outcome`); what came of it, and the sleeps."""
     recorded = call or Recorded()
     assert isinstance(recorded, Recorded)
-    flow = policy.around(SITE)(inner)(recorded)
+    flow = flow_of(policy, inner)(recorded)
     answers = iter(outcomes)
     sleeps: list[float] = []
     answer: Any = None
@@ -275,7 +282,7 @@ class TestDeadline:
 
     def test_the_function_can_ask_for_it_and_what_follows_is_not_held_to_it(self, time: Time) -> None:
         call = Recorded()
-        flow = Retry(deadline=10.0).around(SITE)(inner)(call)
+        flow = flow_of(Retry(deadline=10.0), inner)(call)
         next(flow)
         assert call.scope is not None
         assert call.scope.call is call
@@ -291,7 +298,7 @@ class TestDeadline:
         token = current.set(outside)
         try:
             call = Recorded()
-            flow = Retry(deadline=10.0).around(SITE)(inner)(call)
+            flow = flow_of(Retry(deadline=10.0), inner)(call)
             next(flow)
             assert call.scope is not None
             assert call.scope.outer is outside
@@ -302,7 +309,7 @@ class TestDeadline:
     @pytest.mark.parametrize("steps", [1, 2, 3])
     def test_a_call_that_is_given_up_at_any_step_leaves_nothing_behind(self, time: Time, steps: int) -> None:
         call = Recorded()
-        flow = Retry(deadline=10.0, on=Exception).around(SITE)(inner)(call)
+        flow = flow_of(Retry(deadline=10.0, on=Exception), inner)(call)
         answers = [None, Outcome.of_error(ConnectionError()), None]
         for answer in answers[:steps]:
             flow.send(answer)

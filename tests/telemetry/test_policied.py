@@ -223,17 +223,23 @@ def test_a_listener_that_raises_is_nobody_elses_business(seen: Captured, both: F
 
 
 def test_events_say_one_by_one_what_the_policies_did(seen: Captured) -> None:
-    decorated = tool(name="told", cache=Cache(ttl=60), retry=Retry(initial=0), concurrency=Concurrency(1))(lambda: 1)
-    with faults(decorated, sequence=[ConnectionError]):
-        decorated()
-    decorated()
+    errors = iter([ConnectionError()])
 
-    told = [(event.name, dict(event.values)) for event in seen.events if event.tool == "told"]
-    assert told == [
+    @tool(cache=Cache(ttl=60), retry=Retry(initial=0), concurrency=Concurrency(1))
+    def told() -> int:
+        for error in errors:
+            raise error
+        return 1
+
+    told()
+    told()
+
+    events = [(event.name, dict(event.values)) for event in seen.events if event.tool == "told"]
+    assert events == [
         ("attempt_began", {"number": 1}),
         ("throttled", {"policy": "concurrency", "result": "acquired", "waited": None}),
-        ("retried", {"error_type": "ConnectionError"}),
         ("attempt_ended", {"outcome": "error", "error_type": "ConnectionError", "retry_in": 0.0}),
+        ("retried", {"error_type": "ConnectionError"}),
         ("attempt_began", {"number": 2}),
         ("throttled", {"policy": "concurrency", "result": "acquired", "waited": None}),
         ("attempt_ended", {"outcome": "ok", "error_type": None, "retry_in": None}),
@@ -272,3 +278,18 @@ def test_many_threads_count_right(seen: Captured) -> None:
     assert stats.cache.hit + stats.cache.miss + stats.cache.coalesced == 4000
     assert stats.calls.ok == stats.cache.miss == stats.rate_limit.acquired == stats.concurrency.acquired == 500
     assert stats.active == stats.concurrency.queued == 0
+
+
+async def test_an_attempt_that_never_came_is_no_retry(seen: Captured) -> None:
+    @tool(retry=Retry(initial=60, max=60, jitter=None))
+    async def patient() -> None:
+        raise ConnectionError
+
+    task = asyncio.create_task(patient())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert patient.tool.stats().retries == 0
+    assert names.RETRY_COUNT not in dict(seen.span("patient").attributes or {})
+    assert [span.name for span in seen.spans] == ["attempt patient", "execute_tool patient"]

@@ -16,17 +16,19 @@ from otel_tools.call.clock import clock
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:
+    from otel_tools.testing import Captured
     from tests.conftest import Flavour
 
 
 def test_a_sleep_moves_the_clock_and_takes_no_time(both: Flavour) -> None:
     began = time.monotonic()
-    with FakeClock(start=100) as fake:
+    with FakeClock() as fake:
         fake.sleep(3600)
         asyncio.run(fake.asleep(60))
         fake.advance(1)
 
-        assert fake.now() == clock.now() == 3761
+        assert fake.elapsed == pytest.approx(3661)
+        assert fake.now() == clock.now()
         assert fake.slept == [3600, 60]
     assert time.monotonic() - began < 30
 
@@ -37,12 +39,42 @@ def test_its_epoch_is_a_date_that_headers_can_be_compared_with() -> None:
         assert datetime.fromtimestamp(clock.time(), UTC) == datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 
 
-def test_after_the_block_time_is_real_again() -> None:
-    with pytest.raises(LookupError), FakeClock():
-        raise LookupError
-    assert clock.now() == pytest.approx(time.monotonic(), abs=60)
+def test_after_the_block_time_is_real_again_and_never_goes_back() -> None:
+    with FakeClock() as fake:
+        fake.advance(1000)
+
+    assert clock.now() >= fake.now()
+    began = clock.now()
+    time.sleep(0.01)
+    assert 0.005 < clock.now() - began < 60
     assert clock.time() == pytest.approx(time.time(), abs=60)
     assert clock.sleep is time.sleep
+
+
+def test_what_a_tool_remembers_is_as_old_as_it_is(seen: Captured) -> None:
+    calls: list[None] = []
+    limited = tool(name="limited_before", rate_limit=RateLimit(1, per=60, max_wait=0))(lambda: 1)
+    kept = tool(name="kept_before", cache=Cache(ttl=60))(lambda: calls.append(None))
+    kept()
+
+    for _ in range(3):
+        with FakeClock() as fake:
+            limited()
+            fake.advance(60)
+    with FakeClock() as fake:
+        fake.advance(61)
+        kept()
+    kept()
+    assert len(calls) == 2
+
+
+def test_a_clock_in_a_clock_gives_the_outer_one_its_time() -> None:
+    with FakeClock() as outer:
+        outer.advance(10)
+        with FakeClock() as inner:
+            inner.advance(5)
+        assert clock.now() == outer.now()
+        assert outer.elapsed == pytest.approx(15)
 
 
 def test_a_back_off_takes_no_time(both: Flavour) -> None:
@@ -97,7 +129,7 @@ def test_a_wait_ends_when_it_is_over_and_the_clock_stays(both: Flavour) -> None:
                 return await clock.await_(future, 10)
 
             assert asyncio.run(wait())
-        assert fake.now() == 0
+        assert fake.elapsed == 0
 
 
 def test_a_wait_that_nobody_ends_moves_the_clock_itself(both: Flavour) -> None:
@@ -114,7 +146,7 @@ def test_a_wait_that_nobody_ends_moves_the_clock_itself(both: Flavour) -> None:
 
     with FakeClock() as fake, pytest.raises(ConcurrencyLimited):
         both.call(outer)
-    assert fake.now() == 300
+    assert fake.elapsed == pytest.approx(300)
 
 
 def test_a_timeout_ends_where_the_clock_is_moved_past_it_by_somebody_else() -> None:
@@ -132,9 +164,9 @@ def test_a_timeout_ends_where_the_clock_is_moved_past_it_by_somebody_else() -> N
             fake.advance(31)
             with pytest.raises(ToolTimeout):
                 await task
-            return fake.now()
+            return fake.elapsed
 
-    assert asyncio.run(main()) == 31
+    assert asyncio.run(main()) == pytest.approx(31)
 
 
 def test_a_sleep_that_ends_before_the_timeout_is_in_time(both: Flavour) -> None:
@@ -143,4 +175,4 @@ def test_a_sleep_that_ends_before_the_timeout_is_in_time(both: Flavour) -> None:
     with FakeClock() as fake, faults(decorated, latency=9):
         for _ in range(5):
             assert both.call(decorated) == 1
-        assert fake.now() == 45
+        assert fake.elapsed == pytest.approx(45)

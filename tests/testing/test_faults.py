@@ -116,6 +116,12 @@ def test_methods_are_tools_too() -> None:
         ({"rate": -0.1}, "a rate from 0 to 1"),
         ({"latency": -1}, "a latency of 0 s or more"),
         ({"latency": (2, 1)}, "a latency of 0 s or more"),
+        ({"latency": (1, 2, 3)}, "a latency of 0 s or more"),
+        ({"latency": "1"}, "a latency of 0 s or more"),
+        ({"rate": "x"}, "a rate from 0 to 1"),
+        ({"error": "boom"}, "an exception or its class"),
+        ({"sequence": "abc"}, "a list is needed"),
+        ({"sequence": 5}, "a list is needed"),
     ],
 )
 def test_nonsense_is_refused(arguments: dict[str, Any], message: str) -> None:
@@ -134,3 +140,10 @@ def test_an_open_circuit_is_seen_without_the_function_being_reached(both: Flavou
     with FakeClock(), faults(decorated, error=ConnectionError) as injected:
         assert [ended(both, decorated) for _ in range(3)] == [ConnectionError, CircuitOpen, CircuitOpen]
     assert injected.attempts == 1
+
+
+def test_faults_add_up(both: Flavour) -> None:
+    decorated = tool(name="twice")(both.function(lambda: 1))
+
+    with faults(decorated, sequence=[ConnectionError]), faults(decorated, sequence=[TimeoutError]):
+        assert [ended(both, decorated) for _ in range(3)] == [TimeoutError, ConnectionError, 1]
