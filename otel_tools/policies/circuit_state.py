@@ -29,17 +29,17 @@ class Period:
     __slots__ = ()
     number: ClassVar[int]
 
-    def lets_through(self, call: Call) -> bool:
-        """Whether the call may run now."""
-        raise NotImplementedError
+    def lets_through(self, call: Call) -> bool:  # noqa: ARG002 - whichever it is
+        """Whether the call may run now; by default none may."""
+        return False
 
-    def succeeded(self, now: float) -> bool:
+    def succeeded(self, now: float) -> bool:  # noqa: ARG002 - whenever it was
         """Count a success; whether it ends the period."""
-        raise NotImplementedError
+        return False
 
-    def failed(self, now: float) -> bool:
+    def failed(self, now: float) -> bool:  # noqa: ARG002 - whenever it was
         """Count a failure; whether it ends the period."""
-        raise NotImplementedError
+        return False
 
 
 class Closed(Period):
@@ -133,10 +133,6 @@ class Open(Period):
 
     def __init__(self, until: float) -> None:
         self.until = until
-
-    def lets_through(self, call: Call) -> bool:  # noqa: ARG002 - whichever it is
-        """None may run."""
-        return False
 
 
 class HalfOpen(Period):
