@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools.errors import (
@@ -100,7 +100,16 @@ def _type(schema: Any) -> str:  # noqa: PLR0911 - one for each way in which JSON
 def _shown(value: Any) -> str:
     """An option as it was written; of a function its name."""
     name = getattr(value, "__qualname__", None)
-    text = name if isinstance(name, str) and callable(value) else repr(value)
+    if isinstance(name, str) and callable(value):
+        text = name
+    elif is_dataclass(value) and not isinstance(value, type):
+        # What was left at its default is not what somebody reads a catalogue for.
+        given = {each.name: getattr(value, each.name) for each in fields(value) if each.repr}
+        defaults = {each.name: each.default for each in fields(value)}
+        said = (f"{each}={_shown(it)}" for each, it in given.items() if it != defaults[each])
+        text = f"{type(value).__name__}({', '.join(said)})"
+    else:
+        text = repr(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
