@@ -59,6 +59,7 @@ def guarded() -> None:
     """One tool under every policy, through an outage and back; prints the trace id."""
     configure(service_name="guarded")
     limit = RateLimit(20, burst=1, max_wait=1)
+    slow = iter([TimeoutError()])
 
     @tool(
         validate=True,
@@ -72,12 +73,13 @@ def guarded() -> None:
         timeout=5,
     )
     def temperature(city: str) -> float:
+        for error in slow:
+            raise error
         return float(len(city))
 
     with agent("guarded"):
         print(trace.format_trace_id(trace.get_current_span().get_span_context().trace_id), flush=True)
-        with faults(temperature, sequence=[TimeoutError]):
-            temperature("Paris")  # tried again
+        temperature("Paris")  # tried again
         temperature("Paris")  # from the cache
         with faults(temperature, error=ConnectionError):
             for city in ("Oslo", "Rome"):

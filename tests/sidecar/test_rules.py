@@ -147,19 +147,39 @@ def test_a_mistake_in_the_rules_fails_their_tests(mistake: str, binaries: Mappin
 
 def prometheus_name(metric: names.Metric, kind: str) -> str:
     """As the collector's exporter writes it."""
-    units = {"s": "_seconds", "": "", "{call}": "", "{item}": ""}
-    return metric.name.replace(".", "_") + units[metric.unit] + kind
+    unit = "_seconds" if metric.unit == "s" else ""  # what stands in braces is a note, no unit
+    return metric.name.replace(".", "_") + unit + kind
 
 
 EXPORTED = {
     prometheus_name(names.CALLS, "_total"),
     prometheus_name(names.ACTIVE, ""),
+    prometheus_name(names.RETRIES, "_total"),
+    prometheus_name(names.CACHE_REQUESTS, "_total"),
+    prometheus_name(names.THROTTLING_REQUESTS, "_total"),
+    *(prometheus_name(names.THROTTLING_TIME, kind) for kind in ("_bucket", "_sum", "_count")),
+    prometheus_name(names.THROTTLING_QUEUED, ""),
+    prometheus_name(names.CIRCUIT_STATE, ""),
+    prometheus_name(names.ABANDONED, ""),
+    prometheus_name(names.STORE_ERRORS, "_total"),
     prometheus_name(names.OBJECTIVE, ""),
     prometheus_name(names.EXPORT_DROPPED, "_total"),
     *(prometheus_name(names.DURATION, kind) for kind in ("_bucket", "_sum", "_count")),
 }
 LABELS = {
-    *(name.replace(".", "_") for name in (names.TOOL_NAME, names.OUTCOME, names.ERROR_TYPE, names.EXPORT_SIGNAL)),
+    *(
+        name.replace(".", "_")
+        for name in (
+            names.TOOL_NAME,
+            names.OUTCOME,
+            names.ERROR_TYPE,
+            names.CACHE_RESULT,
+            names.THROTTLING_POLICY,
+            names.THROTTLING_RESULT,
+            names.STORE_OPERATION,
+            names.EXPORT_SIGNAL,
+        )
+    ),
     "service_name",
     "deployment_environment_name",
     "job",
