@@ -176,10 +176,10 @@ def _parsed(text: str | bytes | bytearray) -> Any:
     try:
         return _decode(text if isinstance(text, str) else text.decode())
     except json.JSONDecodeError as error:
-        near = error.doc[max(error.pos - _EXCERPT // 2, 0) : error.pos + _EXCERPT // 2]
+        # Where it is, and not what stands there: that may be half a secret, which nothing would recognise.
         raise UnreadableArguments(
             f"The arguments are not valid JSON: {error.msg} at character {error.pos} (line {error.lineno}, "
-            f"column {error.colno}), near {json.dumps(near)}."
+            f"column {error.colno})."
         ) from None
     except RecursionError:
         raise UnreadableArguments("The arguments are nested too deeply.") from None

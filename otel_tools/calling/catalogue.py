@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,6 +100,9 @@ def _type(schema: Any) -> str:  # noqa: PLR0911 - one for each way in which JSON
 
 def _shown(value: Any) -> str:
     """An option as it was written; of a function its name."""
+    while isinstance(value, functools.partial):
+        # What it is given may be a secret.
+        value = value.func
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str) and callable(value):
         text = name

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from otel_tools.call.clock import clock
 from otel_tools.call.scope import Scope, current
 from otel_tools.call.steps import Call
+from otel_tools.call.workers import Crew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from otel_tools.call.steps import Outcome
-    from otel_tools.call.workers import Crew
 
 __all__ = ["CROWDED", "NOT_BEGUN", "UNFINISHED", "Job", "Stopped", "execute"]
 
@@ -64,6 +64,10 @@ def _no_record() -> Call:
     return Call((), {})
 
 
+_common: Final = Crew()
+"""The threads of jobs that are no tool's."""
+
+
 class Job(NamedTuple):
     """One thing to do.
 
@@ -72,22 +76,23 @@ class Job(NamedTuple):
         asynchronous: It is a coroutine function; else it may return a coroutine, for what is left to be awaited.
         ordered: It begins when the ordered ones before it are done.
         given_up: Makes the record that is told of its thread, where that still runs when its time is over.
+        crew: Whose threads it runs on, where it is sync.
     """
 
     work: Callable[[], Any]
     asynchronous: bool
     ordered: bool = False
     given_up: Callable[[], Call] = _no_record
+    crew: Crew = _common
 
 
-async def execute(jobs: Sequence[Job], crew: Crew, *, most: int, seconds: float | None = None) -> list[Any]:
+async def execute(jobs: Sequence[Job], *, most: int, seconds: float | None = None) -> list[Any]:
     """Run jobs and give back their answers, in the order of the jobs.
 
     Cancelling it cancels the tasks; sync functions that run on cannot be stopped, and can ask `otel_tools.cancelled`.
 
     Args:
         jobs: What to do.
-        crew: Whose threads the sync ones run on.
         most: Jobs that may run at once.
         seconds: How long all may take. Those that are not done by then are given up; None waits for all.
 
@@ -99,7 +104,7 @@ async def execute(jobs: Sequence[Job], crew: Crew, *, most: int, seconds: float 
     """
     if not jobs:
         return []
-    batch = _Batch(jobs, crew, most, seconds)
+    batch = _Batch(jobs, most, seconds)
     tasks = batch.start()
     try:
         try:
@@ -110,6 +115,8 @@ async def execute(jobs: Sequence[Job], crew: Crew, *, most: int, seconds: float 
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+        if any(not task.done() for task in tasks):
+            batch.give_up()
         return list(batch.answers)
     finally:
         if unfinished := [task for task in tasks if not task.done()]:
@@ -145,14 +152,14 @@ class _Batch:
         answers: By the place of the job.
     """
 
-    def __init__(self, jobs: Sequence[Job], crew: Crew, most: int, seconds: float | None) -> None:
+    def __init__(self, jobs: Sequence[Job], most: int, seconds: float | None) -> None:
         self.answers: list[Any] = [NOT_BEGUN] * len(jobs)
         self._jobs = jobs
         self._deadline = None if seconds is None else clock.now() + seconds
         self._outer = current.get()
         self._running: dict[int, Scope] = {}
+        self._futures: dict[int, Future[Outcome]] = {}
         self._over = False
-        self._crew = crew
         self._gate = asyncio.Semaphore(most)
         self._one = self._run if len(jobs) <= most else self._admitted
 
@@ -187,7 +194,7 @@ class _Batch:
         # What the job can ask: how long there is, and whether anybody still waits.
         self._running[place] = scope = Scope(None, self._deadline, self._outer)
         current.set(scope)
-        answer = await (job.work() if job.asynchronous else self._on_thread(job))
+        answer = await (job.work() if job.asynchronous else self._on_thread(place, job))
         if not self._over:
             self.answers[place] = answer
             del self._running[place]
@@ -195,15 +202,23 @@ class _Batch:
     def give_up(self) -> None:
         """Nobody waits for what is still running."""
         self._over = True
-        for scope in self._running.values():
+        for place, scope in self._running.items():
+            future = self._futures.get(place)
+            if future is not None and future.done() and future.exception() is None:
+                # It is done; an async job that blocks the loop has kept it from saying so.
+                outcome = future.result()
+                if outcome.error is None and type(outcome.value) is not CoroutineType:
+                    self.answers[place] = outcome.value
+                    continue
             scope.given_up = True
 
-    async def _on_thread(self, job: Job) -> Any:
+    async def _on_thread(self, place: int, job: Job) -> Any:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        future = self._crew.start(contextvars.copy_context(), job.work, (), {})
+        future = job.crew.start(contextvars.copy_context(), job.work, (), {})
         if future is None:
             return CROWDED
+        self._futures[place] = future
 
         def end(_future: Future[Outcome]) -> None:
             # The loop may be closed by now.
@@ -215,7 +230,7 @@ class _Batch:
             await ended
         finally:
             if not future.done():
-                self._crew.abandon(future, job.given_up())
+                job.crew.abandon(future, job.given_up())
         outcome = future.result()
         if outcome.error is not None:
             raise outcome.error

@@ -124,8 +124,8 @@ _APIS: Final[dict[str, _Api]] = {
     "chat": _Api(
         "messages",
         lambda client: client.chat.completions.create,
-        lambda response: [response.choices[0].message],
-        lambda response: response.choices[0].message.content,
+        lambda response: [choice.message for choice in response.choices[:1]],
+        lambda response: response.choices[0].message.content if response.choices else "",
     ),
     "responses": _Api(
         "input",

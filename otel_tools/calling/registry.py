@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
+import types
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from otel_tools.call.arguments import Arguments
 from otel_tools.call.steps import Call
+from otel_tools.call.workers import Crew
 from otel_tools.calling.annotations import bound_names
+from otel_tools.calling.wrong import MOST, listed, unknown
 from otel_tools.decorator import is_tool, tool
 from otel_tools.errors import ConfigurationError, FieldError, InvalidArguments
+from otel_tools.policies.validation import accepted_arguments, filling_of
 from otel_tools.tools import Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Registered", "nearest", "registered"]
-
-_LONGEST_NAME: Final = 128
-_MOST_NAMED: Final = 20
+__all__ = ["Registered", "registered"]
 
 
 class Registered:
@@ -32,14 +32,16 @@ class Registered:
         given: What was registered, which may not have been decorated.
         tool: What the decorator knows of it.
         asynchronous: It is a coroutine function or an async generator.
+        crew: The threads that run it, where it is sync: one tool that hangs is not to take those of the others.
     """
 
-    __slots__ = ("__dict__", "asynchronous", "function", "given", "tool")
+    __slots__ = ("__dict__", "asynchronous", "crew", "function", "given", "tool")
 
     def __init__(self, function: Callable[..., Any], given: Callable[..., Any]) -> None:
         self.function = function
         self.given = given
         self.tool: Tool = function.tool  # type: ignore[attr-defined] # whoever registers it has looked
+        self.crew = Crew()
         self.asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
     @functools.cached_property
@@ -50,6 +52,22 @@ class Registered:
     @functools.cached_property
     def _validates(self) -> bool:
         return bool(self.tool.options.validate) or getattr(self.tool.options, "args", None) is not None
+
+    @functools.cached_property
+    def _receivers(self) -> tuple[Any, ...]:
+        """The object of a bound method."""
+        return (self.function.__self__,) if isinstance(self.function, types.MethodType) else ()
+
+    @functools.cached_property
+    def _is_checked(self) -> bool:
+        """Whether pydantic can check the arguments by the signature, and nobody has said that it should not."""
+        if self.tool.options.validate is not None:
+            return False
+        try:
+            filling_of(self.tool._site)  # noqa: SLF001 - as its policy does
+        except ConfigurationError:
+            return False
+        return True
 
     @functools.cached_property
     def _filled(self) -> frozenset[str]:
@@ -69,14 +87,19 @@ class Registered:
     def bound(self, given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of the call that a model's arguments by name come to.
 
-        A tool with ``validate=`` or ``args=`` looks at them itself. For others this is where a missing or unknown name
-        is found, so that a `TypeError` of the tool's own is not taken for one.
+        A tool with ``validate=`` or ``args=`` looks at them itself. For others this is done here, for what a model
+        sends is JSON, and its schema promised the types of the signature; unless ``validate=False`` says otherwise, or
+        pydantic cannot check them. Then a missing or unknown name is found all the same, so that a `TypeError` of the
+        tool's own is not taken for one.
 
         Raises:
             InvalidArguments: They do not fit the parameters.
         """
         if self._validates:
             return (), given
+        if self._is_checked:
+            args, kwargs = accepted_arguments(self.tool._site, self._receivers, given)  # noqa: SLF001 - as its policy does
+            return args[len(self._receivers) :], kwargs
         args, kwargs = self._placed(given)
         try:
             self.arguments.bind(*args, **kwargs)
@@ -115,20 +138,16 @@ class Registered:
             for name, each in parameters.items()
             if each.default is each.empty and each.kind is not each.VAR_POSITIONAL and name not in given
         ]
-        for name in given:
-            if name in self._filled or (name not in parameters and not open_ended):
-                near = nearest(name, parameters)
-                errors.append(FieldError(name[:_LONGEST_NAME], "is unknown", " or ".join(near)))
-        return self._refusal(errors[:_MOST_NAMED] or [FieldError("(arguments)", "do not fit")])
+        errors += [
+            unknown(name, parameters)
+            for name in given
+            if name in self._filled or (name not in parameters and not open_ended)
+        ]
+        return self._refusal(errors or [FieldError("(arguments)", "do not fit")])
 
     def _refusal(self, errors: list[FieldError]) -> InvalidArguments:
-        wrong = "\n".join(
-            f"- {each.field} {each.problem}" + (f"; did you mean {each.expected}?" if each.expected else "")
-            for each in errors
-        )
-        return InvalidArguments(
-            f"The arguments of {self.tool.name} were refused:\n{wrong}", tool=self.tool.name, errors=tuple(errors)
-        )
+        message = f"The arguments of {self.tool.name} were refused:\n{listed(errors)}"
+        return InvalidArguments(message, tool=self.tool.name, errors=tuple(errors[:MOST]))
 
     def declare_timeout(self) -> None:
         """Say that threads of the tool may be given up: their series exists from 0 on."""
@@ -157,19 +176,6 @@ class _GivenUp(Call):
     def abandoned(self, change: Literal[1, -1]) -> None:
         with self._counts.lock:
             self._counts.policies.abandoned += change
-
-
-def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """The names that are most like one that does not exist; at most three."""
-    plain = {_plain(each): each for each in names}
-    if (same := plain.get(_plain(name[:_LONGEST_NAME]))) is not None:
-        return [same]
-    return [plain[each] for each in difflib.get_close_matches(_plain(name[:_LONGEST_NAME]), plain, n=3, cutoff=0.6)]
-
-
-def _plain(name: str) -> str:
-    """Without what models add to names (``functions.get_weather``, ``getWeather``)."""
-    return name.rpartition(".")[2].replace("_", "").replace("-", "").casefold().strip()
 
 
 def registered(tools: Any) -> dict[str, Registered]:

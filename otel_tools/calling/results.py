@@ -155,7 +155,8 @@ class ToolResult:
         error = self.error or ToolFailure("other", "The tool failed.", retryable=False)
         room = max(16, (max_characters - _ENVELOPE) // 2)
         message, suggestion = (
-            json.loads(shown(text, room, redact=False)[0]) for text in (_clean(error.message), self.suggestion)
+            json.loads(shown(text, room, redact=False)[0])
+            for text in (_clean(error.message), None if self.suggestion is None else _clean(self.suggestion))
         )
         return dumped(
             {
@@ -173,6 +174,10 @@ class ToolResult:
 
     def _unwritable(self, error: Exception, kinds: Kinds) -> ToolResult:
         reason = "it is nested in itself or too deeply" if isinstance(error, (ValueError, RecursionError)) else ""
+        if isinstance(error, UnicodeError):
+            reason = "a name in it is no valid Unicode"
+        elif isinstance(error, ValueError) and "digits" in str(error):
+            reason = "a number in it is too long"
         if isinstance(error, TypeError) or type(error).__name__ == "PydanticSerializationError":
             reason = _message_of(error, named=False)
         message = f"The tool returned what cannot be written as JSON, a {type(self.data).__qualname__}"

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.call.workers import Crew
 from otel_tools.calling.calls import calls_in
 from otel_tools.calling.catalogue import catalogue
 from otel_tools.calling.executor import Stopped, execute
@@ -55,7 +54,7 @@ class ToolSet:
         ConfigurationError: An argument cannot work, or two tools have one name.
     """
 
-    __slots__ = ("_crew", "_max_parallel", "_rules", "_tools")
+    __slots__ = ("_max_parallel", "_rules", "_tools")
 
     def __init__(  # noqa: PLR0913 - options of which a user gives few
         self,
@@ -94,7 +93,6 @@ class ToolSet:
             redact=redact,
         )
         self._max_parallel = max_parallel
-        self._crew = Crew()
 
     def _names_of(self, ordered: Any) -> frozenset[str]:
         if isinstance(ordered, str) or not isinstance(ordered, Iterable):
@@ -113,7 +111,8 @@ class ToolSet:
     def run(self, said: Any) -> list[dict[str, Any]]:
         """Answer the calls that a model made, from sync code.
 
-        Async tools run on an event loop of the library's own, on one thread of the process.
+        Async tools run on an event loop of the library's own, on one thread of the process: one that blocks it, instead
+        of awaiting, holds up the others.
 
         Args:
             said: A chat message, a list of tool calls, a response of the Responses API or its items; objects or
@@ -163,7 +162,7 @@ class ToolSet:
         return turn.messages()
 
     async def _execute(self, turn: Turn) -> list[Any]:
-        return await execute(turn.jobs, self._crew, most=self._max_parallel, seconds=self._rules.timeout)
+        return await execute(turn.jobs, most=self._max_parallel, seconds=self._rules.timeout)
 
     def schemas(self, api: Api = "chat", *, strict: bool = False) -> list[dict[str, Any]]:
         """What the model is told of the tools: the ``tools`` argument of a request.

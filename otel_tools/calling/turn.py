@@ -14,8 +14,8 @@ from otel_tools.call.steps import is_cancellation
 from otel_tools.calling.calls import UnreadableArguments, arguments_of
 from otel_tools.calling.executor import CROWDED, NOT_BEGUN, Job, Stopped
 from otel_tools.calling.pending import calling
-from otel_tools.calling.registry import nearest
 from otel_tools.calling.results import ToolResult
+from otel_tools.calling.wrong import nearest
 from otel_tools.errors import InvalidArguments
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class Turn:
                 entry.asynchronous,
                 ordered=call.name in self._rules.ordered,
                 given_up=entry.given_up,
+                crew=entry.crew,
             )
         with _known_as(call.id, entry):
             entry.refuse(given, refused)

@@ -17,7 +17,7 @@ from otel_tools.errors import FieldError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MOST", "Schema", "described", "listed", "unknown"]
+__all__ = ["MOST", "Schema", "described", "is_word", "listed", "nearest", "unknown"]
 
 MOST: Final = 20
 """Mistakes that a message lists; the rest is a number."""
@@ -29,6 +29,9 @@ _FURTHER: Final = FieldError("(further on)", "there are more mistakes")
 
 _LONGEST: Final = 300
 """Characters of a list of accepted values, and of a check's own message."""
+
+_LONGEST_NAME: Final = 128
+"""Characters of a name that are compared with the known ones."""
 
 _UNSEEN: Final = object()
 _ARRAYS: Final = (list, tuple, set, frozenset)
@@ -127,14 +130,27 @@ def unknown(name: str, names: Iterable[str]) -> FieldError:
     The name is repeated where it is made of words, or much like a known one; anything else may be a value astray.
     """
     known = list(names)
-    near = difflib.get_close_matches(name, known, n=2) if len(name) < _LONGEST else []
+    near = nearest(name, known)
     if near:
         hint = f"did you mean {_either(map(repr, near))}?"
     elif known:
         hint = f"known: {_cut(', '.join(map(repr, known)))}"
     else:
         hint = "there are none"
-    return FieldError(name if near or _is_word(name) else "(a name)", f"is no argument of this tool; {hint}")
+    return FieldError(name if near or is_word(name) else "(a name)", f"is no argument of this tool; {hint}")
+
+
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The names that are most like one that does not exist; at most three."""
+    plain = {_plain(each): each for each in names}
+    if (same := plain.get(_plain(name[:_LONGEST_NAME]))) is not None:
+        return [same]
+    return [plain[each] for each in difflib.get_close_matches(_plain(name[:_LONGEST_NAME]), plain, n=3, cutoff=0.6)]
+
+
+def _plain(name: str) -> str:
+    """Without what models add to names (``functions.get_weather``, ``getWeather``)."""
+    return name.rpartition(".")[2].replace("_", "").replace("-", "").casefold().strip()
 
 
 def listed(errors: Sequence[FieldError]) -> str:
@@ -175,7 +191,7 @@ def _mistake(error: Mapping[str, Any], given: Any, schema: Schema, *, arguments:
     about_key = location[-1:] == ("[key]",)
     here = given
     for part in location[:-1] if about_key else location:
-        known = isinstance(part, str) and (part in schema.fields or (arguments and not path and _is_word(part)))
+        known = isinstance(part, str) and (part in schema.fields or (arguments and not path and is_word(part)))
         if type(here) is dict and part in here:
             # Keys of a dictionary are input; that they are of it is all that can be said, and which.
             path.append(str(part) if known else f"(key {list(here).index(part) + 1})")
@@ -193,7 +209,7 @@ def _mistake(error: Mapping[str, Any], given: Any, schema: Schema, *, arguments:
             # The name of a type: an alternative of a union.
             union = len(path)
             kind = part if part in schema.classes else kind
-    if error["type"] in _UNKNOWN_KEY and _is_word(location[-1]):
+    if error["type"] in _UNKNOWN_KEY and is_word(location[-1]):
         path[-1] = location[-1]
     problem, expected = _said(error, given)
     if about_key:
@@ -215,7 +231,8 @@ def _said(error: Mapping[str, Any], given: Any) -> tuple[str, str]:
     return _cut(shown) if shown else "is not accepted by a check of the tool", ""
 
 
-def _is_word(name: Any) -> bool:
+def is_word(name: Any) -> bool:
+    """Whether a name that a model made up may be repeated."""
     return isinstance(name, str) and _A_NAME.match(name) is not None
 
 

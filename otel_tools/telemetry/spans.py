@@ -139,7 +139,7 @@ class ObservedCall(Call):
             self._span = span
             context = set_span_in_context(span, outer)
             if logs.on:
-                context = call_began(context, tool.tally.tool, span)
+                context = call_began(context, tool.tally.tool, span, attributes.get(names.TOOL_CALL_ID))
             self._context = context
             if content.on and span.is_recording():
                 _record_arguments(span, tool, args, kwargs)

@@ -18,8 +18,8 @@ from otel_tools.calling.executor import CROWDED, NOT_BEGUN, UNFINISHED, Job, Sto
 marked: contextvars.ContextVar[str] = contextvars.ContextVar("marked", default="nothing")
 
 
-def blocking(work: Any, *, ordered: bool = False) -> Job:
-    return Job(work, asynchronous=False, ordered=ordered)
+def blocking(work: Any, *, ordered: bool = False, crew: Crew | None = None) -> Job:
+    return Job(work, asynchronous=False, ordered=ordered, crew=crew or Crew())
 
 
 def awaiting(work: Any, *, ordered: bool = False) -> Job:
@@ -48,13 +48,13 @@ async def test_answers_come_in_the_order_of_the_jobs() -> None:
     async def fast() -> str:
         return "fast"
 
-    answers = await execute([awaiting(slow), blocking(lambda: "thread"), awaiting(fast)], Crew(), most=8)
+    answers = await execute([awaiting(slow), blocking(lambda: "thread"), awaiting(fast)], most=8)
 
     assert answers == ["slow", "thread", "fast"]
 
 
 async def test_nothing_to_do_is_done() -> None:
-    assert await execute([], Crew(), most=8) == []
+    assert await execute([], most=8) == []
 
 
 async def test_jobs_of_both_kinds_run_at_the_same_time() -> None:
@@ -66,7 +66,7 @@ async def test_jobs_of_both_kinds_run_at_the_same_time() -> None:
     async def on_loop() -> int:
         return await asyncio.to_thread(meeting.wait, 10)
 
-    answers = await execute([blocking(on_thread), awaiting(on_loop), blocking(on_thread)], Crew(), most=3)
+    answers = await execute([blocking(on_thread), awaiting(on_loop), blocking(on_thread)], most=3)
 
     assert sorted(answers) == [0, 1, 2]
 
@@ -81,7 +81,7 @@ async def test_no_more_run_at_once_than_are_allowed(most: int) -> None:
         await asyncio.sleep(0.002)
         running[0] -= 1
 
-    await execute([awaiting(work) for _ in range(10)], Crew(), most=most)
+    await execute([awaiting(work) for _ in range(10)], most=most)
 
     assert seen == [most]
 
@@ -101,7 +101,7 @@ async def test_ordered_jobs_run_one_after_another_beside_the_others() -> None:
     async def other() -> None:
         others_began.set()
 
-    await execute([awaiting(first, ordered=True), awaiting(second, ordered=True), awaiting(other)], Crew(), most=8)
+    await execute([awaiting(first, ordered=True), awaiting(second, ordered=True), awaiting(other)], most=8)
 
     assert steps == ["first began", "first ended", "second"]
 
@@ -120,7 +120,7 @@ async def test_each_job_has_a_copy_of_the_context() -> None:
         return before
 
     jobs = [blocking(on_thread), awaiting(on_loop), blocking(on_thread, ordered=True), awaiting(on_loop, ordered=True)]
-    assert await execute(jobs, Crew(), most=1) == ["caller's"] * 4
+    assert await execute(jobs, most=1) == ["caller's"] * 4
     assert marked.get() == "caller's"
 
 
@@ -129,7 +129,7 @@ async def test_what_a_thread_leaves_to_be_awaited_is_awaited() -> None:
         await asyncio.sleep(0)
         return "rest"
 
-    assert await execute([blocking(rest)], Crew(), most=8) == ["rest"]
+    assert await execute([blocking(rest)], most=8) == ["rest"]
 
 
 async def test_when_the_time_is_over_what_is_done_is_given_back() -> None:
@@ -150,9 +150,9 @@ async def test_when_the_time_is_over_what_is_done_is_given_back() -> None:
     async def fast() -> str:
         return "done"
 
-    jobs = [awaiting(fast), blocking(on_thread), awaiting(on_loop), awaiting(fast)]
     crew = Crew()
-    assert await execute(jobs, crew, most=3, seconds=0.05) == ["done", UNFINISHED, UNFINISHED, "done"]
+    jobs = [awaiting(fast), blocking(on_thread, crew=crew), awaiting(on_loop), awaiting(fast)]
+    assert await execute(jobs, most=3, seconds=0.05) == ["done", UNFINISHED, UNFINISHED, "done"]
     assert told == ["task"]
     assert len(crew.abandoned) == 1
 
@@ -168,8 +168,8 @@ async def test_what_has_not_begun_when_the_time_is_over_never_begins() -> None:
         begun.append("slow")
         await asyncio.sleep(10)
 
-    assert await execute([awaiting(slow), awaiting(slow)], Crew(), most=1, seconds=0.02) == [UNFINISHED, NOT_BEGUN]
-    assert await execute([awaiting(slow, ordered=True)] * 2, Crew(), most=8, seconds=0.02) == [UNFINISHED, NOT_BEGUN]
+    assert await execute([awaiting(slow), awaiting(slow)], most=1, seconds=0.02) == [UNFINISHED, NOT_BEGUN]
+    assert await execute([awaiting(slow, ordered=True)] * 2, most=8, seconds=0.02) == [UNFINISHED, NOT_BEGUN]
     await settle()
     assert begun == ["slow", "slow"]
 
@@ -188,7 +188,7 @@ async def test_a_task_that_will_not_be_cancelled_holds_nobody_up(monkeypatch: py
 
     before = asyncio.all_tasks()
     began = time.monotonic()
-    assert await execute([awaiting(stubborn)], Crew(), most=8, seconds=0.02) == [UNFINISHED]
+    assert await execute([awaiting(stubborn)], most=8, seconds=0.02) == [UNFINISHED]
     assert time.monotonic() - began < 5
 
     let_go.set()
@@ -214,7 +214,7 @@ async def test_being_cancelled_cancels_the_tasks_and_waits_for_them() -> None:
 
     jobs = [awaiting(on_loop), awaiting(on_loop, ordered=True), blocking(on_thread)]
     before = asyncio.all_tasks()
-    batch = asyncio.create_task(execute(jobs, Crew(), most=8))
+    batch = asyncio.create_task(execute(jobs, most=8))
     await asyncio.sleep(0.02)
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -239,7 +239,7 @@ async def test_what_is_to_end_the_program_ends_the_batch() -> None:
             ended.append("slow")
 
     with pytest.raises(Stopped) as stopped:
-        await execute([awaiting(slow), blocking(leaving)], Crew(), most=8)
+        await execute([awaiting(slow), blocking(leaving)], most=8)
     assert isinstance(stopped.value.error, SystemExit)
     assert ended == ["slow"]
 
@@ -248,7 +248,7 @@ async def test_too_many_threads_that_were_given_up_are_no_reason_to_begin_more()
     crew = Crew()
     crew.abandoned += [None] * MOST_ABANDONED
 
-    assert await execute([blocking(lambda: "never")], crew, most=8) == [CROWDED]
+    assert await execute([blocking(lambda: "never", crew=crew)], most=8) == [CROWDED]
 
 
 def test_a_thread_may_end_after_its_loop() -> None:
@@ -261,9 +261,9 @@ def test_a_thread_may_end_after_its_loop() -> None:
         ended.set()
 
     crew = Crew()
-    assert asyncio.run(execute([blocking(slow)], crew, most=8, seconds=0.01)) == [UNFINISHED]
+    assert asyncio.run(execute([blocking(slow, crew=crew)], most=8, seconds=0.01)) == [UNFINISHED]
     let_go.set()
-    assert asyncio.run(execute([blocking(last)], crew, most=8)) == [None]
+    assert asyncio.run(execute([blocking(last, crew=crew)], most=8)) == [None]
     assert ended.is_set()
 
 
@@ -281,7 +281,14 @@ async def test_what_a_job_leaves_running_is_not_told_that_it_was_given_up() -> N
     async def slow() -> None:
         await asyncio.sleep(20)
 
-    await execute([awaiting(leave), awaiting(slow)], Crew(), most=8, seconds=0.02)
+    await execute([awaiting(leave), awaiting(slow)], most=8, seconds=0.02)
     await left[0]
 
     assert told == [False]
+
+
+async def test_what_is_done_when_the_time_is_over_is_answered_also_where_a_job_has_blocked_the_loop() -> None:
+    async def blocks() -> None:
+        time.sleep(0.2)  # noqa: ASYNC251 - that is the point
+
+    assert await execute([blocking(lambda: "done"), awaiting(blocks)], most=8, seconds=0.05) == ["done", None]

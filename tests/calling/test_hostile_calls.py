@@ -133,7 +133,6 @@ GOOD_ARGUMENTS: dict[str, Any] = {
     "a name twice": '{"city": "Rome", "city": "Oslo"}',
     "a surrogate inside": '{"city": "\\ud800"}',
     "a long text": json.dumps({"city": "x" * 1_000_000}),
-    "a value of another type": '{"city": {"a": [1, 2.5, null]}}',
     "a secret": '{"city": "sk-abcdefghijklmnopqrstuvwx"}',
     "an escape": '{"city": "\\u0000"}',
 }
@@ -360,7 +359,7 @@ def test_the_position_of_a_mistake_is_told() -> None:
 
     message = json.loads(answer["content"])["error"]["message"]
     assert "line 1, column 10" in message
-    assert "oops" in message
+    assert "oops" not in message, "it may be half a secret"
 
 
 def test_a_thousand_hostile_calls_at_once_are_all_answered() -> None:

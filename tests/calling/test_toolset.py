@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import functools
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel
 
 from otel_tools import ConfigurationError, Tool, agent, tool
 from otel_tools.call.workers import MOST_ABANDONED
@@ -273,10 +277,10 @@ def test_a_type_error_of_the_tool_is_not_the_models_mistake(seen: Captured, ask:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ("{}", "x is required"),
-        ('{"x": 1, "z": 2}', "z is unknown"),
-        ('{"X": 1}', "X is unknown; did you mean x?"),
-        ('{"x": 1, "x ": 2}', "did you mean x?"),
+        ("{}", "- x: is required"),
+        ('{"x": 1, "z": 2}', "- z: is no argument of this tool; known: 'x', 'y'"),
+        ('{"X": 1}', "- X: is no argument of this tool; did you mean 'x'?"),
+        ('{"x": 1, "x ": 2}', "did you mean 'x'?"),
     ],
 )
 def test_the_model_is_told_which_field_is_wrong(ask: Ask, arguments: str, named: str) -> None:
@@ -324,10 +328,10 @@ def test_parameters_that_have_no_name_are_given_by_position(ask: Ask) -> None:
     )
 
     assert told(answers[0]) == [1, 2, 5]
-    assert "a is required" in told(answers[1])["message"]
+    assert "- a: is required" in told(answers[1])["message"]
     assert told(answers[2]) == [1, 2, 5, 6]
     assert told(answers[3]) == [1, 2]
-    assert "rest is no array" in told(answers[4])["message"]
+    assert "- rest: must be an array" in told(answers[4])["message"]
     assert told(answers[5]) == [[], {"args": 1, "b": 2}]
 
 
@@ -339,7 +343,7 @@ def test_what_a_partial_has_filled_is_not_the_models_to_change(ask: Ask) -> None
     answers = ask(tools, [call("account", '{"what": "orders"}'), call("account", '{"what": "x", "user": "bob"}')])
 
     assert told(answers[0]) == "orders of alice"
-    assert "user is unknown" in told(answers[1])["message"]
+    assert "- user: is no argument of this tool" in told(answers[1])["message"]
 
 
 class Shop:
@@ -362,7 +366,7 @@ def test_bound_methods_are_tools(seen: Captured, ask: Ask) -> None:
     )
 
     assert list(map(told, answers[:3])) == ["tea from one", "tea from other", "other"]
-    assert "what is required" in told(answers[3])["message"]
+    assert "- what: is required" in told(answers[3])["message"]
     assert "self" not in told(answers[3])["message"]
     assert seen.span("sell_other").status.is_unset
 
@@ -431,7 +435,7 @@ def test_a_function_may_give_back_an_async_generator(ask: Ask) -> None:
 
 def test_no_thread_is_begun_where_too_many_were_given_up(ask: Ask) -> None:
     tools = ToolSet([add, aadd])
-    tools._crew.abandoned += [None] * MOST_ABANDONED
+    tools._tools["add"].crew.abandoned += [None] * MOST_ABANDONED
     answers = ask(tools, [call("add", '{"x": 1}'), call("aadd", '{"x": 1}')])
 
     assert (told(answers[0])["kind"], told(answers[0])["retryable"]) == ("unavailable", True)
@@ -635,3 +639,99 @@ def test_a_catalogue_describes_the_tools() -> None:
         assert f"`{error}`" in described
     assert "## `fail`\n\nNo parameters.\n\nPolicies: none\n\nErrors: whatever the tool itself raises\n" in described
     assert ToolSet([]).describe() == "\n"
+
+
+class Place(BaseModel):
+    city: str
+
+
+def test_a_tool_gets_what_its_schema_promised(ask: Ask, seen: Captured) -> None:
+    def where(place: Place, since: dt.date | None = None) -> str:
+        return f"{type(place).__name__} {place.city} {type(since).__name__}"
+
+    tools = ToolSet([where])
+    answers = ask(
+        tools,
+        [
+            call("where", '{"place": {"city": "Oslo"}, "since": "2026-11-24"}'),
+            call("where", '{"place": {"town": "Oslo"}}'),
+            call("where", '{"place": {"city": "Oslo"}, "since": "yesterday"}'),
+        ],
+    )
+
+    assert told(answers[0]) == "Place Oslo date"
+    assert told(answers[1])["message"] == "The arguments of where were refused:\n- place.city: is required"
+    assert "- since: must be" in told(answers[2])["message"]
+    stats = tools["where"].tool.stats()  # type: ignore[attr-defined] # a tool
+    assert (stats.calls.ok, stats.calls.invalid, stats.calls.error) == (1, 2, 0)
+
+
+def test_a_tool_that_is_not_to_be_validated_gets_what_the_model_sent(ask: Ask) -> None:
+    plain = tool(validate=False)(kind_of_x)
+    (answer,) = ask(ToolSet([plain]), [call("kind_of_x", '{"x": "1"}')])
+    assert told(answer) == "str"
+
+
+def kind_of_x(x: int) -> str:
+    return type(x).__name__
+
+
+def test_one_tool_that_hangs_does_not_take_the_threads_of_the_others(ask: Ask) -> None:
+    stop = threading.Event()
+
+    def hang() -> None:
+        stop.wait(20)
+
+    tools = ToolSet([hang, add], timeout=0.05, max_parallel=64)
+    ask(tools, [call("hang")] * MOST_ABANDONED)
+    answers = ask(tools, [call("hang"), call("add", '{"x": 1}')])
+    stop.set()
+
+    assert told(answers[0])["kind"] == "unavailable"
+    assert told(answers[1]) == 2
+
+
+def test_no_text_of_a_models_arguments_is_told_to_anyone_where_they_are_refused(ask: Ask, seen: Captured) -> None:
+    secrets = ["078-05-1120", "john.doe@example.com", "4111 1111 1111 1111", "stuvwxyz0123456789"]
+    answers = ask(
+        ToolSet([add]),
+        [
+            call("add", '{"ssn": "078-05-1120" "x": 1}'),
+            call("add", '{"x": 1, "john.doe@example.com": 2, "4111 1111 1111 1111": 3}'),
+            call("add", '{"api_key":"sk-abcdefghijklmnopqrstuvwxyz0123456789" "n":1}'),
+            call("add", '{"x": "078-05-1120"}'),
+        ],
+    )
+
+    events = [dict(event.attributes or {}) for span in seen.spans for event in span.events]
+    spans = [(span.status.description, dict(span.attributes or {})) for span in seen.spans]
+    everything = f"{spans} {events} {answers}"
+    assert [secret for secret in secrets if secret in everything] == []
+    assert all(told(answer)["kind"] == "invalid_arguments" for answer in answers)
+
+
+def test_the_suggestion_of_a_tool_is_redacted_too(ask: Ask) -> None:
+    def fails() -> ToolResult:
+        return ToolResult.failure("other", "no", suggestion="use password=hunter22 instead")
+
+    (answer,) = ask(ToolSet([fails]), [call("fails")])
+    assert "hunter22" not in str(answer)
+
+
+def test_log_records_name_the_call_also_where_no_span_is_recorded() -> None:
+    program = """
+import logging
+from otel_tools import ToolSet, configure, tool
+configure(service_name="logs", exporter="none", logs="json")
+
+@tool
+def work() -> int:
+    logging.getLogger("app").warning("at it")
+    return 1
+
+ToolSet([work]).run([{"id": "c9", "type": "function", "function": {"name": "work", "arguments": "{}"}}])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["message"][:5], line["call_id"]) for line in lines] == [("at it", "c9"), ("tool.", "c9")]
