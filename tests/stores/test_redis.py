@@ -474,3 +474,26 @@ def test_four_processes_together_keep_within_one_percent_of_the_rate(redis_serve
     allowed = burst + rate * seconds
     print(f"{flavour}: {together} calls in {seconds:.3f} s, {allowed:.1f} allowed: {together / allowed:.2%}")
     assert 0.99 * allowed <= together <= 1.01 * allowed
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_redis_killed_under_four_processes_loses_none_of_their_calls(redis_server: RedisServer, flavour: str) -> None:
+    begin = time.time() + 4
+    end = begin + 3
+    arguments = [redis_server.url, flavour, 100.0, 10, uuid.uuid4().hex, begin, end]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PROCESS, *map(str, arguments)], stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    time.sleep(begin + 1.5 - time.time())
+    redis_server.kill()
+    killed = time.time()
+    results = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+
+    # A call that failed would have ended its process.
+    assert [process.returncode for process in processes] == [0] * 4
+    assert all(errors for _, errors in results), "each was without the store"
+    for times, _ in results:
+        after = [at for at in times if at > killed + 0.5]
+        assert len(after) > 50, "each went on by a limit of its own"
+        assert min(times) < killed
