@@ -42,6 +42,7 @@ __all__ = [
     "ThrottlingResult",
     "Wait",
     "is_cancellation",
+    "loop_runs_here",
     "over",
     "result_of",
 ]
@@ -192,6 +193,12 @@ async def _awaits() -> bool:
 
 IS_AWAITED: Final = Perform(_blocks, _awaits)
 """Answered with whether the rest of the call is awaited; that of a sync tool is only when it gave a coroutine."""
+
+
+def loop_runs_here() -> bool:
+    """Whether this thread runs an event loop."""
+    # get_running_loop() would raise where there is none, which takes longer than all else here.
+    return asyncio._get_running_loop() is not None  # noqa: SLF001 - documented for those who drive tasks
 
 
 class Call:

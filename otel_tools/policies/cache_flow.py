@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from otel_tools.call.clock import clock
 from otel_tools.call.counter import Counter
-from otel_tools.call.steps import IS_AWAITED, CacheResult, Outcome, Wait, over
+from otel_tools.call.steps import IS_AWAITED, CacheResult, Outcome, Wait, loop_runs_here, over
 from otel_tools.errors import ToolTimeout
 from otel_tools.policies.cache_keys import Owner, key_in_memory, key_in_store
 from otel_tools.policies.cache_shelves import Away, InMemory, InStore
 from otel_tools.policies.copies import copier
-from otel_tools.policies.flights import Landing, Ticket, follow, hand_over, lead, loop_runs_here
+from otel_tools.policies.flights import Landing, Ticket, follow, hand_over, lead
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,8 @@ from weakref import WeakSet
 
 from otel_tools.call.clock import clock
 from otel_tools.call.forks import at_fork
-from otel_tools.call.steps import IS_AWAITED, Outcome, Wait
+from otel_tools.call.steps import IS_AWAITED, Outcome, Wait, loop_runs_here
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
-from otel_tools.policies.flights import loop_runs_here
 from otel_tools.policies.numbers import is_wait
 
 if TYPE_CHECKING:

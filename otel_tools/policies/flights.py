@@ -7,7 +7,6 @@ one that the call is part of. It runs on its own instead.
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from otel_tools.call.forks import at_fork
+from otel_tools.call.steps import loop_runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otel_tools.call.steps import Outcome
     from otel_tools.policies.entries import Entry
 
-__all__ = ["Flight", "Flights", "Landing", "Ticket", "follow", "hand_over", "lead", "loop_runs_here"]
+__all__ = ["Flight", "Flights", "Landing", "Ticket", "follow", "hand_over", "lead"]
 
 
 T = TypeVar("T")
@@ -229,12 +229,6 @@ def _would_hang(flight: Flight, mine: tuple[Flight, ...], *, blocking: bool) -> 
             seen.add(id(one))
             ahead += one.waits_for
     return False
-
-
-def loop_runs_here() -> bool:
-    """Whether this thread runs an event loop."""
-    # get_running_loop() would raise where there is none, which takes longer than all else here.
-    return asyncio._get_running_loop() is not None  # noqa: SLF001 - documented for those who drive tasks
 
 
 def _after_fork() -> None:

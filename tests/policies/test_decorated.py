@@ -284,7 +284,7 @@ class TestCaches:
                     drive(flow_of, function, Recorded(x % 7))
 
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(work, range(4), timeout=60))
+            assert len(list(pool.map(work, range(4), timeout=60))) == 4, "none waits for ever"
 
     @pytest.mark.parametrize("name", ["lru_cache", "cached, locked, info"])
     def test_the_sums_are_the_caches_own_when_threads_call_it_together(self, name: str) -> None:

@@ -237,7 +237,7 @@ def test_an_async_fallback_is_for_an_async_tool_alone(function: Any) -> None:
 
 
 def test_an_async_tool_may_have_a_sync_fallback() -> None:
-    fallback(served, None, site_of(tool, asynchronous=True))
+    assert callable(fallback(served, None, site_of(tool, asynchronous=True)))
 
 
 def nothing() -> None: ...
