@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from otel_tools._call.scope import cancelled, remaining
 from otel_tools._version import __version__
-from otel_tools.call.scope import cancelled, remaining
 from otel_tools.calling.from_model import schema_from_model
 from otel_tools.calling.loop import LoopResult, arun_loop, run_loop
 from otel_tools.calling.openai_calls import instrument_openai, uninstrument_openai

@@ -10,11 +10,11 @@ import types
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, cast, get_type_hints
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.drive import coroutine_driver, function_driver
-from otel_tools.call.generators import async_generator_driver, generator_driver
-from otel_tools.call.plan import compile_plan
-from otel_tools.call.steps import Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.drive import coroutine_driver, function_driver
+from otel_tools._call.generators import async_generator_driver, generator_driver
+from otel_tools._call.plan import compile_plan
+from otel_tools._call.steps import Site
 from otel_tools.errors import ConfigurationError
 from otel_tools.functions import checked_name, kind_of, speaker_of, summary
 from otel_tools.policies.stack import PolicyOptions, policies_of
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from otel_tools.call.plan import Plan
-    from otel_tools.call.steps import Policy
+    from otel_tools._call.plan import Plan
+    from otel_tools._call.steps import Policy
     from otel_tools.functions import Kind
     from otel_tools.policies.cache import ToolCache
     from otel_tools.telemetry.tally import ToolStats

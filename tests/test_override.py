@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import Cache, ConcurrencyLimited, ConfigurationError, RateLimit, RateLimited, Retry, ToolTimeout, tool
-from otel_tools.call.workers import MOST_ABANDONED
+from otel_tools._call.threads import MOST_ABANDONED
 from otel_tools.telemetry import names
 from otel_tools.testing import FakeClock, faults
 

@@ -14,7 +14,7 @@ from otel_tools.calling.model import ArgumentsModel, adapter_of, parameter_of
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from otel_tools.call.steps import Site
+    from otel_tools._call.steps import Site
 
 __all__ = ["closed", "declared_model"]
 

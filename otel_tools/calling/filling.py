@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel, TypeAdapter
 
-    from otel_tools.call.steps import Call
+    from otel_tools._call.steps import Call
     from otel_tools.calling.model import ArgumentsModel
 
 __all__ = ["Filling", "Returned", "Wrong"]

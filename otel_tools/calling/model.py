@@ -25,7 +25,7 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools.call.steps import Site
+    from otel_tools._call.steps import Site
 
 __all__ = ["ArgumentsModel", "Parameter", "adapter_of", "arguments_model", "parameter_of", "result_adapter"]
 

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.trace import get_current_span
 
-from otel_tools.call.clock import clock
-from otel_tools.call.forks import at_fork
+from otel_tools._call.clock import clock
+from otel_tools._call.forks import at_fork
 from otel_tools.calling.same_arguments import Received, sent
 from otel_tools.telemetry.binding import signals
 

@@ -8,7 +8,7 @@ import contextlib
 from threading import Event, RLock, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from otel_tools.call.forks import at_fork
+from otel_tools._call.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -8,9 +8,9 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.steps import Call
-from otel_tools.call.workers import Crew
+from otel_tools._call.binding import Arguments
+from otel_tools._call.steps import Call
+from otel_tools._call.threads import Crew
 from otel_tools.calling.annotations import bound_names
 from otel_tools.calling.wrong import MOST, listed, unknown
 from otel_tools.decorator import is_tool, tool

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.calling.kinds import KINDS, RETRYABLE, Kinds
 from otel_tools.calling.serialize import dumped, plain, shown
 from otel_tools.errors import ToolError

@@ -18,8 +18,8 @@ from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakSet
 
-from otel_tools.call.clock import clock
-from otel_tools.call.forks import at_fork
+from otel_tools._call.clock import clock
+from otel_tools._call.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

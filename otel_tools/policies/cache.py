@@ -22,7 +22,7 @@ from otel_tools.stores.base import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Policy, Site
+    from otel_tools._call.steps import Policy, Site
 
     Prepare = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 

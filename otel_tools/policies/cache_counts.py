@@ -11,12 +11,12 @@ import weakref
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.call.forks import at_fork
+from otel_tools._call.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import CacheResult
+    from otel_tools._call.steps import CacheResult
 
 __all__ = ["Counts", "counts_of"]
 

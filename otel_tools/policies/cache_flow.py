@@ -6,9 +6,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
-from otel_tools.call.clock import clock
-from otel_tools.call.counter import Counter
-from otel_tools.call.steps import IS_AWAITED, CacheResult, Outcome, Wait, loop_runs_here, over
+from otel_tools._call.clock import clock
+from otel_tools._call.counter import Counter
+from otel_tools._call.steps import IS_AWAITED, CacheResult, Outcome, Wait, loop_runs_here, over
 from otel_tools.errors import ToolTimeout
 from otel_tools.policies.cache_keys import Owner, key_in_memory, key_in_store
 from otel_tools.policies.cache_shelves import Away, InMemory, InStore
@@ -18,7 +18,7 @@ from otel_tools.policies.flights import Landing, Ticket, follow, hand_over, lead
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Call, Flow, Next, Site
+    from otel_tools._call.steps import Call, Flow, Next, Site
     from otel_tools.policies.cache import Cache
     from otel_tools.policies.cache_shelves import Steps
     from otel_tools.policies.entries import Entries, Entry

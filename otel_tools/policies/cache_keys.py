@@ -12,7 +12,7 @@ from otel_tools.policies.keys import Unkeyable, form, text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Site
+    from otel_tools._call.steps import Site
     from otel_tools.policies.cache import Cache
     from otel_tools.policies.entries import Entries
 

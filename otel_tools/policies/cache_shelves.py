@@ -10,15 +10,15 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from otel_tools.call.clock import clock
-from otel_tools.call.steps import Outcome, Perform
+from otel_tools._call.clock import clock
+from otel_tools._call.steps import Outcome, Perform
 from otel_tools.policies.copies import as_json
 from otel_tools.policies.entries import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from otel_tools.call.steps import Call, Step
+    from otel_tools._call.steps import Call, Step
     from otel_tools.policies.entries import Entries
     from otel_tools.stores.base import Store
 

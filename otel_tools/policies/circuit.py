@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from otel_tools.call.clock import clock
-from otel_tools.call.steps import Outcome, over
+from otel_tools._call.clock import clock
+from otel_tools._call.steps import Outcome, over
 from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidArguments
 from otel_tools.policies.circuit_state import Circuit, Closed, HalfOpen, InARow, InWindow, Open
 from otel_tools.policies.numbers import is_number
@@ -17,7 +17,7 @@ from otel_tools.policies.numbers import is_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Call, CircuitState, Flow, Next, Policy, Site
+    from otel_tools._call.steps import Call, CircuitState, Flow, Next, Policy, Site
     from otel_tools.policies.circuit_state import Period
 
 __all__ = ["CircuitBreaker"]

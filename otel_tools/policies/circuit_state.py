@@ -7,13 +7,13 @@ from threading import RLock
 from typing import TYPE_CHECKING, ClassVar, Final
 from weakref import WeakSet
 
-from otel_tools.call.clock import clock
-from otel_tools.call.forks import at_fork
+from otel_tools._call.clock import clock
+from otel_tools._call.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Call
+    from otel_tools._call.steps import Call
 
 __all__ = ["Circuit", "Closed", "HalfOpen", "InARow", "InWindow", "Open", "Period"]
 

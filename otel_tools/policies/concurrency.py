@@ -9,16 +9,16 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from otel_tools.call.clock import clock
-from otel_tools.call.forks import at_fork
-from otel_tools.call.steps import IS_AWAITED, Outcome, Wait, loop_runs_here
+from otel_tools._call.clock import clock
+from otel_tools._call.forks import at_fork
+from otel_tools._call.steps import IS_AWAITED, Outcome, Wait, loop_runs_here
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 from otel_tools.policies.numbers import is_wait
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from otel_tools.call.steps import Call, Flow, Next, Policy, Site, Step
+    from otel_tools._call.steps import Call, Flow, Next, Policy, Site, Step
 
 __all__ = ["Concurrency"]
 

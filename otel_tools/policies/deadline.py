@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_tools.call.clock import clock
-from otel_tools.call.scope import Scope, current
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import Scope, current
 
 if TYPE_CHECKING:
-    from otel_tools.call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.steps import Call, Flow, Next, Policy
 
 __all__ = ["deadline"]
 

@@ -9,7 +9,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.call.scope import Scope, current
+from otel_tools._call.scope import Scope, current
 from otel_tools.errors import ConfigurationError, ToolError, error_type_of
 from otel_tools.policies.cache_counts import counts_of
 from otel_tools.policies.retry_judge import is_async
@@ -17,7 +17,7 @@ from otel_tools.policies.retry_judge import is_async
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools.call.steps import CacheResult, Call, Flow, Next, Outcome, Policy, Site
+    from otel_tools._call.steps import CacheResult, Call, Flow, Next, Outcome, Policy, Site
 
     Answer = Callable[[bool], CacheResult | None]
     """What the cache said to a call that has ended, told whether it failed; None where it was not asked."""

@@ -11,8 +11,8 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.call.clock import clock
-from otel_tools.call.forks import at_fork
+from otel_tools._call.clock import clock
+from otel_tools._call.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping

@@ -12,7 +12,7 @@ from otel_tools.errors import ConfigurationError, ToolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools._call.steps import Call, Flow, Next, Policy, Site
 
 __all__ = ["failed_if"]
 

@@ -8,13 +8,13 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_tools.call.steps import Invoke, Outcome
+from otel_tools._call.steps import Invoke, Outcome
 from otel_tools.errors import ConfigurationError, InvalidArguments, error_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools._call.steps import Call, Flow, Next, Policy, Site
 
 __all__ = ["FallbackOn", "fallback"]
 

@@ -14,14 +14,14 @@ from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from weakref import WeakSet
 
-from otel_tools.call.forks import at_fork
-from otel_tools.call.steps import loop_runs_here
+from otel_tools._call.forks import at_fork
+from otel_tools._call.steps import loop_runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from types import TracebackType
 
-    from otel_tools.call.steps import Outcome
+    from otel_tools._call.steps import Outcome
     from otel_tools.policies.entries import Entry
 
 __all__ = ["Flight", "Flights", "Landing", "Ticket", "follow", "hand_over", "lead"]

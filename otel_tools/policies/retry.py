@@ -7,8 +7,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
-from otel_tools.call.clock import clock
-from otel_tools.call.steps import Sleep
+from otel_tools._call.clock import clock
+from otel_tools._call.steps import Sleep
 from otel_tools.errors import ConfigurationError, ToolError, error_type_of
 from otel_tools.policies.numbers import is_number
 from otel_tools.policies.retry_judge import NEVER_RETRIED, Judge, is_async
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from otel_tools.call.steps import Call, Flow, Next, Outcome, Policy, Site
+    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy, Site
 
 __all__ = ["Retry"]
 

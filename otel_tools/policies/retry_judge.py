@@ -8,8 +8,8 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.call.clock import clock
-from otel_tools.call.scope import cancelled, remaining
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import cancelled, remaining
 from otel_tools.errors import REFUSED, InvalidArguments
 from otel_tools.policies.transient import retry_after
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from otel_tools.call.steps import Call, Outcome, Site
+    from otel_tools._call.steps import Call, Outcome, Site
     from otel_tools.policies.retry import Retry
 
 __all__ = ["NEVER_RETRIED", "Judge", "is_async"]

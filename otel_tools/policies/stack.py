@@ -21,7 +21,7 @@ from otel_tools.policies.validation import validate_arguments, validate_result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Policy, Site
+    from otel_tools._call.steps import Policy, Site
 
 __all__ = ["PolicyOptions", "policies_of"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING
 
-from otel_tools.call.steps import CROWDED, EXPIRED, Invoke, Outcome
+from otel_tools._call.steps import CROWDED, EXPIRED, Invoke, Outcome
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError, ToolTimeout
 
 if TYPE_CHECKING:
-    from otel_tools.call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools._call.steps import Call, Flow, Next, Policy, Site
 
 __all__ = ["timeout"]
 

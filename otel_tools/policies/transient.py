@@ -12,7 +12,7 @@ from datetime import UTC, timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import contextlib
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from otel_tools.call.steps import Call, Outcome, over
+from otel_tools._call.steps import Call, Outcome, over
 from otel_tools.calling.annotations import NotYetDefined
 from otel_tools.calling.wrong import MOST, listed
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
@@ -14,7 +14,7 @@ from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResul
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Flow, Next, Policy, Site
+    from otel_tools._call.steps import Flow, Next, Policy, Site
     from otel_tools.calling.filling import Filling, Returned
 
 __all__ = ["accepted_arguments", "filling_of", "validate_arguments", "validate_result"]

@@ -7,7 +7,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from otel_tools.call.forks import at_fork
+from otel_tools._call.forks import at_fork
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

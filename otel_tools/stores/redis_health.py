@@ -6,7 +6,7 @@ import contextlib
 import logging
 from typing import Final
 
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 
 __all__ = ["Health"]
 

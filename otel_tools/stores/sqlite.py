@@ -10,8 +10,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from otel_tools.call.clock import clock
-from otel_tools.call.forks import at_fork
+from otel_tools._call.clock import clock
+from otel_tools._call.forks import at_fork
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores.base import OnError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from opentelemetry.context import attach, get_current, set_value
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
-from otel_tools.call.steps import is_cancellation
+from otel_tools._call.steps import is_cancellation
 from otel_tools.errors import ConfigurationError, error_type_of
 from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import signals

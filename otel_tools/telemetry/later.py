@@ -12,7 +12,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.call.forks import at_fork
+from otel_tools._call.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

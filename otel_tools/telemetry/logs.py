@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_tools.call.steps import Call, Result
+    from otel_tools._call.steps import Call, Result
     from otel_tools.telemetry.spans import ToolTelemetry
 
 __all__ = [

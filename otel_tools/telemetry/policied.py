@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from opentelemetry.context import attach
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
-from otel_tools.call.steps import is_cancellation
+from otel_tools._call.steps import is_cancellation
 from otel_tools.errors import ToolError, error_type_of
 from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import signals
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_tools.call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
+    from otel_tools._call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
 
 __all__ = ["PoliciedCall"]
 

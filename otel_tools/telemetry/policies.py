@@ -16,7 +16,7 @@ from otel_tools.telemetry.tally import Tally, tallies
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_tools.call.steps import CircuitState
+    from otel_tools._call.steps import CircuitState
 
 __all__ = [
     "PolicyEvent",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
-from otel_tools.call.counter import Counter
-from otel_tools.call.steps import CacheResult, ThrottlingPolicy, ThrottlingResult
+from otel_tools._call.counter import Counter
+from otel_tools._call.steps import CacheResult, ThrottlingPolicy, ThrottlingResult
 
 __all__ = [
     "CACHE_RESULTS",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from opentelemetry.context import attach, create_key, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, set_span_in_context
 
-from otel_tools.call.steps import Call
+from otel_tools._call.steps import Call
 from otel_tools.errors import error_type_of
 from otel_tools.telemetry import names
 from otel_tools.telemetry.binding import signals
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_tools.call.arguments import Arguments
-    from otel_tools.call.steps import CircuitState, Result
+    from otel_tools._call.binding import Arguments
+    from otel_tools._call.steps import CircuitState, Result
     from otel_tools.telemetry.tally import Counts
 
 __all__ = ["AGENT_KEY", "ObservedCall", "ToolTelemetry", "leave"]

@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass, field, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from otel_tools.call.forks import at_fork
-from otel_tools.call.steps import Result
+from otel_tools._call.forks import at_fork
+from otel_tools._call.steps import Result
 from otel_tools.telemetry.names import DURATION_BUCKETS
 from otel_tools.telemetry.policy_counts import CacheCounts, PolicyCounts, ThrottlingCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from otel_tools.call.steps import CircuitState
+    from otel_tools._call.steps import CircuitState
 
 __all__ = ["CallCounts", "Counts", "Tally", "ToolStats", "fresh_counts", "stats", "tallies", "tally_of"]
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from threading import Condition
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from otel_tools.call.clock import clock
-from otel_tools.call.scope import current
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import current
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.errors import ConfigurationError
 from otel_tools.policies.numbers import is_number, is_wait
 from otel_tools.tools import Tool

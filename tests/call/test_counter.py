@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from otel_tools.call.counter import Counter
+from otel_tools._call.counter import Counter
 
 
 def test_what_is_read_is_what_was_counted_however_often_it_is_read() -> None:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.call import plan as plans
-from otel_tools.call.drive import coroutine_driver, function_driver
-from otel_tools.call.plan import ORDER, Plan, compile_plan
-from otel_tools.call.steps import Call, Invoke, Outcome, Sleep, Wait
+from otel_tools._call import plan as plans
+from otel_tools._call.drive import coroutine_driver, function_driver
+from otel_tools._call.plan import ORDER, Plan, compile_plan
+from otel_tools._call.steps import Call, Invoke, Outcome, Sleep, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Flow, Next, Policy, Result
+    from otel_tools._call.steps import Flow, Next, Policy, Result
     from tests.conftest import Flavour
 
 

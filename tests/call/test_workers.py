@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.call import workers
-from otel_tools.call.steps import Call, Outcome
-from otel_tools.call.workers import MOST_ABANDONED, Crew
+from otel_tools._call import threads
+from otel_tools._call.steps import Call, Outcome
+from otel_tools._call.threads import MOST_ABANDONED, Crew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,19 +62,19 @@ def test_jobs_that_start_jobs_never_wait_for_a_worker() -> None:
 
 
 def test_a_worker_that_nobody_needs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_IDLE", 0.05)
-    monkeypatch.setattr(workers, "idle", [])
+    monkeypatch.setattr(threads, "_IDLE", 0.05)
+    monkeypatch.setattr(threads, "idle", [])
     thread = started(Crew(), threading.current_thread).result(10).value
 
     thread.join(10)
 
     assert not thread.is_alive()
-    assert workers.idle == []
+    assert threads.idle == []
     assert started(Crew(), threading.current_thread).result(10).value is not thread
 
 
 def test_no_job_is_lost_to_a_worker_that_is_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_IDLE", 0.0005)
+    monkeypatch.setattr(threads, "_IDLE", 0.0005)
     crew = Crew()
 
     for _ in range(300):

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from otel_tools.call.scope import cancelled, remaining
-from otel_tools.call.workers import MOST_ABANDONED, Crew
+from otel_tools._call.scope import cancelled, remaining
+from otel_tools._call.threads import MOST_ABANDONED, Crew
 from otel_tools.calling.executor import CROWDED, NOT_BEGUN, UNFINISHED, Job, Stopped, execute
 
 marked: contextvars.ContextVar[str] = contextvars.ContextVar("marked", default="nothing")

@@ -22,7 +22,7 @@ from opentelemetry import trace
 from pydantic import BaseModel
 
 import otel_tools
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.calling import pending
 from otel_tools.calling.pending import Asked, Origin, answered, call_id_of, calling, expect, forget
 from otel_tools.calling.same_arguments import Received, sent

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.steps import Call, Invoke, Outcome, Perform, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import CacheResult, Flow
+    from otel_tools._call.steps import CacheResult, Flow
     from otel_tools.stores.base import OnError
 
 

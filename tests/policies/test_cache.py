@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cachetools
 import pytest
 
-from otel_tools.call.clock import clock
-from otel_tools.call.steps import Invoke, Outcome
+from otel_tools._call.clock import clock
+from otel_tools._call.steps import Invoke, Outcome
 from otel_tools.errors import ConfigurationError
 from otel_tools.policies.cache import Cache
 from tests.policies.cache_scene import HeardCall, TextStore, ended, inner, site_of
@@ -22,7 +22,7 @@ from tests.policies.cache_scene import HeardCall, TextStore, ended, inner, site_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Next
+    from otel_tools._call.steps import Next
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.clock import clock
-from otel_tools.call.steps import Call, Invoke, Outcome, Site, Sleep
+from otel_tools._call.binding import Arguments
+from otel_tools._call.clock import clock
+from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,
@@ -24,7 +24,7 @@ from otel_tools.errors import (
 from otel_tools.policies.circuit import CircuitBreaker
 
 if TYPE_CHECKING:
-    from otel_tools.call.steps import Flow, Next
+    from otel_tools._call.steps import Flow, Next
 
 
 @pytest.fixture(autouse=True)

@@ -11,16 +11,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.clock import clock
-from otel_tools.call.drive import function_driver
-from otel_tools.call.plan import compile_plan
-from otel_tools.call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.clock import clock
+from otel_tools._call.drive import function_driver
+from otel_tools._call.plan import compile_plan
+from otel_tools._call.steps import Call, Invoke, Outcome, Site
 from otel_tools.errors import CircuitOpen, InvalidArguments
 from otel_tools.policies.circuit import CircuitBreaker
 
 if TYPE_CHECKING:
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
 
 
 def state_of(breaker: CircuitBreaker) -> str:

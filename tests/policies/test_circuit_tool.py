@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_tools import tool
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.errors import CircuitOpen
 from otel_tools.policies.circuit import CircuitBreaker
 from otel_tools.telemetry import names

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.clock import clock
-from otel_tools.call.scope import Scope
-from otel_tools.call.steps import Call, Invoke, Outcome, Site, Wait
+from otel_tools._call.binding import Arguments
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import Scope
+from otel_tools._call.steps import Call, Invoke, Outcome, Site, Wait
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 from otel_tools.policies.concurrency import Concurrency
 
 if TYPE_CHECKING:
-    from otel_tools.call.steps import Flow, Next
+    from otel_tools._call.steps import Flow, Next
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.steps import Call, Invoke, Outcome, Site
 from otel_tools.policies.concurrency import Concurrency
 
 if TYPE_CHECKING:
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
 
 
 def work() -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.drive import coroutine_driver, function_driver
-from otel_tools.call.plan import compile_plan
-from otel_tools.call.steps import Call, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.drive import coroutine_driver, function_driver
+from otel_tools._call.plan import compile_plan
+from otel_tools._call.steps import Call, Site
 from otel_tools.errors import ConcurrencyLimited
 from otel_tools.policies.concurrency import Concurrency
 

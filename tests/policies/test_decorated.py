@@ -21,9 +21,9 @@ import pytest
 import tenacity
 
 from otel_tools import Cache, tool
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.scope import Scope, current
-from otel_tools.call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.scope import Scope, current
+from otel_tools._call.steps import Call, Invoke, Outcome, Site
 from otel_tools.errors import ConfigurationError
 from otel_tools.policies.deadline import deadline
 from otel_tools.policies.decorated import around_decorated
@@ -32,7 +32,7 @@ from otel_tools.policies.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
     from otel_tools.testing import Captured
 
 

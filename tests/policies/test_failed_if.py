@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.steps import Call, Invoke, Outcome, Site
 from otel_tools.policies.failed_if import failed_if
 from otel_tools.telemetry import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
     from otel_tools.testing import Captured
     from tests.conftest import Flavour
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool as decorate
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.scope import remaining
-from otel_tools.call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.scope import remaining
+from otel_tools._call.steps import Call, Invoke, Outcome, Site
 from otel_tools.errors import CircuitOpen, ConfigurationError, ToolTimeout
 from otel_tools.policies.fallback import fallback
 from otel_tools.policies.retry import Retry
@@ -21,7 +21,7 @@ from otel_tools.telemetry import names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
     from otel_tools.testing import Captured
     from tests.conftest import Flavour
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.call.clock import clock
-from otel_tools.call.scope import Scope
-from otel_tools.call.steps import Invoke, Outcome, Wait
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import Scope
+from otel_tools._call.steps import Invoke, Outcome, Wait
 from otel_tools.errors import ToolTimeout
 from otel_tools.policies.cache import Cache
 from otel_tools.policies.flights import Flight, Flights, Ticket, _graph, hand_over
@@ -23,7 +23,7 @@ from tests.policies.cache_scene import HeardCall, ended, inner, site_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tools.call.steps import Flow, Next
+    from otel_tools._call.steps import Flow, Next
 
 
 def work(key: Any) -> None:

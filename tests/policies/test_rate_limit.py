@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.clock import clock
-from otel_tools.call.scope import Scope
-from otel_tools.call.steps import Call, Invoke, Outcome, Perform, Site, Sleep
+from otel_tools._call.binding import Arguments
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import Scope
+from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Site, Sleep
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.policies import bucket
 from otel_tools.policies.rate_limit import RateLimit
@@ -26,7 +26,7 @@ from otel_tools.telemetry import names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
     from otel_tools.stores.base import OnError
     from otel_tools.testing import Captured
     from tests.conftest import Flavour

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_tools import tool
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.clock import clock
-from otel_tools.call.steps import Call, Invoke, Outcome, Site, Sleep
+from otel_tools._call.binding import Arguments
+from otel_tools._call.clock import clock
+from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
 from otel_tools.policies import bucket as bucket_module
 from otel_tools.policies.bucket import Bucket, Quota, Reservation
 from otel_tools.policies.rate_limit import RateLimit
@@ -24,7 +24,7 @@ from otel_tools.policies.rate_limit import RateLimit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
     from otel_tools.testing import Captured
 
 SECOND = 10**9

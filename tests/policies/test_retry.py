@@ -14,10 +14,10 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.clock import clock
-from otel_tools.call.scope import Scope, current
-from otel_tools.call.steps import Call, Invoke, Outcome, Site, Sleep
+from otel_tools._call.binding import Arguments
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import Scope, current
+from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
 from otel_tools.errors import CircuitOpen, ConcurrencyLimited, InvalidArguments, RateLimited, ToolTimeout
 from otel_tools.policies.deadline import deadline
 from otel_tools.policies.retry import Retry
@@ -25,7 +25,7 @@ from otel_tools.policies.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools.call.steps import Flow, Next
+    from otel_tools._call.steps import Flow, Next
 
 
 def work(*args: Any, **kwargs: Any) -> None:

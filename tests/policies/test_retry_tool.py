@@ -13,7 +13,7 @@ import pytest
 import tenacity
 
 from otel_tools import Retry, ToolTimeout, remaining, tool
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.telemetry import names
 from otel_tools.testing import FakeClock
 

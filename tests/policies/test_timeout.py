@@ -21,8 +21,8 @@ from otel_tools import (
     remaining,
     tool,
 )
-from otel_tools.call.clock import clock
-from otel_tools.call.workers import MOST_ABANDONED
+from otel_tools._call.clock import clock
+from otel_tools._call.threads import MOST_ABANDONED
 from otel_tools.telemetry import names
 from otel_tools.testing import FakeClock, faults
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.errors import CircuitOpen, InvalidArguments, RateLimited, ToolTimeout
 from otel_tools.policies.transient import retry_after, transient
 

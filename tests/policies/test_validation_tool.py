@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from otel_tools import tool
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.steps import Call, Invoke, Outcome, Site
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 from otel_tools.policies.validation import validate_arguments, validate_result
 from tests.policies.validating import Place, Window, ended, result_of, typed, weather
@@ -20,7 +20,7 @@ from tests.policies.validating import Place, Window, ended, result_of, typed, we
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
     from otel_tools.testing import Captured
     from tests.conftest import Flavour
 

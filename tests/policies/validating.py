@@ -11,15 +11,15 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.binding import Arguments
+from otel_tools._call.steps import Call, Invoke, Outcome, Site
 from otel_tools.errors import InvalidArguments
 from otel_tools.policies.validation import validate_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.call.steps import Flow
+    from otel_tools._call.steps import Flow
 
 
 class Unit(enum.Enum):

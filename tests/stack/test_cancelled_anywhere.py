@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, RateLimit, Retry, tool
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.telemetry import names
 from otel_tools.testing import FakeClock, faults
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores.base import Store
 from otel_tools.stores.sqlite import SQLiteStore

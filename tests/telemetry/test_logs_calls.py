@@ -13,8 +13,8 @@ from opentelemetry.trace import get_current_span
 from tenacity import wait_none
 
 from otel_tools import tool
-from otel_tools.call.arguments import Arguments
-from otel_tools.call.steps import Call
+from otel_tools._call.binding import Arguments
+from otel_tools._call.steps import Call
 from otel_tools.policies.retry import Retry
 from otel_tools.telemetry.content import CAPTURE_MESSAGE_CONTENT
 from otel_tools.telemetry.logs import call_began, call_ended, calls
@@ -24,7 +24,7 @@ from tests.telemetry.log_lines import Lines, logs_on
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tools.call.steps import Result
+    from otel_tools._call.steps import Result
     from otel_tools.testing import Captured
     from tests.conftest import Flavour
 

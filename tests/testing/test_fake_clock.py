@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import Cache, Concurrency, ConcurrencyLimited, RateLimit, Retry, ToolTimeout, tool
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from otel_tools.call.forks import at_fork
+from otel_tools._call.forks import at_fork
 from otel_tools.errors import ConfigurationError
 from otel_tools.telemetry.content import content
 from otel_tools.telemetry.later import catch_up

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from otel_tools.call.forks import at_fork
+from otel_tools._call.forks import at_fork
 from otel_tools.telemetry.binding import dropped
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from concurrent.futures import Future
 
-    from otel_tools.call.arguments import Arguments
-    from otel_tools.call.scope import Scope
+    from otel_tools._call.binding import Arguments
+    from otel_tools._call.scope import Scope
 
 __all__ = [
     "CROWDED",

@@ -6,13 +6,13 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.call.steps import Invoke
-from otel_tools.call.workers import Crew
+from otel_tools._call.steps import Invoke
+from otel_tools._call.threads import Crew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from otel_tools.call.steps import Call, Flow, Next, Outcome, Policy
+    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy
 
 __all__ = ["ORDER", "Plan", "compile_plan"]
 

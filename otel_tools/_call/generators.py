@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.call.drive import aperform, perform
-from otel_tools.call.steps import Invoke, Outcome, result_of
+from otel_tools._call.drive import aperform, perform
+from otel_tools._call.steps import Invoke, Outcome, result_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
-    from otel_tools.call.plan import Plan
-    from otel_tools.call.steps import Call, Flow, Result
+    from otel_tools._call.plan import Plan
+    from otel_tools._call.steps import Call, Flow, Result
 
 __all__ = ["async_generator_driver", "generator_driver"]
 

@@ -13,15 +13,15 @@ import weakref
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.call.clock import clock
-from otel_tools.call.scope import Scope, current, leave
-from otel_tools.call.steps import CROWDED, EXPIRED, Invoke, Outcome, Perform, Sleep, Wait, result_of
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import Scope, current, leave
+from otel_tools._call.steps import CROWDED, EXPIRED, Invoke, Outcome, Perform, Sleep, Wait, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from otel_tools.call.plan import Plan
-    from otel_tools.call.steps import Call, Flow, Next, Step
+    from otel_tools._call.plan import Plan
+    from otel_tools._call.steps import Call, Flow, Next, Step
 
 __all__ = ["aperform", "coroutine_driver", "function_driver", "perform"]
 

@@ -6,12 +6,12 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from otel_tools.call.clock import clock
+from otel_tools._call.clock import clock
 
 if TYPE_CHECKING:
     from contextvars import Token
 
-    from otel_tools.call.steps import Call
+    from otel_tools._call.steps import Call
 
 __all__ = ["Scope", "cancelled", "current", "leave", "remaining"]
 

@@ -12,14 +12,14 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_tools.call.forks import at_fork
-from otel_tools.call.steps import Outcome
+from otel_tools._call.forks import at_fork
+from otel_tools._call.steps import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from otel_tools.call.steps import Call
+    from otel_tools._call.steps import Call
 
 __all__ = ["MOST_ABANDONED", "Crew"]
 
