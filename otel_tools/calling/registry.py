@@ -8,11 +8,11 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from otel_tools._arguments.annotations import bound_names
+from otel_tools._arguments.validation_errors import MOST, listed, unknown
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call
 from otel_tools._call.threads import Crew
-from otel_tools.calling.annotations import bound_names
-from otel_tools.calling.wrong import MOST, listed, unknown
 from otel_tools.decorator import is_tool, tool
 from otel_tools.errors import ConfigurationError, FieldError, InvalidArguments
 from otel_tools.policies.validation import accepted_arguments, filling_of

@@ -10,9 +10,9 @@ from pydantic import AliasChoices, BaseModel, RootModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError
 
-from otel_tools.calling.declared import closed
+from otel_tools._arguments.args_model import closed
+from otel_tools._arguments.parameters import EMPTY
 from otel_tools.calling.docstrings import described
-from otel_tools.calling.model import EMPTY
 from otel_tools.calling.schema_json import Generator, as_json, inlined, reachable, tidied
 from otel_tools.errors import ConfigurationError
 from otel_tools.policies.validation import filling_of
@@ -20,8 +20,8 @@ from otel_tools.policies.validation import filling_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from otel_tools._arguments.parameters import ArgumentsModel, Parameter
     from otel_tools.calling.calls import Api
-    from otel_tools.calling.model import ArgumentsModel, Parameter
     from otel_tools.tools import Tool
 
 __all__ = ["schema_of", "schema_of_model"]

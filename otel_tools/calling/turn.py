@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_tools._arguments.validation_errors import nearest
 from otel_tools._call.scope import cancelled
 from otel_tools._call.steps import is_cancellation
 from otel_tools.calling.calls import UnreadableArguments, arguments_of
 from otel_tools.calling.executor import CROWDED, NOT_BEGUN, Job, Stopped
 from otel_tools.calling.pending import calling
 from otel_tools.calling.results import ToolResult
-from otel_tools.calling.wrong import nearest
 from otel_tools.errors import InvalidArguments
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ import contextlib
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from otel_tools._arguments.annotations import NotYetDefined
+from otel_tools._arguments.validation_errors import MOST, listed
 from otel_tools._call.steps import Call, Outcome, over
-from otel_tools.calling.annotations import NotYetDefined
-from otel_tools.calling.wrong import MOST, listed
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otel_tools._arguments.coercion import Filling, Returned
     from otel_tools._call.steps import Flow, Next, Policy, Site
-    from otel_tools.calling.filling import Filling, Returned
 
 __all__ = ["accepted_arguments", "filling_of", "validate_arguments", "validate_result"]
 
@@ -179,18 +179,18 @@ def _of(site: Site, build: Callable[[Site, bool], T]) -> _Once[T]:
 
 
 def _filling(site: Site, decorating: bool) -> Filling:
-    from otel_tools.calling.filling import Filling  # noqa: PLC0415 - imports pydantic
-    from otel_tools.calling.model import arguments_model  # noqa: PLC0415 - as above
+    from otel_tools._arguments.coercion import Filling  # noqa: PLC0415 - imports pydantic
+    from otel_tools._arguments.parameters import arguments_model  # noqa: PLC0415 - as above
 
     if site.declared is None:
         return Filling(arguments_model(site, decorating=decorating), site.arguments.receiver)
-    from otel_tools.calling.declared import declared_model  # noqa: PLC0415 - as above
+    from otel_tools._arguments.args_model import declared_model  # noqa: PLC0415 - as above
 
     return Filling(declared_model(site, decorating=decorating), site.arguments.receiver)
 
 
 def _returned(site: Site, decorating: bool) -> Returned:
-    from otel_tools.calling.filling import Returned  # noqa: PLC0415 - imports pydantic
-    from otel_tools.calling.model import result_adapter  # noqa: PLC0415 - as above
+    from otel_tools._arguments.coercion import Returned  # noqa: PLC0415 - imports pydantic
+    from otel_tools._arguments.parameters import result_adapter  # noqa: PLC0415 - as above
 
     return Returned(result_adapter(site, decorating=decorating))

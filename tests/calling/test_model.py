@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDic
 import pytest
 from pydantic import BaseModel, Field
 
+from otel_tools._arguments.annotations import NotYetDefined
+from otel_tools._arguments.parameters import EMPTY, ArgumentsModel, arguments_model, result_adapter
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Site
-from otel_tools.calling.annotations import NotYetDefined
-from otel_tools.calling.model import EMPTY, ArgumentsModel, arguments_model, result_adapter
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from otel_tools import tool
-from otel_tools.calling.unsaid import without_values
+from otel_tools._arguments.mask_values import without_values
 from otel_tools.errors import InvalidArguments, InvalidResult
 from tests.policies.validating import Place, Point, Unit, Window, typed
 

@@ -73,16 +73,16 @@ class Later(BaseModel):
 
 
 def test_what_is_built_late_is_built_once_for_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    from otel_tools.calling import model  # noqa: PLC0415 - patched where it is looked up
+    from otel_tools._arguments import parameters  # noqa: PLC0415 - patched where it is looked up
 
     built = []
-    build = model.arguments_model
+    build = parameters.arguments_model
 
     def counted(site: Site, *, decorating: bool) -> Any:
         built.append(decorating)
         return build(site, decorating=decorating)
 
-    monkeypatch.setattr(model, "arguments_model", counted)
+    monkeypatch.setattr(parameters, "arguments_model", counted)
     monkeypatch.delitem(globals(), "Later")
     decorated: Any = tool(validate=True)(late)
     monkeypatch.setitem(globals(), "Later", Later_)

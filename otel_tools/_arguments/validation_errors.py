@@ -10,8 +10,8 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from otel_tools.calling.unsaid import without_values
-from otel_tools.calling.wording import WORDS
+from otel_tools._arguments.error_messages import WORDS
+from otel_tools._arguments.mask_values import without_values
 from otel_tools.errors import FieldError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, RootModel, TypeAdapter
 
-from otel_tools.calling.annotations import bound_names, names_for, resolved
-from otel_tools.calling.model import ArgumentsModel, adapter_of, parameter_of
+from otel_tools._arguments.annotations import bound_names, names_for, resolved
+from otel_tools._arguments.parameters import ArgumentsModel, adapter_of, parameter_of
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:

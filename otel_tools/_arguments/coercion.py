@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import ValidationError
 
-from otel_tools.calling.wrong import Schema, described, unknown
+from otel_tools._arguments.validation_errors import Schema, described, unknown
 from otel_tools.errors import FieldError
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel, TypeAdapter
 
+    from otel_tools._arguments.parameters import ArgumentsModel
     from otel_tools._call.steps import Call
-    from otel_tools.calling.model import ArgumentsModel
 
 __all__ = ["Filling", "Returned", "Wrong"]
 

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from otel_tools.calling.annotations import NotYetDefined, bound_names, names_for, resolved, undefined, unusable
-from otel_tools.calling.literals import by_value
+from otel_tools._arguments.annotations import NotYetDefined, bound_names, names_for, resolved, undefined, unusable
+from otel_tools._arguments.enum_literals import by_value
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
