@@ -28,8 +28,8 @@ from otel_tools.policies.concurrency import Concurrency
 from otel_tools.policies.rate_limit import RateLimit
 from otel_tools.policies.retry import Retry
 from otel_tools.policies.transient import transient
-from otel_tools.stores.redis import RedisStore
-from otel_tools.stores.sqlite import SQLiteStore
+from otel_tools.stores._redis.store import RedisStore
+from otel_tools.stores._sqlite import SQLiteStore
 from otel_tools.telemetry.agent import agent
 from otel_tools.telemetry.policy_counts import CacheCounts, ThrottlingCounts
 from otel_tools.telemetry.setup import configure, flush, shutdown

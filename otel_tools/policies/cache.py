@@ -17,7 +17,7 @@ from otel_tools.policies.entries import Entries
 from otel_tools.policies.flights import Flights
 from otel_tools.policies.keys import Unkeyable
 from otel_tools.policies.numbers import is_number
-from otel_tools.stores.base import Store
+from otel_tools.stores._protocols import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +117,7 @@ class Cache:
         if isinstance(store, type) or not (store is None or isinstance(store, (MutableMapping, Store))):
             raise ConfigurationError(
                 f"Cache(store={store!r}): a MutableMapping, SQLiteStore(path), RedisStore(url) or an object with the "
-                "methods of otel_tools.stores.base.Store is needed"
+                "methods of otel_tools.stores._protocols.Store is needed"
             )
         if self._lasting is not None and math.isinf(self.ttl + (self.stale_if_error or 0.0)):
             raise ConfigurationError(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_tools.policies.cache_shelves import Steps
     from otel_tools.policies.entries import Entries, Entry
     from otel_tools.policies.flights import Flight, Flights
-    from otel_tools.stores.base import Store
+    from otel_tools.stores._protocols import Store
 
 __all__ = ["Caching"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from otel_tools._call.steps import Call, Step
     from otel_tools.policies.entries import Entries
-    from otel_tools.stores.base import Store
+    from otel_tools.stores._protocols import Store
 
     Steps: TypeAlias = Generator[Step, Any, Any]
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Outcome, Perform, Sleep
 from otel_tools.errors import ConfigurationError, RateLimited
-from otel_tools.policies.bucket import AT_ONCE, COMMON, Buckets, Quota, Reservation, nanoseconds, now
 from otel_tools.policies.numbers import is_number, is_wait
+from otel_tools.stores._gcra import AT_ONCE, COMMON, Buckets, Quota, Reservation, nanoseconds, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
 
     from otel_tools._call.steps import Call, Flow, Next, Policy, Site, Step
-    from otel_tools.stores.base import OnError
+    from otel_tools.stores._protocols import OnError
 
 __all__ = ["RateLimit", "Reserves"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._call.steps import CacheResult, Flow
-    from otel_tools.stores.base import OnError
+    from otel_tools.stores._protocols import OnError
 
 
 class HeardCall(Call):

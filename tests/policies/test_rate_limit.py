@@ -19,15 +19,15 @@ from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
 from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Site, Sleep
 from otel_tools.errors import ConfigurationError, RateLimited
-from otel_tools.policies import bucket
 from otel_tools.policies.rate_limit import RateLimit
+from otel_tools.stores import _gcra
 from otel_tools.telemetry import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._call.steps import Flow
-    from otel_tools.stores.base import OnError
+    from otel_tools.stores._protocols import OnError
     from otel_tools.testing import Captured
     from tests.conftest import Flavour
 
@@ -289,7 +289,7 @@ def test_keys_whose_buckets_are_full_again_are_forgotten(at: Time) -> None:
 
 
 def test_too_many_keys_forget_the_fullest_buckets(at: Time, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket, "MAX_KEYS", 50)
+    monkeypatch.setattr(_gcra, "MAX_KEYS", 50)
     limit = RateLimit(1, per=60, burst=10, max_wait=0, key=lambda args: args["user"])
     for _ in range(10):
         ask(limit, "greedy")
@@ -394,8 +394,8 @@ def test_what_a_store_reserved_is_waited_for_and_given_back_by_its_own_means(at:
     call = Told()
     flow = flow_of(RateLimit(10, store=Shelf()), call)
     asked_of(flow)
-    reservation = bucket.Reservation(
-        granted=True, wait=2 * 10**9, at=bucket.now() + 2 * 10**9, give_back=lambda: given_back.append(True)
+    reservation = _gcra.Reservation(
+        granted=True, wait=2 * 10**9, at=_gcra.now() + 2 * 10**9, give_back=lambda: given_back.append(True)
     )
     assert flow.send(Outcome(reservation)) == Sleep(2.0)
     flow.close()
@@ -511,9 +511,9 @@ def test_nonsense_is_refused(options: dict[str, Any], complaint: str) -> None:
 
 
 def test_a_rate_is_what_was_written() -> None:
-    assert bucket.Quota.of(10, 0.1, 1).interval == 10_000_000
-    assert bucket.Quota.of(0.1, 1, 1).interval == 10_000_000_000
-    assert bucket.Quota.of(3, 1, 2) == (333_333_334, 333_333_334)
+    assert _gcra.Quota.of(10, 0.1, 1).interval == 10_000_000
+    assert _gcra.Quota.of(0.1, 1, 1).interval == 10_000_000_000
+    assert _gcra.Quota.of(3, 1, 2) == (333_333_334, 333_333_334)
 
 
 def test_a_generator_takes_its_token_when_it_begins(seen: Captured) -> None:

@@ -17,9 +17,9 @@ from otel_tools import tool
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
-from otel_tools.policies import bucket as bucket_module
-from otel_tools.policies.bucket import Bucket, Quota, Reservation
 from otel_tools.policies.rate_limit import RateLimit
+from otel_tools.stores import _gcra as bucket_module
+from otel_tools.stores._gcra import Bucket, Quota, Reservation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,17 +16,17 @@ import pytest
 
 from otel_tools import tool
 from otel_tools.errors import ConfigurationError, RateLimited
-from otel_tools.policies.bucket import AT_ONCE, Quota
 from otel_tools.policies.rate_limit import RateLimit
-from otel_tools.stores import redis_health
-from otel_tools.stores.base import Store
-from otel_tools.stores.redis import RedisStore
+from otel_tools.stores._gcra import AT_ONCE, Quota
+from otel_tools.stores._protocols import Store
+from otel_tools.stores._redis import health
+from otel_tools.stores._redis.store import RedisStore
 from otel_tools.telemetry import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tools.stores.base import OnError
+    from otel_tools.stores._protocols import OnError
     from otel_tools.testing import Captured
     from tests.conftest import Flavour
     from tests.stores.conftest import RedisServer
@@ -219,7 +219,7 @@ def test_while_redis_is_away_calls_are_limited_locally_counted_and_logged_once(
     with pytest.raises(RateLimited):
         both.call(decorated)
     assert seen.value(names.STORE_ERRORS.name, {names.TOOL_NAME: "local", names.STORE_OPERATION: "reserve"}) == 4
-    (record,) = (record for record in caplog.records if record.name == redis_health.logger.name)
+    (record,) = (record for record in caplog.records if record.name == health.logger.name)
     assert record.levelno == logging.WARNING
     assert "redis://127.0.0.1:1/0" in record.getMessage()
 
@@ -421,7 +421,7 @@ PROCESS = """
 import asyncio, json, sys, time
 from otel_tools import tool
 from otel_tools.policies.rate_limit import RateLimit
-from otel_tools.stores.redis import RedisStore
+from otel_tools.stores._redis.store import RedisStore
 
 url, flavour, rate, burst, name, begin, end = sys.argv[1:]
 begin, end = float(begin), float(end)

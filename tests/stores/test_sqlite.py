@@ -16,8 +16,8 @@ import pytest
 
 from otel_tools._call.clock import clock
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores.base import Store
-from otel_tools.stores.sqlite import SQLiteStore
+from otel_tools.stores._protocols import Store
+from otel_tools.stores._sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,7 @@ def test_threads_share_it(store: SQLiteStore) -> None:
 
 PROGRAM = """
 import sys
-from otel_tools.stores.sqlite import SQLiteStore
+from otel_tools.stores._sqlite import SQLiteStore
 path, me = sys.argv[1:]
 with SQLiteStore(path, maxsize=200) as store:
     for turn in range(200):

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from otel_tools.errors import ConfigurationError
-from otel_tools.policies.bucket import AT_ONCE, Reservation, now
-from otel_tools.stores.redis_clients import Clients
-from otel_tools.stores.redis_health import Health
-from otel_tools.stores.redis_scripts import GIVE_BACK, RESERVE
+from otel_tools.stores._gcra import AT_ONCE, Reservation, now
+from otel_tools.stores._redis.clients import Clients
+from otel_tools.stores._redis.health import Health
+from otel_tools.stores._redis.scripts import GIVE_BACK, RESERVE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from otel_tools.policies.bucket import Quota
-    from otel_tools.stores.base import OnError
-    from otel_tools.stores.redis_clients import LoopClient
+    from otel_tools.stores._gcra import Quota
+    from otel_tools.stores._protocols import OnError
+    from otel_tools.stores._redis.clients import LoopClient
 
 __all__ = ["RedisStore"]
 

@@ -1,6 +1,6 @@
 """What Redis does for a rate limit, each in one step of its own and on its own clock.
 
-A bucket is one key, and its value one number: the theoretical arrival time (see `otel_tools.policies.bucket`) in
+A bucket is one key, and its value one number: the theoretical arrival time (see `otel_tools.stores._gcra`) in
 nanoseconds since the epoch. Lua's numbers are doubles, too short for that, so scripts take it apart into seconds and
 the rest; differences of up to 104 days are exact.
 """

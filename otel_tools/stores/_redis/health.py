@@ -10,7 +10,7 @@ from otel_tools._call.clock import clock
 
 __all__ = ["Health"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("otel_tools.stores.redis_health")
 
 _BACK_OFF: Final = 1.0
 """Seconds for which a Redis that is away is not asked again."""

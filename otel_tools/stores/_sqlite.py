@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores.base import OnError
+from otel_tools.stores._protocols import OnError
 
 if TYPE_CHECKING:
     import sqlite3
