@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from otel_tools._call.scope import cancelled, remaining
+from otel_tools._schema.from_model import schema_from_model
 from otel_tools._version import __version__
-from otel_tools.calling.from_model import schema_from_model
 from otel_tools.calling.loop import LoopResult, arun_loop, run_loop
 from otel_tools.calling.openai_calls import instrument_openai, uninstrument_openai
 from otel_tools.calling.results import ToolFailure, ToolResult

@@ -158,7 +158,7 @@ class Tool:
         """
         made = self._schemas.get((api, strict))
         if made is None:
-            from otel_tools.calling.schema import schema_of  # noqa: PLC0415 - imports pydantic
+            from otel_tools._schema.schema import schema_of  # noqa: PLC0415 - imports pydantic
 
             made = self._schemas[api, strict] = json.dumps(schema_of(self, api=api, strict=strict))
         return cast("dict[str, Any]", json.loads(made))

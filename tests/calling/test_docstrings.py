@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools.calling.docstrings import Described, described
+from otel_tools._schema.docstrings import Described, described
 
 NAMES = ("location", "unit", "values", "options")
 

@@ -21,7 +21,7 @@ from typing_extensions import TypedDict, Unpack
 
 import otel_tools
 from otel_tools import ConfigurationError, tool
-from otel_tools.calling.from_model import schema_from_model
+from otel_tools._schema.from_model import schema_from_model
 
 
 class Unit(enum.Enum):

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from otel_tools import ConfigurationError, tool
-from otel_tools.calling.from_model import schema_from_model
+from otel_tools._schema.from_model import schema_from_model
 
 
 class Place(BaseModel):

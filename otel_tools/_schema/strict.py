@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from otel_tools.calling.schema_json import reachable, schemas_in
+from otel_tools._schema.json_schema import reachable, schemas_in
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pydantic_core import PydanticSerializationError
 
 from otel_tools._arguments.args_model import closed
 from otel_tools._arguments.parameters import EMPTY
-from otel_tools.calling.docstrings import described
-from otel_tools.calling.schema_json import Generator, as_json, inlined, reachable, tidied
+from otel_tools._schema.docstrings import described
+from otel_tools._schema.json_schema import Generator, as_json, inlined, reachable, tidied
 from otel_tools.errors import ConfigurationError
 from otel_tools.policies.validation import filling_of
 
@@ -66,7 +66,7 @@ def schema_of(tool: Tool, *, api: Api = "chat", strict: bool = False) -> dict[st
 def schema_of_model(
     model: type[BaseModel], name: str | None, description: str | None, *, api: Api, strict: bool
 ) -> dict[str, Any]:
-    """`otel_tools.calling.from_model.schema_from_model`, once pydantic is loaded."""
+    """`otel_tools._schema.from_model.schema_from_model`, once pydantic is loaded."""
     if not isinstance(model, type) or not issubclass(model, BaseModel) or issubclass(model, RootModel):
         raise ConfigurationError(f"schema_from_model({model!r}): a pydantic model is needed, a class with fields")
     name = model.__name__ if name is None else name
@@ -192,7 +192,7 @@ def _choices(field: FieldInfo) -> Iterator[str]:
 
 
 def _strict(named: str, parameters: dict[str, Any], **known: Any) -> dict[str, Any]:
-    from otel_tools.calling.schema_strict import strict_schema  # noqa: PLC0415 - imports openai
+    from otel_tools._schema.strict import strict_schema  # noqa: PLC0415 - imports openai
 
     return strict_schema(named, parameters, **known)
 

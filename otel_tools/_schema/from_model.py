@@ -33,6 +33,6 @@ def schema_from_model(
         ConfigurationError: It is no pydantic model with fields, the name is none that OpenAI takes, a field is nothing
             that JSON can give or, with ``strict``, that strict mode can express.
     """
-    from otel_tools.calling.schema import schema_of_model  # noqa: PLC0415 - imports pydantic
+    from otel_tools._schema.schema import schema_of_model  # noqa: PLC0415 - imports pydantic
 
     return schema_of_model(model, name, description, api=api, strict=strict)

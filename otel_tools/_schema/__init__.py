@@ -1,0 +1,1 @@
+"""The schema of a tool as sent to the model."""
