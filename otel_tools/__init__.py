@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from otel_tools._call.scope import cancelled, remaining
 from otel_tools._schema.from_model import schema_from_model
+from otel_tools._telemetry.agent import agent
+from otel_tools._telemetry.counters import CallCounts, ToolStats, stats
+from otel_tools._telemetry.policy_counters import CacheCounts, ThrottlingCounts
 from otel_tools._version import __version__
 from otel_tools.calling.loop import LoopResult, arun_loop, run_loop
 from otel_tools.calling.openai_calls import instrument_openai, uninstrument_openai
@@ -30,10 +33,7 @@ from otel_tools.policies.retry import Retry
 from otel_tools.policies.transient import transient
 from otel_tools.stores._redis.store import RedisStore
 from otel_tools.stores._sqlite import SQLiteStore
-from otel_tools.telemetry.agent import agent
-from otel_tools.telemetry.policy_counts import CacheCounts, ThrottlingCounts
 from otel_tools.telemetry.setup import configure, flush, shutdown
-from otel_tools.telemetry.tally import CallCounts, ToolStats, stats
 from otel_tools.tools import Objective, Tool
 from otel_tools.typed import ToolFunction
 

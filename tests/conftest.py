@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.telemetry import fence
-from otel_tools.telemetry.content import content
-from otel_tools.telemetry.redaction import Redaction
+from otel_tools._telemetry import guard
+from otel_tools._telemetry.content.capture import content
+from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools.testing import Captured, capture
 
 if TYPE_CHECKING:
@@ -74,4 +74,4 @@ def _as_a_program_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Content off, nothing of a test's own redacted, and every failure of telemetry logged anew."""
     monkeypatch.setattr(content, "on", False)
     monkeypatch.setattr(content, "redaction", Redaction())
-    monkeypatch.setattr(fence, "_last", {})
+    monkeypatch.setattr(guard, "_last", {})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import ConfigurationError, Objective, stats, tool
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

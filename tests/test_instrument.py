@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import ConfigurationError, instrument, tool
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv.attributes import error_attributes, exception_attributes
 
 import otel_tools
-from otel_tools.telemetry import binding, names
-from otel_tools.telemetry.policied import PoliciedCall
+from otel_tools._telemetry import instruments, names
+from otel_tools._telemetry.policy_span import PoliciedCall
 
 if TYPE_CHECKING:
     from otel_tools.testing import Captured
@@ -113,7 +113,7 @@ def test_names_of_the_conventions_are_spelt_as_there(ours: str, theirs: str) -> 
 def test_every_metric_is_exported_under_its_scope_name_unit_and_description(
     seen: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(binding.dropped, "traces", 0)  # as configure() does
+    monkeypatch.setitem(instruments.dropped, "traces", 0)  # as configure() does
 
     attempts = iter([ConnectionError(), None])
 

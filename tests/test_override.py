@@ -14,7 +14,7 @@ import pytest
 
 from otel_tools import Cache, ConcurrencyLimited, ConfigurationError, RateLimit, RateLimited, Retry, ToolTimeout, tool
 from otel_tools._call.threads import MOST_ABANDONED
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:

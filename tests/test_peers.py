@@ -14,8 +14,8 @@ from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 from otel_tools import tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.content import CAP
+from otel_tools._telemetry import names
+from otel_tools._telemetry.content.capture import CAP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

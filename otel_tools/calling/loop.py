@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from otel_tools._telemetry.agent import agent
 from otel_tools.calling.calls import calls_in
 from otel_tools.calling.toolset import ToolSet
 from otel_tools.errors import ConfigurationError
-from otel_tools.telemetry.agent import agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

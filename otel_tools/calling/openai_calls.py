@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import SpanKind, get_current_span
 
+from otel_tools._telemetry.guard import contained
 from otel_tools.calling.asked import Assembly, asked_in
 from otel_tools.calling.pending import Origin, answered, expect, forget
 from otel_tools.errors import ConfigurationError
-from otel_tools.telemetry.fence import contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable

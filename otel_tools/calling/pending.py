@@ -30,8 +30,8 @@ from opentelemetry.trace import get_current_span
 
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
+from otel_tools._telemetry.instruments import signals
 from otel_tools.calling.same_arguments import Received, sent
-from otel_tools.telemetry.binding import signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

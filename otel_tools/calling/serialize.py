@@ -11,12 +11,12 @@ from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.telemetry.content import content, redact_text
-from otel_tools.telemetry.plain import CUT
-from otel_tools.telemetry.redaction import REDACTED
+from otel_tools._telemetry.content.capture import content, redact_text
+from otel_tools._telemetry.content.jsonable import CUT
+from otel_tools._telemetry.content.redaction import REDACTED
 
 if TYPE_CHECKING:
-    from otel_tools.telemetry.redaction import Redaction
+    from otel_tools._telemetry.content.redaction import Redaction
 
 __all__ = ["dumped", "plain", "shown"]
 

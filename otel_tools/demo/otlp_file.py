@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 
 _INSTANCE = "service.instance.id"
 _DELTA = {1, "AGGREGATION_TEMPORALITY_DELTA"}

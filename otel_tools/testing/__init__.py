@@ -7,7 +7,7 @@ assert seen.span("get_weather").attributes["otel_tools.retry.count"] == 2
 
 from __future__ import annotations
 
-from otel_tools.telemetry.policies import PolicyEvent
+from otel_tools._telemetry.policy_metrics import PolicyEvent
 from otel_tools.testing.captured import Captured, capture
 from otel_tools.testing.fake_clock import FakeClock
 from otel_tools.testing.faults import Faults, faults

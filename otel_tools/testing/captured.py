@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.telemetry.binding import bind, signals
-from otel_tools.telemetry.later import catch_up
-from otel_tools.telemetry.names import EXECUTE_TOOL
-from otel_tools.telemetry.tally import fresh_counts
+from otel_tools._telemetry.counters import fresh_counts
+from otel_tools._telemetry.deferred import catch_up
+from otel_tools._telemetry.instruments import bind, signals
+from otel_tools._telemetry.names import EXECUTE_TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from otel_tools.telemetry.policies import PolicyEvent
+    from otel_tools._telemetry.policy_metrics import PolicyEvent
 
 __all__ = ["Captured", "capture"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, RateLimit, Retry, tool
-from otel_tools.telemetry.binding import bind
+from otel_tools._telemetry.instruments import bind
 from tests.bench.rounds import meter_provider, tracer_provider
 
 CALLS = 1_000_000

@@ -18,8 +18,8 @@ import cachetools
 import tenacity
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, RateLimit, Retry, tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import bind
+from otel_tools._telemetry import names
+from otel_tools._telemetry.instruments import bind
 from tests.bench.rounds import async_time, measure, meter_provider, sync_time, table, tracer_provider
 
 SPAN = {

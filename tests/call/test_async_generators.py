@@ -13,7 +13,7 @@ import pytest
 from opentelemetry import trace
 
 from otel_tools import tool
-from otel_tools.telemetry.binding import signals
+from otel_tools._telemetry.instruments import signals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode
 
 from otel_tools import tool
 from otel_tools._call.steps import is_cancellation
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 
 if TYPE_CHECKING:
     from otel_tools.testing import Captured

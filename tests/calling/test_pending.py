@@ -23,10 +23,10 @@ from pydantic import BaseModel
 
 import otel_tools
 from otel_tools._call.clock import clock
+from otel_tools._telemetry.instruments import signals
 from otel_tools.calling import pending
 from otel_tools.calling.pending import Asked, Origin, answered, call_id_of, calling, expect, forget
 from otel_tools.calling.same_arguments import Received, sent
-from otel_tools.telemetry.binding import signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

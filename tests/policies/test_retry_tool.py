@@ -14,7 +14,7 @@ import tenacity
 
 from otel_tools import Retry, ToolTimeout, remaining, tool
 from otel_tools._call.clock import clock
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from otel_tools import (
 )
 from otel_tools._call.clock import clock
 from otel_tools._call.threads import MOST_ABANDONED
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:

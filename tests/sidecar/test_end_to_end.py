@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from otel_tools._telemetry import names
 from otel_tools.sidecar import configs, http
 from otel_tools.sidecar.runner import Sidecar
-from otel_tools.telemetry import names
 
 pytestmark = pytest.mark.sidecar
 

@@ -10,7 +10,7 @@ import pytest
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, RateLimit, Retry, tool
 from otel_tools._call.clock import clock
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from otel_tools import (
     ToolTimeout,
     tool,
 )
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
+from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.policies.rate_limit import RateLimit
 from otel_tools.stores._gcra import AT_ONCE, Quota
 from otel_tools.stores._protocols import Store
 from otel_tools.stores._redis import health
 from otel_tools.stores._redis.store import RedisStore
-from otel_tools.telemetry import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

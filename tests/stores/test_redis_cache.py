@@ -13,7 +13,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from otel_tools import Cache, RedisStore, tool
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock
 
 if TYPE_CHECKING:

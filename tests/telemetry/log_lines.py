@@ -7,7 +7,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.telemetry.later import catch_up
+from otel_tools._telemetry.deferred import catch_up
 from otel_tools.telemetry.setup.logs import start_logs, stop_logs
 from otel_tools.telemetry.setup.options import read_settings
 

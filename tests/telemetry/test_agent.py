@@ -14,8 +14,8 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_tools import ConfigurationError, agent, tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import signals
+from otel_tools._telemetry import names
+from otel_tools._telemetry.instruments import signals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator

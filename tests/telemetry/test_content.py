@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.content import CAP, CAPTURE_MESSAGE_CONTENT, asked_for_by_environment, redact_text, render
-from otel_tools.telemetry.plain import CUT
+from otel_tools._telemetry import names
+from otel_tools._telemetry.content.capture import (
+    CAP,
+    CAPTURE_MESSAGE_CONTENT,
+    asked_for_by_environment,
+    redact_text,
+    render,
+)
+from otel_tools._telemetry.content.jsonable import CUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,9 @@ import pydantic
 import pytest
 
 from otel_tools import tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.content import CAP, render
-from otel_tools.telemetry.plain import CUT
+from otel_tools._telemetry import names
+from otel_tools._telemetry.content.capture import CAP, render
+from otel_tools._telemetry.content.jsonable import CUT
 
 if TYPE_CHECKING:
     from otel_tools.testing import Captured

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from otel_tools.telemetry.content import CAP, redact_text, render
-from otel_tools.telemetry.plain import CUT, MARGIN
+from otel_tools._telemetry.content.capture import CAP, redact_text, render
+from otel_tools._telemetry.content.jsonable import CUT, MARGIN
 
 KEY = "q9Zx7Lm2Wk4Tn8Rb5Vc1"
 MARKS = [f"sk-{KEY}", f"password={KEY}", f"Bearer {KEY}", f"https://u:{KEY}@h/", f'"token": "{KEY} {KEY}"']

@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 from opentelemetry.trace import NoOpTracer
 
 from otel_tools import agent, tool
-from otel_tools.telemetry import exceptions, names, spans
-from otel_tools.telemetry.binding import signals
-from otel_tools.telemetry.content import content
+from otel_tools._telemetry import call_span, exceptions, names
+from otel_tools._telemetry.content.capture import content
+from otel_tools._telemetry.instruments import signals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -89,7 +89,7 @@ def break_span_methods(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def break_content(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "on", True)
-    monkeypatch.setattr(spans, "render", broken)
+    monkeypatch.setattr(call_span, "render", broken)
 
 
 def break_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_the_same_failure_is_logged_once_a_minute(
     seen: Captured, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("otel_tools.telemetry.fence.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("otel_tools._telemetry.guard.time.monotonic", lambda: now[0])
     break_start_span(monkeypatch)
 
     for _ in range(5):

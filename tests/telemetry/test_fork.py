@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
-from otel_tools.telemetry.tally import tally_of
+from otel_tools._telemetry.counters import tally_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,8 +16,8 @@ import pytest
 
 import otel_tools
 from otel_tools import stats, tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.later import catch_up, collecting, waiting
+from otel_tools._telemetry import names
+from otel_tools._telemetry.deferred import catch_up, collecting, waiting
 from otel_tools.testing import capture
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ PROGRAM = """
 import faulthandler, gc
 faulthandler.dump_traceback_later(60, exit=True)
 from otel_tools import stats, tool
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.testing import capture
 
 @tool

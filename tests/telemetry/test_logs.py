@@ -14,7 +14,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from otel_tools import tool
-from otel_tools.telemetry.binding import signals
+from otel_tools._telemetry.instruments import signals
 from tests.telemetry.log_lines import Lines, logs_on
 
 if TYPE_CHECKING:
@@ -329,7 +329,7 @@ def test_without_handlers_a_record_is_not_printed_a_second_time(
 
 
 def test_lines_go_to_standard_error_as_it_is_then(capsys: pytest.CaptureFixture[str]) -> None:
-    from otel_tools.telemetry.logs_json import JsonLines  # noqa: PLC0415 - needs the extra
+    from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - needs the extra
 
     JsonLines().handle(logging.makeLogRecord({"msg": "x", "name": "shop"}))
 
@@ -387,8 +387,8 @@ class Broken(Lines):
 
 
 def test_a_stream_that_fails_fails_no_tool(seen: Captured, lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
-    from otel_tools.telemetry.logs import logs  # noqa: PLC0415 - read while logs are on
-    from otel_tools.telemetry.logs_json import JsonLines  # noqa: PLC0415 - needs the extra
+    from otel_tools._telemetry.logs.call_records import logs  # noqa: PLC0415 - read while logs are on
+    from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - needs the extra
 
     logs.sinks = (JsonLines(Broken()), *logs.sinks)
 

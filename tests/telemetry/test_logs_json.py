@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools.telemetry.content import content
-from otel_tools.telemetry.logs_json import JsonFormatter
-from otel_tools.telemetry.redaction import Redaction
+from otel_tools._telemetry.content.capture import content
+from otel_tools._telemetry.content.redaction import Redaction
+from otel_tools._telemetry.logs.json_lines import JsonFormatter
 from tests.telemetry.log_lines import Lines, logs_on, refuse
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 
 from otel_tools import tool
-from otel_tools.telemetry.binding import signals
+from otel_tools._telemetry.instruments import signals
 from tests.telemetry.log_lines import logs_on
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_tools import Objective, tool
-from otel_tools.telemetry import binding, names, tally
-from otel_tools.telemetry.binding import bind, signals
+from otel_tools._telemetry import counters, instruments, names
+from otel_tools._telemetry.counters import fresh_counts
+from otel_tools._telemetry.instruments import bind, signals
 from otel_tools.telemetry.setup.metering import _VIEWS
-from otel_tools.telemetry.tally import fresh_counts
 from otel_tools.testing import capture
 
 
@@ -21,9 +21,9 @@ def work(number: int) -> int:
 @pytest.fixture(autouse=True)
 def _no_other_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tools of these tests are gone after them: every look at the metrics would go on to see them."""
-    monkeypatch.setattr(tally, "_tallies", {})
+    monkeypatch.setattr(counters, "_tallies", {})
     # Nor is there anything to say of what other tests could not deliver.
-    monkeypatch.setattr(binding, "dropped", {})
+    monkeypatch.setattr(instruments, "dropped", {})
 
 
 def test_a_thousand_tools_keep_every_series() -> None:

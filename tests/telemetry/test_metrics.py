@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import agent, stats, tool
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 
 if TYPE_CHECKING:
     from otel_tools.testing import Captured

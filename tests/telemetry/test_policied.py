@@ -11,9 +11,9 @@ from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, RateLimit, RateLimited, Retry, tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import signals
-from otel_tools.telemetry.policy_counts import OTHER, PolicyCounts
+from otel_tools._telemetry import names
+from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.policy_counters import OTHER, PolicyCounts
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:

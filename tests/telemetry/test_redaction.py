@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.telemetry.content import content, redact_text, render
-from otel_tools.telemetry.redaction import REDACTED, Redaction
+from otel_tools._telemetry.content.capture import content, redact_text, render
+from otel_tools._telemetry.content.redaction import REDACTED, Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable

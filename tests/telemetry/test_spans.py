@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, S
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_tools import __version__, agent, tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import signals
+from otel_tools._telemetry import names
+from otel_tools._telemetry.instruments import signals
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tools import CallCounts, stats, tool
-from otel_tools.telemetry import names
-from otel_tools.telemetry.tally import RESULTS, Counts, Tally
+from otel_tools._telemetry import names
+from otel_tools._telemetry.counters import RESULTS, Counts, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

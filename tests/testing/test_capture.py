@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otel_tools import stats, tool
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.testing import capture
 
 

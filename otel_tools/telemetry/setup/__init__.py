@@ -11,9 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otel_tools._call.forks import at_fork
+from otel_tools._telemetry.content.capture import content
+from otel_tools._telemetry.deferred import catch_up
 from otel_tools.errors import ConfigurationError
-from otel_tools.telemetry.content import content
-from otel_tools.telemetry.later import catch_up
 from otel_tools.telemetry.setup.logs import start_logs, stop_logs
 from otel_tools.telemetry.setup.options import SIGNALS, Logs, Redact, Settings, read_settings, redaction_of
 

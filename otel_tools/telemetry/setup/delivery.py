@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

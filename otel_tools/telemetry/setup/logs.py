@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from otel_tools.telemetry.content import CAPTURE_MESSAGE_CONTENT
-from otel_tools.telemetry.logs import Sink, logs
+from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
+from otel_tools._telemetry.logs.call_records import Sink, logs
 
 if TYPE_CHECKING:
     from otel_tools.telemetry.setup.options import Settings
@@ -22,16 +22,16 @@ def start_logs(settings: Settings) -> None:
     """
     sinks: list[Sink] = []
     if settings.logs in {"json", "both"}:
-        from otel_tools.telemetry.logs_json import JsonLines  # noqa: PLC0415 - python-json-logger is an extra
+        from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - python-json-logger is an extra
 
         sinks.append(JsonLines(settings.log_stream))
     if settings.logs in {"otlp", "both"} and settings.exporter("logs") != "none" and not _disabled():
-        from otel_tools.telemetry.logs_otlp import send_record  # noqa: PLC0415 - only where it was asked for
+        from otel_tools._telemetry.logs.otlp import send_record  # noqa: PLC0415 - only where it was asked for
 
         sinks.append(send_record)
     if not sinks:
         return
-    from otel_tools.telemetry.logs_hooks import install  # noqa: PLC0415 - only where it was asked for
+    from otel_tools._telemetry.logs.hooks import install  # noqa: PLC0415 - only where it was asked for
 
     logs.sinks = tuple(sinks)
     logs.instead = settings.logs in {"json", "both"}
@@ -45,7 +45,7 @@ def stop_logs() -> None:
     """Leave `logging` and `threading` as they were. Doing it twice, or where nothing was started, does nothing."""
     if not logs.on:
         return
-    from otel_tools.telemetry.logs_hooks import remove  # noqa: PLC0415 - loaded where something is to be removed
+    from otel_tools._telemetry.logs.hooks import remove  # noqa: PLC0415 - loaded where something is to be removed
 
     logs.on = False
     logs.sinks = ()

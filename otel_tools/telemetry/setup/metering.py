@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 
-from otel_tools.telemetry import names
+from otel_tools._telemetry import names
 from otel_tools.telemetry.setup.delivery import MetricDelivery
 
 if TYPE_CHECKING:

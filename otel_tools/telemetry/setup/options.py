@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, TextIO, get_args
 from urllib.parse import urlsplit
 
+from otel_tools._telemetry.content.redaction import Redaction
+from otel_tools._telemetry.exceptions import exception_signals
 from otel_tools.errors import ConfigurationError
-from otel_tools.telemetry.exceptions import exception_signals
-from otel_tools.telemetry.redaction import Redaction
 
 __all__ = ["Exporter", "Logs", "Protocol", "Redact", "Settings", "Signal", "read_settings", "redaction_of"]
 

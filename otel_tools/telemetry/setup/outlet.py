@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from otel_tools._call.forks import at_fork
-from otel_tools.telemetry.binding import dropped
+from otel_tools._telemetry.instruments import dropped
 from otel_tools.telemetry.setup import reporting
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-from otel_tools.telemetry.binding import bind, bind_metrics
+from otel_tools._telemetry.instruments import bind, bind_metrics
 from otel_tools.telemetry.setup import reporting
 from otel_tools.telemetry.setup.delivery import INSTANCE_ID, BoundedLogProcessor, BoundedSpanProcessor
 from otel_tools.telemetry.setup.exporters import outlet_of

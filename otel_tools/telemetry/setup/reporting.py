@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.forks import at_fork
-from otel_tools.telemetry.binding import dropped
+from otel_tools._telemetry.instruments import dropped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

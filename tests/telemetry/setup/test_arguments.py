@@ -10,8 +10,8 @@ import pytest
 from opentelemetry import metrics, trace
 
 from otel_tools import ConfigurationError, configure
+from otel_tools._telemetry.content.capture import content
 from otel_tools.telemetry import setup
-from otel_tools.telemetry.content import content
 from tests.telemetry.setup.program import Program
 from tests.telemetry.setup.receiver import HttpReceiver
 

@@ -18,7 +18,7 @@ ends = time.monotonic() + 1.5
 while time.monotonic() < ends:
     work()
     time.sleep(0.01)
-from otel_tools.telemetry.binding import dropped
+from otel_tools._telemetry.instruments import dropped
 say(ok=calls(), dropped=dropped, end=time.time())
 """
 """Time for many batches and export intervals; each is given up after a quarter of a second."""

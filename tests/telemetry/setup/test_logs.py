@@ -86,7 +86,7 @@ SCRIPTS: Final = {
 }
 
 DEAD: Final = """
-from otel_tools.telemetry.binding import dropped
+from otel_tools._telemetry.instruments import dropped
 logging.getLogger().setLevel(logging.DEBUG)
 configure(service_name="dead", logs="otlp")
 for n in range(1, 8): sell(n)

@@ -15,7 +15,7 @@ OFTEN: Final = {
 }
 
 OUTAGE: Final = """
-from otel_tools.telemetry.binding import dropped
+from otel_tools._telemetry.instruments import dropped
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
 configure(service_name="s")
 for n in range(30): work(n)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from opentelemetry.context import attach, create_key, detach, get_current, set_value
 from opentelemetry.trace import Span, format_span_id, format_trace_id, get_current_span
 
-from otel_tools.telemetry import names
-from otel_tools.telemetry.content import content, render
-from otel_tools.telemetry.fence import contained
+from otel_tools._telemetry import names
+from otel_tools._telemetry.content.capture import content, render
+from otel_tools._telemetry.guard import contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from otel_tools._call.steps import Call, Result
-    from otel_tools.telemetry.spans import ToolTelemetry
+    from otel_tools._telemetry.call_span import ToolTelemetry
 
 __all__ = [
     "Running",

@@ -20,12 +20,12 @@ import uuid
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.telemetry.redaction import REDACTED
+from otel_tools._telemetry.content.redaction import REDACTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from otel_tools.telemetry.redaction import Redaction
+    from otel_tools._telemetry.content.redaction import Redaction
 
 __all__ = ["CUT", "Look", "redacted_end", "redacted_start"]
 

@@ -14,11 +14,11 @@ from opentelemetry._logs import SeverityNumber, get_logger
 from opentelemetry.context import get_current
 from opentelemetry.trace import Span, StatusCode, set_span_in_context
 
+from otel_tools._telemetry import names
+from otel_tools._telemetry.content.capture import redact_text
+from otel_tools._telemetry.instruments import signals
 from otel_tools._version import __version__
 from otel_tools.errors import class_name_of
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import signals
-from otel_tools.telemetry.content import redact_text
 
 if TYPE_CHECKING:
     from types import TracebackType

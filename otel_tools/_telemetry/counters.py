@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from otel_tools._call.forks import at_fork
 from otel_tools._call.steps import Result
-from otel_tools.telemetry.names import DURATION_BUCKETS
-from otel_tools.telemetry.policy_counts import CacheCounts, PolicyCounts, ThrottlingCounts
+from otel_tools._telemetry.names import DURATION_BUCKETS
+from otel_tools._telemetry.policy_counters import CacheCounts, PolicyCounts, ThrottlingCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

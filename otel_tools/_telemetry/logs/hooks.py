@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.telemetry.fence import contained
-from otel_tools.telemetry.logs import calls, carried, correlate, logs, started_by, whereabouts
+from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.logs.call_records import calls, carried, correlate, logs, started_by, whereabouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

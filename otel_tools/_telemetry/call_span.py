@@ -11,15 +11,15 @@ from opentelemetry.context import attach, create_key, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, set_span_in_context
 
 from otel_tools._call.steps import Call
+from otel_tools._telemetry import names
+from otel_tools._telemetry.content.capture import content, render
+from otel_tools._telemetry.counters import tally_of
+from otel_tools._telemetry.deferred import catch_up, collecting, waiting
+from otel_tools._telemetry.exceptions import record_failure
+from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.logs.call_records import call_began, call_ended, logs
 from otel_tools.errors import error_type_of
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import signals
-from otel_tools.telemetry.content import content, render
-from otel_tools.telemetry.exceptions import record_failure
-from otel_tools.telemetry.fence import contained
-from otel_tools.telemetry.later import catch_up, collecting, waiting
-from otel_tools.telemetry.logs import call_began, call_ended, logs
-from otel_tools.telemetry.tally import tally_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from otel_tools._call.binding import Arguments
     from otel_tools._call.steps import CircuitState, Result
-    from otel_tools.telemetry.tally import Counts
+    from otel_tools._telemetry.counters import Counts
 
 __all__ = ["AGENT_KEY", "ObservedCall", "ToolTelemetry", "leave"]
 

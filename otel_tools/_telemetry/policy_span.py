@@ -9,14 +9,14 @@ from opentelemetry.context import attach
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
 from otel_tools._call.steps import is_cancellation
+from otel_tools._telemetry import names
+from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry, leave
+from otel_tools._telemetry.exceptions import record_exception, record_failure
+from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.policy_counters import more
+from otel_tools._telemetry.policy_metrics import PolicyEvent
 from otel_tools.errors import ToolError, error_type_of
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import signals
-from otel_tools.telemetry.exceptions import record_exception, record_failure
-from otel_tools.telemetry.fence import contained
-from otel_tools.telemetry.policies import PolicyEvent
-from otel_tools.telemetry.policy_counts import more
-from otel_tools.telemetry.spans import ObservedCall, ToolTelemetry, leave
 
 if TYPE_CHECKING:
     from contextvars import Token

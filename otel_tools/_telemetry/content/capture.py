@@ -13,8 +13,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from otel_tools.telemetry.plain import CUT, Look, redacted_end, redacted_start
-from otel_tools.telemetry.redaction import Redaction
+from otel_tools._telemetry.content.jsonable import CUT, Look, redacted_end, redacted_start
+from otel_tools._telemetry.content.redaction import Redaction
 
 __all__ = ["CAP", "CAPTURE_MESSAGE_CONTENT", "content", "redact_text", "render"]
 

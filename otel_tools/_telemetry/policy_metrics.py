@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otel_tools.telemetry import names
-from otel_tools.telemetry.policy_counts import THROTTLING_POLICIES, PolicyCounts
-from otel_tools.telemetry.tally import Tally, tallies
+from otel_tools._telemetry import names
+from otel_tools._telemetry.counters import Tally, tallies
+from otel_tools._telemetry.policy_counters import THROTTLING_POLICIES, PolicyCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from otel_tools._telemetry import names, policy_metrics
+from otel_tools._telemetry.counters import tallies
+from otel_tools._telemetry.deferred import catch_up
 from otel_tools._version import __version__
-from otel_tools.telemetry import names, policies
-from otel_tools.telemetry.later import catch_up
-from otel_tools.telemetry.tally import tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from otel_tools.telemetry.policies import PolicyEvent
+    from otel_tools._telemetry.policy_metrics import PolicyEvent
 
     CallOf = Callable[
         [str, tuple[Any, ...], Mapping[str, Any], Callable[[], Signature]], tuple[str, trace.SpanContext | None] | None
@@ -86,13 +86,13 @@ def bind_metrics(meter_provider: MeterProvider | None = None) -> None:
         (meter.create_observable_counter, names.CALLS, _observe_calls),
         (meter.create_observable_up_down_counter, names.ACTIVE, _observe_active),
         (meter.create_observable_gauge, names.OBJECTIVE, _observe_objectives),
-        (meter.create_observable_counter, names.RETRIES, policies.observe_retries),
-        (meter.create_observable_counter, names.CACHE_REQUESTS, policies.observe_cache),
-        (meter.create_observable_counter, names.THROTTLING_REQUESTS, policies.observe_throttling),
-        (meter.create_observable_up_down_counter, names.THROTTLING_QUEUED, policies.observe_queued),
-        (meter.create_observable_gauge, names.CIRCUIT_STATE, policies.observe_circuits),
-        (meter.create_observable_up_down_counter, names.ABANDONED, policies.observe_abandoned),
-        (meter.create_observable_counter, names.STORE_ERRORS, policies.observe_store_errors),
+        (meter.create_observable_counter, names.RETRIES, policy_metrics.observe_retries),
+        (meter.create_observable_counter, names.CACHE_REQUESTS, policy_metrics.observe_cache),
+        (meter.create_observable_counter, names.THROTTLING_REQUESTS, policy_metrics.observe_throttling),
+        (meter.create_observable_up_down_counter, names.THROTTLING_QUEUED, policy_metrics.observe_queued),
+        (meter.create_observable_gauge, names.CIRCUIT_STATE, policy_metrics.observe_circuits),
+        (meter.create_observable_up_down_counter, names.ABANDONED, policy_metrics.observe_abandoned),
+        (meter.create_observable_counter, names.STORE_ERRORS, policy_metrics.observe_store_errors),
         (meter.create_observable_counter, names.EXPORT_DROPPED, _observe_dropped),
     ):
         create(name, [observe], unit, description)

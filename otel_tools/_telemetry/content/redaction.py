@@ -22,7 +22,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_tools.telemetry.fence import contained
+from otel_tools._telemetry.guard import contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,13 +12,13 @@ from opentelemetry.context import attach, get_current, set_value
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from otel_tools._call.steps import is_cancellation
+from otel_tools._telemetry import names
+from otel_tools._telemetry.call_span import AGENT_KEY, leave
+from otel_tools._telemetry.deferred import collecting, waiting
+from otel_tools._telemetry.exceptions import record_failure
+from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.instruments import signals
 from otel_tools.errors import ConfigurationError, error_type_of
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import signals
-from otel_tools.telemetry.exceptions import record_failure
-from otel_tools.telemetry.fence import contained
-from otel_tools.telemetry.later import collecting, waiting
-from otel_tools.telemetry.spans import AGENT_KEY, leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
 
-from otel_tools.telemetry.content import content, redact_text
-from otel_tools.telemetry.logs import is_end_of_call
-from otel_tools.telemetry.logs_records import IDS, extras_of, message_of
-from otel_tools.telemetry.plain import Look
+from otel_tools._telemetry.content.capture import content, redact_text
+from otel_tools._telemetry.content.jsonable import Look
+from otel_tools._telemetry.logs.call_records import is_end_of_call
+from otel_tools._telemetry.logs.records import IDS, extras_of, message_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_tools.telemetry.logs import Running
+    from otel_tools._telemetry.logs.call_records import Running
 
 __all__ = ["JsonFormatter", "JsonLines"]
 

@@ -14,21 +14,21 @@ from opentelemetry._logs import SeverityNumber, get_logger
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 
+from otel_tools._telemetry import names
+from otel_tools._telemetry.content.capture import content, redact_text
+from otel_tools._telemetry.content.jsonable import Look
+from otel_tools._telemetry.deferred import collecting, waiting
+from otel_tools._telemetry.exceptions import error_message_of, stacktrace_of
+from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.logs.call_records import is_end_of_call
+from otel_tools._telemetry.logs.records import IDS, extras_of, message_of
 from otel_tools.errors import class_name_of
-from otel_tools.telemetry import names
-from otel_tools.telemetry.binding import signals
-from otel_tools.telemetry.content import content, redact_text
-from otel_tools.telemetry.exceptions import error_message_of, stacktrace_of
-from otel_tools.telemetry.fence import contained
-from otel_tools.telemetry.later import collecting, waiting
-from otel_tools.telemetry.logs import is_end_of_call
-from otel_tools.telemetry.logs_records import IDS, extras_of, message_of
-from otel_tools.telemetry.plain import Look
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_tools.telemetry.logs import Running
+    from otel_tools._telemetry.logs.call_records import Running
 
 __all__ = ["send_record"]
 

@@ -1,0 +1,1 @@
+"""Arguments, results and messages as recorded: converted to JSON, redacted, cut."""
