@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from otel_tools._call.scope import cancelled, remaining
+from otel_tools._policies.cache.cache import Cache
+from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
+from otel_tools._policies.concurrency import Concurrency
+from otel_tools._policies.rate_limit.limit import RateLimit
+from otel_tools._policies.retry.retry import Retry
+from otel_tools._policies.retry.transient import transient
 from otel_tools._schema.from_model import schema_from_model
 from otel_tools._telemetry.agent import agent
 from otel_tools._telemetry.counters import CallCounts, ToolStats, stats
@@ -25,12 +31,6 @@ from otel_tools.errors import (
     ToolTimeout,
 )
 from otel_tools.instrument import instrument
-from otel_tools.policies.cache import Cache
-from otel_tools.policies.circuit import CircuitBreaker
-from otel_tools.policies.concurrency import Concurrency
-from otel_tools.policies.rate_limit import RateLimit
-from otel_tools.policies.retry import Retry
-from otel_tools.policies.transient import transient
 from otel_tools.stores._redis.store import RedisStore
 from otel_tools.stores._sqlite import SQLiteStore
 from otel_tools.telemetry.setup import configure, flush, shutdown

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from otel_tools.policies.cache import Cache
-    from otel_tools.policies.circuit import CircuitBreaker
-    from otel_tools.policies.concurrency import Concurrency
-    from otel_tools.policies.rate_limit import RateLimit
-    from otel_tools.policies.retry import Retry
+    from otel_tools._policies.cache.cache import Cache
+    from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
+    from otel_tools._policies.concurrency import Concurrency
+    from otel_tools._policies.rate_limit.limit import RateLimit
+    from otel_tools._policies.retry.retry import Retry
     from otel_tools.tools import Objective
     from otel_tools.typed import ToolArguments, ToolDecorator, ToolFunction, ToolObject
 

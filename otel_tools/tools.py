@@ -15,12 +15,12 @@ from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.generators import async_generator_driver, generator_driver
 from otel_tools._call.plan import compile_plan
 from otel_tools._call.steps import Site
+from otel_tools._policies.build import PolicyOptions, policies_of
+from otel_tools._policies.validation import accepted_arguments
 from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry
 from otel_tools._telemetry.policy_span import PoliciedCall
 from otel_tools.errors import ConfigurationError
 from otel_tools.functions import checked_name, kind_of, speaker_of, summary
-from otel_tools.policies.stack import PolicyOptions, policies_of
-from otel_tools.policies.validation import accepted_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from otel_tools._call.plan import Plan
     from otel_tools._call.steps import Policy
+    from otel_tools._policies.cache.cache import ToolCache
     from otel_tools._telemetry.counters import ToolStats
     from otel_tools.functions import Kind
-    from otel_tools.policies.cache import ToolCache
     from otel_tools.typed import PolicyArguments
 
 __all__ = ["Objective", "Options", "Tool"]

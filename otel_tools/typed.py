@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, P
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from otel_tools.policies.cache import Cache
-    from otel_tools.policies.circuit import CircuitBreaker
-    from otel_tools.policies.concurrency import Concurrency
-    from otel_tools.policies.rate_limit import RateLimit
-    from otel_tools.policies.retry import Retry
+    from otel_tools._policies.cache.cache import Cache
+    from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
+    from otel_tools._policies.concurrency import Concurrency
+    from otel_tools._policies.rate_limit.limit import RateLimit
+    from otel_tools._policies.retry.retry import Retry
     from otel_tools.tools import Objective, Tool
 
 __all__ = ["PolicyArguments", "ToolArguments", "ToolDecorator", "ToolFunction", "ToolObject"]

@@ -12,10 +12,10 @@ from pydantic_core import PydanticSerializationError
 
 from otel_tools._arguments.args_model import closed
 from otel_tools._arguments.parameters import EMPTY
+from otel_tools._policies.validation import filling_of
 from otel_tools._schema.docstrings import described
 from otel_tools._schema.json_schema import Generator, as_json, inlined, reachable, tidied
 from otel_tools.errors import ConfigurationError
-from otel_tools.policies.validation import filling_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

@@ -30,7 +30,7 @@ EXCEPTION_SIGNAL_OPT_IN: Final = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
 
 _MESSAGE_CAP: Final = 1024
 _STACKTRACE_CAP: Final = 16 * 1024
-_OURS: Final = ("otel_tools._call.", "otel_tools.policies.")
+_OURS: Final = ("otel_tools._call.", "otel_tools._policies.")
 
 
 def exception_signals() -> tuple[bool, bool]:

@@ -6,6 +6,7 @@ import functools
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_tools._policies.build import PolicyOptions
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,
@@ -15,7 +16,6 @@ from otel_tools.errors import (
     ToolError,
     ToolTimeout,
 )
-from otel_tools.policies.stack import PolicyOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from otel_tools._call.steps import is_cancellation
+from otel_tools._policies.retry.transient import http_status, transient
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,
@@ -18,7 +19,6 @@ from otel_tools.errors import (
     InvalidResult,
     RateLimited,
 )
-from otel_tools.policies.transient import http_status, transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

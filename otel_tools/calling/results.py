@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
+from otel_tools._policies.retry.transient import retry_after as asked_for
 from otel_tools._telemetry.content.capture import redact_text
 from otel_tools.calling.kinds import KINDS, RETRYABLE, Kinds
 from otel_tools.calling.serialize import dumped, plain, shown
 from otel_tools.errors import ToolError
-from otel_tools.policies.transient import retry_after as asked_for
 
 if TYPE_CHECKING:
     from otel_tools.calling.kinds import Kind

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from otel_tools.policies.rate_limit import RateLimit
+from otel_tools._policies.rate_limit.limit import RateLimit
 
 ROUNDS = 9
 CALLS = 5000

@@ -21,7 +21,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from otel_tools import InvalidArguments, tool
-from otel_tools.policies.validation import filling_of
+from otel_tools._policies.validation import filling_of
 from tests.calling.schema_family import LEAVES, Tried, arguments, functions, spoiled, strict_cases
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

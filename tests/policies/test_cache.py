@@ -15,8 +15,8 @@ import pytest
 
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Invoke, Outcome
+from otel_tools._policies.cache.cache import Cache
 from otel_tools.errors import ConfigurationError
-from otel_tools.policies.cache import Cache
 from tests.policies.cache_scene import HeardCall, TextStore, ended, inner, site_of
 
 if TYPE_CHECKING:

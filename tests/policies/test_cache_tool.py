@@ -14,8 +14,8 @@ import pytest
 
 from otel_tools import Cache, Retry, tool
 from otel_tools._call.clock import clock
+from otel_tools._policies.cache.single_flight import _graph
 from otel_tools.errors import ConfigurationError
-from otel_tools.policies.flights import _graph
 from otel_tools.stores._sqlite import SQLiteStore
 from tests.policies.cache_scene import TextStore
 

@@ -12,6 +12,7 @@ import pytest
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
+from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,
@@ -21,7 +22,6 @@ from otel_tools.errors import (
     RateLimited,
     ToolTimeout,
 )
-from otel_tools.policies.circuit import CircuitBreaker
 
 if TYPE_CHECKING:
     from otel_tools._call.steps import Flow, Next

@@ -16,8 +16,8 @@ from otel_tools._call.clock import clock
 from otel_tools._call.drive import function_driver
 from otel_tools._call.plan import compile_plan
 from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
 from otel_tools.errors import CircuitOpen, InvalidArguments
-from otel_tools.policies.circuit import CircuitBreaker
 
 if TYPE_CHECKING:
     from otel_tools._call.steps import Flow

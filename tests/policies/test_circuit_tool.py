@@ -8,9 +8,9 @@ import pytest
 
 from otel_tools import tool
 from otel_tools._call.clock import clock
+from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
 from otel_tools._telemetry import names
 from otel_tools.errors import CircuitOpen
-from otel_tools.policies.circuit import CircuitBreaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

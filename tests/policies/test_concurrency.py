@@ -12,8 +12,8 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
 from otel_tools._call.steps import Call, Invoke, Outcome, Site, Wait
+from otel_tools._policies.concurrency import Concurrency
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
-from otel_tools.policies.concurrency import Concurrency
 
 if TYPE_CHECKING:
     from otel_tools._call.steps import Flow, Next

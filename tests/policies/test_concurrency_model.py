@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call, Invoke, Outcome, Site
-from otel_tools.policies.concurrency import Concurrency
+from otel_tools._policies.concurrency import Concurrency
 
 if TYPE_CHECKING:
     from otel_tools._call.steps import Flow

@@ -17,8 +17,8 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.plan import compile_plan
 from otel_tools._call.steps import Call, Site
+from otel_tools._policies.concurrency import Concurrency
 from otel_tools.errors import ConcurrencyLimited
-from otel_tools.policies.concurrency import Concurrency
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
+from otel_tools._policies.concurrency import Concurrency
 from otel_tools._telemetry import names
 from otel_tools.errors import ConcurrencyLimited
-from otel_tools.policies.concurrency import Concurrency
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

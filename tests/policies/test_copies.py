@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools.policies.copies import as_json, copier
+from otel_tools._policies.cache.copying import as_json, copier
 
 
 class Colour(enum.Enum):

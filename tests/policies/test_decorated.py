@@ -24,10 +24,10 @@ from otel_tools import Cache, tool
 from otel_tools._call.binding import Arguments
 from otel_tools._call.scope import Scope, current
 from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._policies.deadline import deadline
+from otel_tools._policies.retry.retry import Retry
+from otel_tools._policies.third_party import around_decorated
 from otel_tools.errors import ConfigurationError
-from otel_tools.policies.deadline import deadline
-from otel_tools.policies.decorated import around_decorated
-from otel_tools.policies.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

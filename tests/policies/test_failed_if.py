@@ -10,8 +10,8 @@ import pytest
 from otel_tools import tool
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._policies.failed_if import failed_if
 from otel_tools._telemetry import names
-from otel_tools.policies.failed_if import failed_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ from otel_tools import tool as decorate
 from otel_tools._call.binding import Arguments
 from otel_tools._call.scope import remaining
 from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._policies.fallback import fallback
+from otel_tools._policies.retry.retry import Retry
 from otel_tools._telemetry import names
 from otel_tools.errors import CircuitOpen, ConfigurationError, ToolTimeout
-from otel_tools.policies.fallback import fallback
-from otel_tools.policies.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,9 +15,9 @@ import pytest
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
 from otel_tools._call.steps import Invoke, Outcome, Wait
+from otel_tools._policies.cache.cache import Cache
+from otel_tools._policies.cache.single_flight import Flight, Flights, Ticket, _graph, hand_over
 from otel_tools.errors import ToolTimeout
-from otel_tools.policies.cache import Cache
-from otel_tools.policies.flights import Flight, Flights, Ticket, _graph, hand_over
 from tests.policies.cache_scene import HeardCall, ended, inner, site_of
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools.policies.keys import Unkeyable, form, text
+from otel_tools._policies.cache.canonical_arguments import Unkeyable, form, text
 
 
 class Colour(enum.Enum):
@@ -279,7 +279,7 @@ def test_what_another_process_would_not_know_has_no_text(value: Any) -> None:
 
 PROGRAM = """
 import datetime, decimal, uuid
-from otel_tools.policies.keys import form, text
+from otel_tools._policies.cache.canonical_arguments import form, text
 print(text(form({
     "b": {3, "x", 2.5, None, (1, "a")}, "a": [True, 1, 1.0, b"z", "\\ud800", float("nan")], "t": dict, "f": len,
     "c": {uuid.UUID(int=7), decimal.Decimal("1.10"), datetime.date(2026, 1, 2)},

@@ -18,9 +18,9 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
 from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Site, Sleep
+from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
-from otel_tools.policies.rate_limit import RateLimit
 from otel_tools.stores import _gcra
 
 if TYPE_CHECKING:

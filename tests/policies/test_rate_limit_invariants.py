@@ -17,7 +17,7 @@ from otel_tools import tool
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
-from otel_tools.policies.rate_limit import RateLimit
+from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools.stores import _gcra as bucket_module
 from otel_tools.stores._gcra import Bucket, Quota, Reservation
 

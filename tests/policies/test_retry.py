@@ -18,9 +18,9 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope, current
 from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
+from otel_tools._policies.deadline import deadline
+from otel_tools._policies.retry.retry import Retry
 from otel_tools.errors import CircuitOpen, ConcurrencyLimited, InvalidArguments, RateLimited, ToolTimeout
-from otel_tools.policies.deadline import deadline
-from otel_tools.policies.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

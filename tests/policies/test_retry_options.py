@@ -12,9 +12,9 @@ import pytest
 import tenacity
 import tenacity.asyncio
 
+from otel_tools._policies.retry.retry import Retry
+from otel_tools._policies.retry.transient import transient
 from otel_tools.errors import CircuitOpen, ConfigurationError, InvalidArguments
-from otel_tools.policies.retry import Retry
-from otel_tools.policies.transient import transient
 
 
 async def _later(*_: object) -> bool:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools._call.clock import clock
+from otel_tools._policies.retry.transient import retry_after, transient
 from otel_tools.errors import CircuitOpen, InvalidArguments, RateLimited, ToolTimeout
-from otel_tools.policies.transient import retry_after, transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -333,8 +333,8 @@ def test_none_of_the_libraries_is_imported() -> None:
     import subprocess  # noqa: PLC0415 - for this one test
 
     code = (
-        "import sys, otel_tools.policies.retry, otel_tools.policies.decorated\n"
-        "from otel_tools.policies.transient import transient, retry_after\n"
+        "import sys, otel_tools._policies.retry.retry, otel_tools._policies.third_party\n"
+        "from otel_tools._policies.retry.transient import transient, retry_after\n"
         "transient(ConnectionError()), retry_after(ValueError())\n"
         "loaded = {'httpx', 'httpx2', 'requests', 'urllib3', 'aiohttp', 'openai', 'tenacity', 'cachetools'}\n"
         "print(sorted(loaded & set(sys.modules)))"

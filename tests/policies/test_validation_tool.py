@@ -13,8 +13,8 @@ from pydantic import BaseModel, field_validator
 from otel_tools import tool
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._policies.validation import validate_arguments, validate_result
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
-from otel_tools.policies.validation import validate_arguments, validate_result
 from tests.policies.validating import Place, Window, ended, result_of, typed, weather
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing_extensions import TypedDict
 
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._policies.validation import validate_arguments
 from otel_tools.errors import InvalidArguments
-from otel_tools.policies.validation import validate_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
+from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
-from otel_tools.policies.rate_limit import RateLimit
 from otel_tools.stores._gcra import AT_ONCE, Quota
 from otel_tools.stores._protocols import Store
 from otel_tools.stores._redis import health
@@ -420,7 +420,7 @@ def test_a_limit_refuses_a_store_that_cannot_reserve() -> None:
 PROCESS = """
 import asyncio, json, sys, time
 from otel_tools import tool
-from otel_tools.policies.rate_limit import RateLimit
+from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools.stores._redis.store import RedisStore
 
 url, flavour, rate, burst, name, begin, end = sys.argv[1:]

@@ -131,7 +131,7 @@ def test_what_telemetry_says_of_itself_is_not_exported(name: str, seen: Captured
     assert seen.logs == ()
 
 
-@pytest.mark.parametrize("name", ["otel_tools.policies.retry", "otel_tools_shop", "opentelemetry_shop"])
+@pytest.mark.parametrize("name", ["otel_tools._policies.retry.retry", "otel_tools_shop", "opentelemetry_shop"])
 def test_what_is_said_of_tools_and_by_others_is(name: str, seen: Captured) -> None:
     logging.getLogger(name).error("x")
 

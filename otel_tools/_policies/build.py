@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from otel_tools._policies.cache.cache import Cache
+from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
+from otel_tools._policies.concurrency import Concurrency
+from otel_tools._policies.deadline import deadline
+from otel_tools._policies.failed_if import failed_if
+from otel_tools._policies.fallback import fallback
+from otel_tools._policies.rate_limit.limit import RateLimit
+from otel_tools._policies.retry.retry import Retry
+from otel_tools._policies.third_party import around_decorated
+from otel_tools._policies.timeout import timeout
+from otel_tools._policies.validation import validate_arguments, validate_result
 from otel_tools.errors import ConfigurationError
-from otel_tools.policies.cache import Cache
-from otel_tools.policies.circuit import CircuitBreaker
-from otel_tools.policies.concurrency import Concurrency
-from otel_tools.policies.deadline import deadline
-from otel_tools.policies.decorated import around_decorated
-from otel_tools.policies.failed_if import failed_if
-from otel_tools.policies.fallback import fallback
-from otel_tools.policies.rate_limit import RateLimit
-from otel_tools.policies.retry import Retry
-from otel_tools.policies.timeout import timeout
-from otel_tools.policies.validation import validate_arguments, validate_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Outcome, over
+from otel_tools._policies.checks import is_number
+from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
 from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidArguments
-from otel_tools.policies.circuit_state import Circuit, Closed, HalfOpen, InARow, InWindow, Open
-from otel_tools.policies.numbers import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._call.steps import Call, CircuitState, Flow, Next, Policy, Site
-    from otel_tools.policies.circuit_state import Period
+    from otel_tools._policies.circuit_breaker.states import Period
 
 __all__ = ["CircuitBreaker"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("otel_tools.policies.circuit")
 
 _MOST: Final = 1_000_000
 _STATES: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Outcome, Perform
-from otel_tools.policies.copies import as_json
-from otel_tools.policies.entries import Entry
+from otel_tools._policies.cache.copying import as_json
+from otel_tools._policies.cache.memory import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
     from otel_tools._call.steps import Call, Step
-    from otel_tools.policies.entries import Entries
+    from otel_tools._policies.cache.memory import Entries
     from otel_tools.stores._protocols import Store
 
     Steps: TypeAlias = Generator[Step, Any, Any]

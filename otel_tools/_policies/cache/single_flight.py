@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from otel_tools._call.steps import Outcome
-    from otel_tools.policies.entries import Entry
+    from otel_tools._policies.cache.memory import Entry
 
 __all__ = ["Flight", "Flights", "Landing", "Ticket", "follow", "hand_over", "lead"]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Outcome, Perform, Sleep
+from otel_tools._policies.checks import is_number, is_wait
 from otel_tools.errors import ConfigurationError, RateLimited
-from otel_tools.policies.numbers import is_number, is_wait
 from otel_tools.stores._gcra import AT_ONCE, COMMON, Buckets, Quota, Reservation, nanoseconds, now
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RateLimit", "Reserves"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("otel_tools.policies.rate_limit")
 
 _FASTEST: Final = Fraction(1, 10**9)
 """Seconds between two tokens at least: times are whole nanoseconds."""

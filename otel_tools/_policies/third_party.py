@@ -10,9 +10,9 @@ import types
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.scope import Scope, current
+from otel_tools._policies.retry.decision import is_async
+from otel_tools._policies.third_party_counts import counts_of
 from otel_tools.errors import ConfigurationError, ToolError, error_type_of
-from otel_tools.policies.cache_counts import counts_of
-from otel_tools.policies.retry_judge import is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

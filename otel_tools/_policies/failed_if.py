@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["failed_if"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("otel_tools.policies.failed_if")
 
 
 def failed_if(predicate: Callable[[Any], object], site: Site) -> Policy:

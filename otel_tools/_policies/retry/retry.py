@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Sleep
+from otel_tools._policies.checks import is_number
+from otel_tools._policies.retry.decision import NEVER_RETRIED, Judge, is_async
+from otel_tools._policies.retry.transient import transient
 from otel_tools.errors import ConfigurationError, ToolError, error_type_of
-from otel_tools.policies.numbers import is_number
-from otel_tools.policies.retry_judge import NEVER_RETRIED, Judge, is_async
-from otel_tools.policies.transient import transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Retry"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("otel_tools.policies.retry")
 
 Retried: TypeAlias = "type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], object]"
 

@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from otel_tools._policies.cache.canonical_arguments import Unkeyable
+from otel_tools._policies.cache.keys import Owner, prefix_of
+from otel_tools._policies.cache.lookup import Caching
+from otel_tools._policies.cache.memory import Entries
+from otel_tools._policies.cache.single_flight import Flights
+from otel_tools._policies.checks import is_number
 from otel_tools.errors import ConfigurationError
-from otel_tools.policies.cache_flow import Caching
-from otel_tools.policies.cache_keys import Owner, prefix_of
-from otel_tools.policies.entries import Entries
-from otel_tools.policies.flights import Flights
-from otel_tools.policies.keys import Unkeyable
-from otel_tools.policies.numbers import is_number
 from otel_tools.stores._protocols import Store
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FallbackOn", "fallback"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("otel_tools.policies.fallback")
 
 FallbackOn: TypeAlias = (
     "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], object] | None"

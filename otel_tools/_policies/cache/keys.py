@@ -7,14 +7,14 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.policies.keys import Unkeyable, form, text
+from otel_tools._policies.cache.canonical_arguments import Unkeyable, form, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._call.steps import Site
-    from otel_tools.policies.cache import Cache
-    from otel_tools.policies.entries import Entries
+    from otel_tools._policies.cache.cache import Cache
+    from otel_tools._policies.cache.memory import Entries
 
 __all__ = ["Owner", "key_in_memory", "key_in_store", "prefix_of"]
 

@@ -12,8 +12,8 @@ from weakref import WeakSet
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
 from otel_tools._call.steps import IS_AWAITED, Outcome, Wait, loop_runs_here
+from otel_tools._policies.checks import is_wait
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
-from otel_tools.policies.numbers import is_wait
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 from otel_tools._call.clock import clock
 from otel_tools._call.counter import Counter
 from otel_tools._call.steps import IS_AWAITED, CacheResult, Outcome, Wait, loop_runs_here, over
+from otel_tools._policies.cache.backends import Away, InMemory, InStore
+from otel_tools._policies.cache.copying import copier
+from otel_tools._policies.cache.keys import Owner, key_in_memory, key_in_store
+from otel_tools._policies.cache.single_flight import Landing, Ticket, follow, hand_over, lead
 from otel_tools.errors import ToolTimeout
-from otel_tools.policies.cache_keys import Owner, key_in_memory, key_in_store
-from otel_tools.policies.cache_shelves import Away, InMemory, InStore
-from otel_tools.policies.copies import copier
-from otel_tools.policies.flights import Landing, Ticket, follow, hand_over, lead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._call.steps import Call, Flow, Next, Site
-    from otel_tools.policies.cache import Cache
-    from otel_tools.policies.cache_shelves import Steps
-    from otel_tools.policies.entries import Entries, Entry
-    from otel_tools.policies.flights import Flight, Flights
+    from otel_tools._policies.cache.backends import Steps
+    from otel_tools._policies.cache.cache import Cache
+    from otel_tools._policies.cache.memory import Entries, Entry
+    from otel_tools._policies.cache.single_flight import Flight, Flights
     from otel_tools.stores._protocols import Store
 
 __all__ = ["Caching"]

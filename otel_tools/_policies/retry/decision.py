@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import cancelled, remaining
+from otel_tools._policies.retry.transient import retry_after
 from otel_tools.errors import REFUSED, InvalidArguments
-from otel_tools.policies.transient import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from otel_tools._call.steps import Call, Outcome, Site
-    from otel_tools.policies.retry import Retry
+    from otel_tools._policies.retry.retry import Retry
 
 __all__ = ["NEVER_RETRIED", "Judge", "is_async"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("otel_tools.policies.retry_judge")
 
 NEVER_RETRIED: Final = (InvalidArguments, *REFUSED)
 """Another attempt would be refused as the last one was, or in vain."""

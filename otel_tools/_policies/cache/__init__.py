@@ -1,0 +1,1 @@
+"""The cache policy: values of earlier calls in place of new ones."""

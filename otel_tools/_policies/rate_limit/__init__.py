@@ -1,0 +1,1 @@
+"""The rate limit policy: attempts in a time."""

@@ -1,0 +1,1 @@
+"""The retry policy: which failures are tried again, and when."""
