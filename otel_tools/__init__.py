@@ -13,12 +13,15 @@ from otel_tools._schema.from_model import schema_from_model
 from otel_tools._telemetry.agent import agent
 from otel_tools._telemetry.counters import CallCounts, ToolStats, stats
 from otel_tools._telemetry.policy_counters import CacheCounts, ThrottlingCounts
+from otel_tools._tool.decorator import tool
+from otel_tools._tool.instrument import instrument
+from otel_tools._tool.tool import Objective, Tool
+from otel_tools._tool.typing import ToolFunction
 from otel_tools._version import __version__
 from otel_tools.calling.loop import LoopResult, arun_loop, run_loop
 from otel_tools.calling.openai_calls import instrument_openai, uninstrument_openai
 from otel_tools.calling.results import ToolFailure, ToolResult
 from otel_tools.calling.toolset import ToolSet
-from otel_tools.decorator import tool
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,
@@ -30,12 +33,9 @@ from otel_tools.errors import (
     ToolError,
     ToolTimeout,
 )
-from otel_tools.instrument import instrument
 from otel_tools.stores._redis.store import RedisStore
 from otel_tools.stores._sqlite import SQLiteStore
 from otel_tools.telemetry.setup import configure, flush, shutdown
-from otel_tools.tools import Objective, Tool
-from otel_tools.typed import ToolFunction
 
 __all__ = [
     "Cache",

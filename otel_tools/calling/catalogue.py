@@ -20,7 +20,7 @@ from otel_tools.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from otel_tools.tools import Tool
+    from otel_tools._tool.tool import Tool
 
 __all__ = ["catalogue"]
 

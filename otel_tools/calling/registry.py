@@ -14,9 +14,9 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call
 from otel_tools._call.threads import Crew
 from otel_tools._policies.validation import accepted_arguments, filling_of
-from otel_tools.decorator import is_tool, tool
+from otel_tools._tool.decorator import is_tool, tool
+from otel_tools._tool.tool import Tool
 from otel_tools.errors import ConfigurationError, FieldError, InvalidArguments
-from otel_tools.tools import Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otel_tools._call.clock import clock
 from otel_tools._policies.checks import is_number, is_wait
+from otel_tools._tool.tool import Tool
 from otel_tools.errors import ConfigurationError
-from otel_tools.tools import Tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from otel_tools._policies.concurrency import Concurrency
     from otel_tools._policies.rate_limit.limit import RateLimit
     from otel_tools._policies.retry.retry import Retry
-    from otel_tools.tools import Objective, Tool
+    from otel_tools._tool.tool import Objective, Tool
 
 __all__ = ["PolicyArguments", "ToolArguments", "ToolDecorator", "ToolFunction", "ToolObject"]
 

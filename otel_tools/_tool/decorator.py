@@ -6,10 +6,10 @@ import functools
 import types
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from otel_tools._tool.framework_objects import functions_in, with_functions
+from otel_tools._tool.introspection import summary
+from otel_tools._tool.tool import Options, Tool
 from otel_tools.errors import ConfigurationError
-from otel_tools.functions import summary
-from otel_tools.tool_objects import functions_in, with_functions
-from otel_tools.tools import Options, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from otel_tools._policies.concurrency import Concurrency
     from otel_tools._policies.rate_limit.limit import RateLimit
     from otel_tools._policies.retry.retry import Retry
-    from otel_tools.tools import Objective
-    from otel_tools.typed import ToolArguments, ToolDecorator, ToolFunction, ToolObject
+    from otel_tools._tool.tool import Objective
+    from otel_tools._tool.typing import ToolArguments, ToolDecorator, ToolFunction, ToolObject
 
 __all__ = ["is_tool", "tool"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeVar, overload
 
-from otel_tools.decorator import tool
+from otel_tools._tool.decorator import tool
 from otel_tools.errors import ConfigurationError
 
 __all__ = ["instrument"]

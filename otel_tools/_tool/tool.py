@@ -19,8 +19,8 @@ from otel_tools._policies.build import PolicyOptions, policies_of
 from otel_tools._policies.validation import accepted_arguments
 from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry
 from otel_tools._telemetry.policy_span import PoliciedCall
+from otel_tools._tool.introspection import checked_name, kind_of, speaker_of, summary
 from otel_tools.errors import ConfigurationError
-from otel_tools.functions import checked_name, kind_of, speaker_of, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from otel_tools._call.steps import Policy
     from otel_tools._policies.cache.cache import ToolCache
     from otel_tools._telemetry.counters import ToolStats
-    from otel_tools.functions import Kind
-    from otel_tools.typed import PolicyArguments
+    from otel_tools._tool.introspection import Kind
+    from otel_tools._tool.typing import PolicyArguments
 
 __all__ = ["Objective", "Options", "Tool"]
 

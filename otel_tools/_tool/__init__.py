@@ -1,0 +1,1 @@
+"""The `tool` decorator and the `Tool` object that it attaches to a function."""
