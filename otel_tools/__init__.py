@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from otel_tools._call.scope import cancelled, remaining
+from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
+from otel_tools._model.loop import LoopResult, arun_loop, run_loop
+from otel_tools._model.toolset.results import ToolFailure, ToolResult
+from otel_tools._model.toolset.toolset import ToolSet
 from otel_tools._policies.cache.cache import Cache
 from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
 from otel_tools._policies.concurrency import Concurrency
@@ -18,10 +22,6 @@ from otel_tools._tool.instrument import instrument
 from otel_tools._tool.tool import Objective, Tool
 from otel_tools._tool.typing import ToolFunction
 from otel_tools._version import __version__
-from otel_tools.calling.loop import LoopResult, arun_loop, run_loop
-from otel_tools.calling.openai_calls import instrument_openai, uninstrument_openai
-from otel_tools.calling.results import ToolFailure, ToolResult
-from otel_tools.calling.toolset import ToolSet
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,

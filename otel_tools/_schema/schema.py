@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from otel_tools._arguments.parameters import ArgumentsModel, Parameter
+    from otel_tools._model.formats.openai import Api
     from otel_tools._tool.tool import Tool
-    from otel_tools.calling.calls import Api
 
 __all__ = ["schema_of", "schema_of_model"]
 

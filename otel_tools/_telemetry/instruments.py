@@ -44,7 +44,7 @@ class Signals:
         time_in_queue: The histogram of waits for a slot or a token.
         logger_provider: Where log events go; None is the application's.
         listener: Is told of everything that a policy does; for tests.
-        call_of: Finds the id that a model gave a call, and its span; ``otel_tools.calling.pending`` puts it here.
+        call_of: Finds the id that a model gave a call, and its span; set by ``_model/call_ids``.
     """
 
     def __init__(self) -> None:

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from otel_tools import tool
+from otel_tools._model.toolset.toolset import ToolSet
 from otel_tools._telemetry.instruments import bind
-from otel_tools.calling.toolset import ToolSet
 from tests.bench.rounds import meter_provider, tracer_provider
 
 ROUNDS = 7

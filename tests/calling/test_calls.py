@@ -9,7 +9,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from openai.types.responses import Response, ResponseFunctionToolCall
 
-from otel_tools.calling.calls import ModelCall, UnreadableArguments, arguments_of, calls_in
+from otel_tools._model.formats.openai import ModelCall, UnreadableArguments, arguments_of, calls_in
 
 CHAT = [
     {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}},

@@ -13,7 +13,7 @@ import pytest
 
 from otel_tools._call.scope import cancelled, remaining
 from otel_tools._call.threads import MOST_ABANDONED, Crew
-from otel_tools.calling.executor import CROWDED, NOT_BEGUN, UNFINISHED, Job, Stopped, execute
+from otel_tools._model.toolset.executor import CROWDED, NOT_BEGUN, UNFINISHED, Job, Stopped, execute
 
 marked: contextvars.ContextVar[str] = contextvars.ContextVar("marked", default="nothing")
 
@@ -175,7 +175,7 @@ async def test_what_has_not_begun_when_the_time_is_over_never_begins() -> None:
 
 
 async def test_a_task_that_will_not_be_cancelled_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otel_tools.calling.executor._GRACE", 0.02)
+    monkeypatch.setattr("otel_tools._model.toolset.executor._GRACE", 0.02)
     let_go = asyncio.Event()
 
     async def stubborn() -> str:

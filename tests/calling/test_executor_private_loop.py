@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from otel_tools.calling import private_loop
-from otel_tools.calling.private_loop import run_on_private_loop
+from otel_tools._model.toolset import background_loop
+from otel_tools._model.toolset.background_loop import run_on_private_loop
 
 
 async def where() -> tuple[int, str, bool]:
@@ -93,7 +93,7 @@ def test_a_child_has_a_loop_of_its_own() -> None:
 
 
 def test_ending_leaves_nothing_and_can_be_begun_again() -> None:
-    home = private_loop._Home()
+    home = background_loop._Home()
     loop = home.get()
     home.end()
     home.end()
@@ -105,7 +105,7 @@ def test_ending_leaves_nothing_and_can_be_begun_again() -> None:
 
 PROGRAM = """
 import asyncio
-from otel_tools.calling.toolset import ToolSet
+from otel_tools._model.toolset.toolset import ToolSet
 async def quick(): return 1
 async def slow(): await asyncio.sleep(60)
 tools = ToolSet([quick, slow], timeout=0.2)

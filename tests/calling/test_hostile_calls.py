@@ -11,8 +11,8 @@ import pytest
 from openai.types.chat import ChatCompletionMessage
 
 from otel_tools import tool
-from otel_tools.calling.kinds import KINDS
-from otel_tools.calling.toolset import ToolSet
+from otel_tools._model.toolset.failure_kinds import KINDS
+from otel_tools._model.toolset.toolset import ToolSet
 
 OK = None
 """The call succeeds."""

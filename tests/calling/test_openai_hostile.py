@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openai import OpenAI
 
-from otel_tools.calling import pending
-from otel_tools.calling.openai_calls import instrument_openai, uninstrument_openai
+from otel_tools._model.call_ids import pending_calls
+from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
 from tests.calling.ways import CHAT, RESPONSES, WITH_MODEL_SPANS
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def heard(base_url: str, *, responses: bool, stream: bool) -> tuple[str, Any]:
 
 
 def calls_pending() -> set[tuple[str, str]]:
-    return {(call.call_id, call.tool) for calls in pending._memory.by_tool.values() for call in calls}
+    return {(call.call_id, call.tool) for calls in pending_calls._memory.by_tool.values() for call in calls}
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +199,7 @@ def test_a_streamed_response(events: list[Any], expected: set[Any]) -> None:
         instrument_openai()
         assert heard(base_url, responses=True, stream=True) == before
     assert calls_pending() == expected
-    assert pending._memory.count == len(expected)
+    assert pending_calls._memory.count == len(expected)
 
 
 def test_what_could_not_be_read_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -23,10 +23,10 @@ from pydantic import BaseModel
 
 import otel_tools
 from otel_tools._call.clock import clock
+from otel_tools._model.call_ids import pending_calls
+from otel_tools._model.call_ids.argument_matching import Received, sent
+from otel_tools._model.call_ids.pending_calls import Asked, Origin, answered, call_id_of, calling, expect, forget
 from otel_tools._telemetry.instruments import signals
-from otel_tools.calling import pending
-from otel_tools.calling.pending import Asked, Origin, answered, call_id_of, calling, expect, forget
-from otel_tools.calling.same_arguments import Received, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -185,14 +185,14 @@ def test_what_no_function_can_be_called_with_is_not_remembered(written: Any) -> 
     expect([Asked("c1", "f", written)], Origin())
 
     assert take() is None
-    assert pending._memory.count == 0
+    assert pending_calls._memory.count == 0
 
 
 @pytest.mark.parametrize("name", ["", None, 7, "x" * 1000])
 def test_a_call_without_a_proper_name_or_id_is_not_remembered(name: Any) -> None:
     expect([Asked(name, "f", "{}"), Asked("c1", name, "{}"), Asked("c2", "f", {"x": 1})], Origin())
 
-    assert pending._memory.count == 1
+    assert pending_calls._memory.count == 1
     assert take(x=1) == "c2"
 
 
@@ -298,17 +298,17 @@ def test_calls_are_forgotten_after_ten_minutes(now: list[float]) -> None:
 
 
 def test_memory_is_bounded() -> None:
-    for number in range(3 * pending.MOST_CALLS // 2):
+    for number in range(3 * pending_calls.MOST_CALLS // 2):
         in_a_new_context(expect, asked(f"c{number}", tool=f"t{number % 100}", x=number), Origin())
-    for number in range(2 * pending.MOST_OF_A_TOOL):
+    for number in range(2 * pending_calls.MOST_OF_A_TOOL):
         expect(asked(f"f{number}", x=number), Origin())
 
-    memory = pending._memory
-    assert memory.count == sum(map(len, memory.by_tool.values())) == pending.MOST_CALLS
-    assert len(memory.by_tool["f"]) == pending.MOST_OF_A_TOOL
-    assert len(pending._here.get()) == pending.MOST_IN_A_CONTEXT
+    memory = pending_calls._memory
+    assert memory.count == sum(map(len, memory.by_tool.values())) == pending_calls.MOST_CALLS
+    assert len(memory.by_tool["f"]) == pending_calls.MOST_OF_A_TOOL
+    assert len(pending_calls._here.get()) == pending_calls.MOST_IN_A_CONTEXT
     assert take(x=0) is None
-    assert take(x=2 * pending.MOST_OF_A_TOOL - 1) == f"f{2 * pending.MOST_OF_A_TOOL - 1}"
+    assert take(x=2 * pending_calls.MOST_OF_A_TOOL - 1) == f"f{2 * pending_calls.MOST_OF_A_TOOL - 1}"
 
 
 def test_what_is_taken_leaves_nothing_behind() -> None:
@@ -316,9 +316,9 @@ def test_what_is_taken_leaves_nothing_behind() -> None:
         expect(asked(f"c{number}", x=number), Origin())
         assert take(x=number) == f"c{number}"
 
-    assert pending._memory.by_tool == {}
-    assert pending._memory.count == 0
-    assert len(pending._here.get()) == 1
+    assert pending_calls._memory.by_tool == {}
+    assert pending_calls._memory.count == 0
+    assert len(pending_calls._here.get()) == 1
 
 
 def test_an_answered_call_does_not_wait(seen: Captured) -> None:
@@ -351,7 +351,7 @@ def test_a_forked_child_matches_also_where_a_thread_held_the_lock(*, held: bool)
     locked, go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with pending._memory.lock:
+        with pending_calls._memory.lock:
             locked.set()
             go.wait(60)
 

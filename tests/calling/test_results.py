@@ -13,8 +13,8 @@ import httpx
 import openai
 import pytest
 
-from otel_tools.calling.kinds import KINDS, SUGGESTIONS, Kind, Kinds
-from otel_tools.calling.results import ToolFailure, ToolResult
+from otel_tools._model.toolset.failure_kinds import KINDS, SUGGESTIONS, Kind, Kinds
+from otel_tools._model.toolset.results import ToolFailure, ToolResult
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_tools._model.toolset.serialize import plain, shown
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.content.redaction import Redaction
-from otel_tools.calling.serialize import plain, shown
 
 
 class Colour(enum.Enum):

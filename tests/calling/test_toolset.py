@@ -17,8 +17,8 @@ from pydantic import BaseModel
 
 from otel_tools import ConfigurationError, Tool, agent, tool
 from otel_tools._call.threads import MOST_ABANDONED
-from otel_tools.calling.results import ToolResult
-from otel_tools.calling.toolset import ToolSet
+from otel_tools._model.toolset.results import ToolResult
+from otel_tools._model.toolset.toolset import ToolSet
 from otel_tools.testing import Captured
 
 

@@ -124,7 +124,7 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
         if redact is not None:
             content.redaction = redaction
     if openai:
-        from otel_tools.calling.openai_calls import instrument_openai  # noqa: PLC0415 - loads openai
+        from otel_tools._model.call_ids.openai_client import instrument_openai  # noqa: PLC0415 - loads openai
 
         instrument_openai()
 

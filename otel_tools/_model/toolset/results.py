@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
+from otel_tools._model.toolset.failure_kinds import KINDS, RETRYABLE, Kinds
+from otel_tools._model.toolset.serialize import dumped, plain, shown
 from otel_tools._policies.retry.transient import retry_after as asked_for
 from otel_tools._telemetry.content.capture import redact_text
-from otel_tools.calling.kinds import KINDS, RETRYABLE, Kinds
-from otel_tools.calling.serialize import dumped, plain, shown
 from otel_tools.errors import ToolError
 
 if TYPE_CHECKING:
-    from otel_tools.calling.kinds import Kind
+    from otel_tools._model.toolset.failure_kinds import Kind
 
 __all__ = ["MOST_CHARACTERS", "ToolFailure", "ToolResult"]
 

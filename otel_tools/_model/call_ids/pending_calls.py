@@ -30,8 +30,8 @@ from opentelemetry.trace import get_current_span
 
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
+from otel_tools._model.call_ids.argument_matching import Received, sent
 from otel_tools._telemetry.instruments import signals
-from otel_tools.calling.same_arguments import Received, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import SpanContext
 
-    from otel_tools.calling.same_arguments import Sent
+    from otel_tools._model.call_ids.argument_matching import Sent
 
 __all__ = ["Asked", "Origin", "answered", "call_id_of", "calling", "expect", "forget"]
 

@@ -7,21 +7,21 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.calling.calls import calls_in
-from otel_tools.calling.catalogue import catalogue
-from otel_tools.calling.executor import Stopped, execute
-from otel_tools.calling.kinds import Kinds
-from otel_tools.calling.private_loop import run_on_private_loop
-from otel_tools.calling.registry import registered
-from otel_tools.calling.results import MOST_CHARACTERS
-from otel_tools.calling.turn import Rules, Turn, listed
+from otel_tools._model.formats.openai import calls_in
+from otel_tools._model.toolset.background_loop import run_on_private_loop
+from otel_tools._model.toolset.batch import Rules, Turn, listed
+from otel_tools._model.toolset.catalogue import catalogue
+from otel_tools._model.toolset.executor import Stopped, execute
+from otel_tools._model.toolset.failure_kinds import Kinds
+from otel_tools._model.toolset.registry import registered
+from otel_tools._model.toolset.results import MOST_CHARACTERS
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_tools.calling.calls import Api
-    from otel_tools.calling.kinds import Kind
+    from otel_tools._model.formats.openai import Api
+    from otel_tools._model.toolset.failure_kinds import Kind
 
 __all__ = ["ToolSet"]
 

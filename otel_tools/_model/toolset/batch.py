@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_tools._arguments.validation_errors import nearest
 from otel_tools._call.scope import cancelled
 from otel_tools._call.steps import is_cancellation
-from otel_tools.calling.calls import UnreadableArguments, arguments_of
-from otel_tools.calling.executor import CROWDED, NOT_BEGUN, Job, Stopped
-from otel_tools.calling.pending import calling
-from otel_tools.calling.results import ToolResult
+from otel_tools._model.call_ids.pending_calls import calling
+from otel_tools._model.formats.openai import UnreadableArguments, arguments_of
+from otel_tools._model.toolset.executor import CROWDED, NOT_BEGUN, Job, Stopped
+from otel_tools._model.toolset.results import ToolResult
 from otel_tools.errors import InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
-    from otel_tools.calling.calls import ModelCall
-    from otel_tools.calling.kinds import Kind, Kinds
-    from otel_tools.calling.registry import Registered
+    from otel_tools._model.formats.openai import ModelCall
+    from otel_tools._model.toolset.failure_kinds import Kind, Kinds
+    from otel_tools._model.toolset.registry import Registered
 
 __all__ = ["Rules", "Turn", "listed"]
 

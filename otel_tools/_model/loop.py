@@ -6,15 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from otel_tools._model.formats.openai import calls_in
+from otel_tools._model.toolset.toolset import ToolSet
 from otel_tools._telemetry.agent import agent
-from otel_tools.calling.calls import calls_in
-from otel_tools.calling.toolset import ToolSet
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_tools.calling.calls import Api
+    from otel_tools._model.formats.openai import Api
 
 __all__ = ["LoopOutcome", "LoopResult", "arun_loop", "run_loop"]
 

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import SpanKind, get_current_span
 
+from otel_tools._model.call_ids.pending_calls import Origin, answered, expect, forget
+from otel_tools._model.call_ids.response_tool_calls import Assembly, asked_in
 from otel_tools._telemetry.guard import contained
-from otel_tools.calling.asked import Assembly, asked_in
-from otel_tools.calling.pending import Origin, answered, expect, forget
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.calling.pending import Asked
+    from otel_tools._model.call_ids.pending_calls import Asked
 
 __all__ = ["instrument_openai", "uninstrument_openai"]
 
@@ -59,7 +59,8 @@ def instrument_openai() -> None:
     """Give the spans of tools the ids that the model gave their calls, and links to the spans of the model's calls.
 
     The user's own loop stays as it is: what the responses of the `openai` client ask for is remembered, and a tool
-    that is called with these arguments takes the id. ``otel_tools.calling.pending`` says which call takes which.
+    that is called with these arguments takes the id. `PendingCalls` says which
+    call takes which.
 
     The model's calls become spans by OpenTelemetry's own instrumentation where it is installed (extra ``openai``),
     unless the application has instrumented the `openai` package already, by that or by other means; switch those on

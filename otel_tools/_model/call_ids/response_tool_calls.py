@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.calling.pending import Asked
+from otel_tools._model.call_ids.pending_calls import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,0 +1,1 @@
+"""Tool calls and answers in the form of each vendor's API."""

@@ -1,0 +1,1 @@
+"""`ToolSet`: runs the tool calls of a model and answers them."""
