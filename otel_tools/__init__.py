@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from otel_tools._call.scope import cancelled, remaining
+from otel_tools._export.configure import configure, flush, shutdown
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
 from otel_tools._model.loop import LoopResult, arun_loop, run_loop
 from otel_tools._model.toolset.results import ToolFailure, ToolResult
@@ -35,7 +36,6 @@ from otel_tools.errors import (
 )
 from otel_tools.stores._redis.store import RedisStore
 from otel_tools.stores._sqlite import SQLiteStore
-from otel_tools.telemetry.setup import configure, flush, shutdown
 
 __all__ = [
     "Cache",

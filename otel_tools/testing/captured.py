@@ -110,7 +110,7 @@ def capture() -> Iterator[Captured]:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415 - above
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415 - above
 
-    from otel_tools.telemetry.setup.metering import _VIEWS  # noqa: PLC0415 - above
+    from otel_tools._export.meter_provider import _VIEWS  # noqa: PLC0415 - above
 
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
     logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # the SDK's own

@@ -7,9 +7,9 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._export.logs import start_logs, stop_logs
+from otel_tools._export.settings import read_settings
 from otel_tools._telemetry.deferred import catch_up
-from otel_tools.telemetry.setup.logs import start_logs, stop_logs
-from otel_tools.telemetry.setup.options import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

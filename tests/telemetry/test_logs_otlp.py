@@ -123,7 +123,7 @@ def test_what_the_application_says_under_the_name_of_an_id_is_told_beside_it(see
 
 
 @pytest.mark.parametrize(
-    "name", ["opentelemetry.sdk._shared_internal", "opentelemetry", "otel_tools", "otel_tools.telemetry.setup"]
+    "name", ["opentelemetry.sdk._shared_internal", "opentelemetry", "otel_tools", "otel_tools._export.configure"]
 )
 def test_what_telemetry_says_of_itself_is_not_exported(name: str, seen: Captured) -> None:
     logging.getLogger(name).error("cannot be delivered")

@@ -7,10 +7,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_tools import Objective, tool
+from otel_tools._export.meter_provider import _VIEWS
 from otel_tools._telemetry import counters, instruments, names
 from otel_tools._telemetry.counters import fresh_counts
 from otel_tools._telemetry.instruments import bind, signals
-from otel_tools.telemetry.setup.metering import _VIEWS
 from otel_tools.testing import capture
 
 

@@ -10,8 +10,8 @@ import pytest
 from opentelemetry import metrics, trace
 
 from otel_tools import ConfigurationError, configure
+from otel_tools._export.configure import _state
 from otel_tools._telemetry.content.capture import content
-from otel_tools.telemetry import setup
 from tests.telemetry.setup.program import Program
 from tests.telemetry.setup.receiver import HttpReceiver
 
@@ -177,7 +177,7 @@ def test_after_an_error_a_good_call_works(receiver: HttpReceiver) -> None:
 
 
 def assert_nothing_is_set_up() -> None:
-    assert setup._state.settings is None
-    assert setup._state.pipeline is None
+    assert _state.settings is None
+    assert _state.pipeline is None
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     assert type(metrics.get_meter_provider()).__name__ == "_ProxyMeterProvider"

@@ -36,7 +36,7 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from otel_tools import Objective
-from otel_tools.telemetry.setup import otlp_file
+from otel_tools._export import otlp_file
 
 file = Path(os.environ["TO"])
 for theirs, ours in (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-import otel_tools.telemetry.setup.options as options_module
+import otel_tools._export.settings as options_module
 from otel_tools import ConfigurationError, configure
 from tests.telemetry.setup.program import Ended, Program, run_all
 from tests.telemetry.setup.receiver import HttpReceiver, free_port

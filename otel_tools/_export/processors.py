@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_tools.telemetry.setup.outlet import Outlet
+    from otel_tools._export.delivery import Outlet
 
 __all__ = [
     "INSTANCE_ID",

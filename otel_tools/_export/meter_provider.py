@@ -10,13 +10,13 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 
+from otel_tools._export.processors import MetricDelivery
 from otel_tools._telemetry import names
-from otel_tools.telemetry.setup.delivery import MetricDelivery
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
-    from otel_tools.telemetry.setup.outlet import Outlet
+    from otel_tools._export.delivery import Outlet
 
 __all__ = ["Metering"]
 

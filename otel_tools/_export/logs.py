@@ -9,7 +9,7 @@ from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
 from otel_tools._telemetry.logs.call_records import Sink, logs
 
 if TYPE_CHECKING:
-    from otel_tools.telemetry.setup.options import Settings
+    from otel_tools._export.settings import Settings
 
 __all__ = ["start_logs", "stop_logs"]
 

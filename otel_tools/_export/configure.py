@@ -11,16 +11,16 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otel_tools._call.forks import at_fork
+from otel_tools._export.logs import start_logs, stop_logs
+from otel_tools._export.settings import SIGNALS, Logs, Redact, Settings, read_settings, redaction_of
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.deferred import catch_up
 from otel_tools.errors import ConfigurationError
-from otel_tools.telemetry.setup.logs import start_logs, stop_logs
-from otel_tools.telemetry.setup.options import SIGNALS, Logs, Redact, Settings, read_settings, redaction_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_tools.telemetry.setup.pipeline import Pipeline
+    from otel_tools._export.pipeline import Pipeline
 
 __all__ = ["configure", "flush", "shutdown"]
 
@@ -181,7 +181,7 @@ def _set_up(settings: Settings) -> Pipeline | None:
     wanted = {each for each in SIGNALS if settings.exporter(each) != "none"}
     if not wanted:
         return None
-    from otel_tools.telemetry.setup.pipeline import Pipeline, set_by_application  # noqa: PLC0415 - imports the SDK
+    from otel_tools._export.pipeline import Pipeline, set_by_application  # noqa: PLC0415 - imports the SDK
 
     if theirs := wanted & set_by_application():
         logger.warning(

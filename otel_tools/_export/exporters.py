@@ -6,12 +6,12 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools.telemetry.setup.outlet import Outlet
+from otel_tools._export.delivery import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.telemetry.setup.options import Settings, Signal
+    from otel_tools._export.settings import Settings, Signal
 
 __all__ = ["outlet_of"]
 
@@ -33,7 +33,7 @@ def outlet_of(settings: Settings, signal: Signal) -> Outlet:
 
 
 def _file_exporter(settings: Settings, signal: Signal) -> Any:
-    from otel_tools.telemetry.setup import otlp_file  # noqa: PLC0415 - protobuf's JSON is for this exporter alone
+    from otel_tools._export import otlp_file  # noqa: PLC0415 - protobuf's JSON is for this exporter alone
 
     exporters: dict[Signal, Callable[..., Any]] = {
         "traces": otlp_file.FileSpanExporter,

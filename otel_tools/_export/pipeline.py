@@ -15,17 +15,17 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
+from otel_tools._export import loss_log
+from otel_tools._export.exporters import outlet_of
+from otel_tools._export.meter_provider import Metering
+from otel_tools._export.processors import INSTANCE_ID, BoundedLogProcessor, BoundedSpanProcessor
 from otel_tools._telemetry.instruments import bind, bind_metrics
-from otel_tools.telemetry.setup import reporting
-from otel_tools.telemetry.setup.delivery import INSTANCE_ID, BoundedLogProcessor, BoundedSpanProcessor
-from otel_tools.telemetry.setup.exporters import outlet_of
-from otel_tools.telemetry.setup.metering import Metering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.telemetry.setup.options import Settings, Signal
-    from otel_tools.telemetry.setup.outlet import Outlet
+    from otel_tools._export.delivery import Outlet
+    from otel_tools._export.settings import Settings, Signal
 
 __all__ = ["Pipeline", "set_by_application"]
 
@@ -121,7 +121,7 @@ class Pipeline:
         if not self._ending.acquire(blocking=False):
             return self._ended.wait(timeout) and self._all_left
         lost = self._lost()
-        with reporting.held():
+        with loss_log.held():
             self._send_and_end(time.monotonic() + timeout)
         self._all_left = self._lost() == lost
         for own in (self._tracer_provider, self._logger_provider):

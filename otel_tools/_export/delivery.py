@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from otel_tools._call.forks import at_fork
+from otel_tools._export import loss_log
 from otel_tools._telemetry.instruments import dropped
-from otel_tools.telemetry.setup import reporting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.telemetry.setup.options import Signal
+    from otel_tools._export.settings import Signal
 
 __all__ = ["Outlet"]
 
@@ -105,7 +105,7 @@ class Outlet:
                 self._lose(count)
             self._changed.notify_all()
         if delivered:
-            reporting.succeeded(self.signal)
+            loss_log.succeeded(self.signal)
         else:
             self.report(reason)
         return delivered
@@ -152,7 +152,7 @@ class Outlet:
 
     def stop(self) -> None:
         """End the exporter, and the retrying that it may be in."""
-        with reporting.hush:
+        with loss_log.hush:
             try:
                 if self._exporter is not None:
                     self._exporter.shutdown()
@@ -163,7 +163,7 @@ class Outlet:
         """Say that something was lost, and why."""
         for secret in self._secrets:
             reason = reason.replace(secret, "")
-        reporting.failed(self.signal, self._target, reason)
+        loss_log.failed(self.signal, self._target, reason)
 
     def close(self) -> None:
         """Nothing is counted in from here on; what comes still is dropped, and counted as such."""
@@ -230,8 +230,8 @@ class Outlet:
         try:
             # What is imported for it has loggers, and these must exist when they are hushed.
             exporter = self.exporter
-            with reporting.hush:
-                return exporter.export(batch).name == "SUCCESS", reporting.hush.heard
+            with loss_log.hush:
+                return exporter.export(batch).name == "SUCCESS", loss_log.hush.heard
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is lost
             return False, repr(error)
 
