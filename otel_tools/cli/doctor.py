@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from otel_tools.cli import console
+from otel_tools._terminal import console
 from otel_tools.cli.diagnosis.backends import Backends
 from otel_tools.cli.diagnosis.run import diagnose
 

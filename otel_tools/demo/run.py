@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from otel_tools import agent, configure, instrument, shutdown
-from otel_tools.cli.console import out
+from otel_tools._terminal.console import out
 from otel_tools.demo import destination, otlp_file, view
 from otel_tools.demo.destination import Collector, Exporter, File
 from otel_tools.demo.loop import run_conversation

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from otel_tools.cli import console
+from otel_tools._terminal import console
 
 
 @pytest.fixture

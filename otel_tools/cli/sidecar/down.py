@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from otel_tools.cli import console
+from otel_tools._terminal import console
 from otel_tools.sidecar import docker
 from otel_tools.sidecar.paths import state_dir
 from otel_tools.sidecar.stop import stop_running

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from otel_tools.cli import console
+from otel_tools._terminal import console
 from otel_tools.sidecar import docker, http
 from otel_tools.sidecar.paths import short, state_dir
 from otel_tools.sidecar.ports import HOST

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from otel_tools.cli import console
+from otel_tools._terminal import console
 from otel_tools.sidecar import docker
 from otel_tools.sidecar.binaries import SIDECAR, find_all, require_all
 from otel_tools.sidecar.errors import BinariesMissingError, SidecarError

@@ -1,0 +1,1 @@
+"""What the programs of the package print to a terminal."""
