@@ -9,10 +9,10 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from otel_tools._sidecar.errors import SidecarError
 from otel_tools._terminal import console
 from otel_tools._version import __version__
 from otel_tools.errors import ConfigurationError
-from otel_tools.sidecar.errors import SidecarError
 
 _VERBS = {
     "demo": ("otel_tools.cli.demo", "demo"),

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from otel_tools._sidecar.paths import short
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError
-from otel_tools.sidecar.paths import short
 
 Exporter = Literal["auto", "otlp", "file"]
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pytest
 
-from otel_tools.sidecar.paths import cache_dir
+from otel_tools._sidecar.paths import cache_dir
 
 
 class Run(Protocol):

@@ -29,7 +29,7 @@ def test_without_its_extra_it_says_how_to_install_it_in_one_line(missing: str) -
 
 
 def test_an_import_that_fails_for_another_reason_is_not_hidden() -> None:
-    done = python("import sys; sys.modules['otel_tools.sidecar'] = None; from otel_tools.cli import main; main()")
+    done = python("import sys; sys.modules['otel_tools._sidecar'] = None; from otel_tools.cli import main; main()")
     assert done.returncode == 1
     assert "ModuleNotFoundError" in done.stderr
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from otel_tools.sidecar.configs import alert_names
+from otel_tools._sidecar.configs import alert_names
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run

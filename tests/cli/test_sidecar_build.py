@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_tools.sidecar import binaries
-from otel_tools.sidecar.binaries import COMPONENTS, SIDECAR, Component
-from otel_tools.sidecar.build import Progress, build, require_go
-from otel_tools.sidecar.errors import BuildError
-from otel_tools.sidecar.state import Identity
+from otel_tools._sidecar import binaries
+from otel_tools._sidecar.binaries import COMPONENTS, SIDECAR, Component
+from otel_tools._sidecar.build import Progress, build, require_go
+from otel_tools._sidecar.errors import BuildError
+from otel_tools._sidecar.state import Identity
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -159,8 +159,8 @@ def test_ctrl_c_ends_gos_compilers_too(tiny: Component, tmp_path: Path) -> None:
     fake.chmod(0o755)
     script = (
         "from pathlib import Path\n"
-        "from otel_tools.sidecar import binaries\n"
-        "from otel_tools.sidecar.build import build\n"
+        "from otel_tools._sidecar import binaries\n"
+        "from otel_tools._sidecar.build import build\n"
         f"binaries.collector_dir = lambda: Path({str(tiny.module.parent.parent)!r})\n"
         "build(binaries.Component('tiny', {'hello': '.'}, ''), lambda progress: print(progress.step, flush=True))\n"
     )

@@ -14,12 +14,12 @@ from threading import Thread
 
 import pytest
 
-from otel_tools.sidecar import binaries, configs, http, paths, state, stop
-from otel_tools.sidecar.binaries import COMPONENTS
-from otel_tools.sidecar.errors import BinariesMissingError, PortsTakenError, SidecarError
-from otel_tools.sidecar.ports import Ports, _holder_by_lsof
-from otel_tools.sidecar.state import Identity, ProgramState, SidecarState
-from otel_tools.sidecar.webhook import read_webhook, without_secret, write_webhook
+from otel_tools._sidecar import binaries, configs, http, paths, state, stop
+from otel_tools._sidecar.binaries import COMPONENTS
+from otel_tools._sidecar.errors import BinariesMissingError, PortsTakenError, SidecarError
+from otel_tools._sidecar.ports import Ports, _holder_by_lsof
+from otel_tools._sidecar.state import Identity, ProgramState, SidecarState
+from otel_tools._sidecar.webhook import read_webhook, without_secret, write_webhook
 
 
 def test_the_usual_ports_are_those_that_sdks_and_people_expect() -> None:

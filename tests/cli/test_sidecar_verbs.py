@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools.sidecar.binaries import SIDECAR, find_all
-from otel_tools.sidecar.configs import collector_dir, compose_file
-from otel_tools.sidecar.docker import parse_services
-from otel_tools.sidecar.errors import PortsTakenError
-from otel_tools.sidecar.ports import Ports
-from otel_tools.sidecar.state import running
-from otel_tools.sidecar.stop import stop_running
+from otel_tools._sidecar.binaries import SIDECAR, find_all
+from otel_tools._sidecar.configs import collector_dir, compose_file
+from otel_tools._sidecar.docker import parse_services
+from otel_tools._sidecar.errors import PortsTakenError
+from otel_tools._sidecar.ports import Ports
+from otel_tools._sidecar.state import running
+from otel_tools._sidecar.stop import stop_running
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run

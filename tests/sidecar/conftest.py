@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from otel_tools.sidecar.binaries import SIDECAR, find, find_all
-from otel_tools.sidecar.ports import Ports
-from otel_tools.sidecar.runner import Sidecar
+from otel_tools._sidecar.binaries import SIDECAR, find, find_all
+from otel_tools._sidecar.ports import Ports
+from otel_tools._sidecar.runner import Sidecar
 
 # What a test cannot wait for. Everything else in the configs and rules is as shipped.
 SHORT = {

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from otel_tools.sidecar import http
-from otel_tools.sidecar.configs import collector_dir
-from otel_tools.sidecar.ports import Ports
+from otel_tools._sidecar import http
+from otel_tools._sidecar.configs import collector_dir
+from otel_tools._sidecar.ports import Ports
 
 CONFIG = collector_dir() / "alertmanager" / "alertmanager.yml"
 

@@ -32,9 +32,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Status, StatusCode
 
-from otel_tools.sidecar import http
-from otel_tools.sidecar.configs import collector_dir
-from otel_tools.sidecar.ports import HOST, Ports
+from otel_tools._sidecar import http
+from otel_tools._sidecar.configs import collector_dir
+from otel_tools._sidecar.ports import HOST, Ports
 
 CONFIG = collector_dir() / "config.yaml"
 

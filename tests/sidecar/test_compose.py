@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from otel_tools.sidecar.binaries import SIDECAR
-from otel_tools.sidecar.configs import collector_dir, compose_file
-from otel_tools.sidecar.ports import Ports
-from otel_tools.sidecar.programs import plan
+from otel_tools._sidecar.binaries import SIDECAR
+from otel_tools._sidecar.configs import collector_dir, compose_file
+from otel_tools._sidecar.ports import Ports
+from otel_tools._sidecar.programs import plan
 
 COLLECTOR = collector_dir()
 

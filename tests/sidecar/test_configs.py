@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from otel_tools.sidecar.binaries import COMPONENTS
-from otel_tools.sidecar.configs import collector_dir, compose_file
-from otel_tools.sidecar.ports import Ports
+from otel_tools._sidecar.binaries import COMPONENTS
+from otel_tools._sidecar.configs import collector_dir, compose_file
+from otel_tools._sidecar.ports import Ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

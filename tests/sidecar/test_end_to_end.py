@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from otel_tools._sidecar import configs, http
+from otel_tools._sidecar.runner import Sidecar
 from otel_tools._telemetry import names
-from otel_tools.sidecar import configs, http
-from otel_tools.sidecar.runner import Sidecar
 
 pytestmark = pytest.mark.sidecar
 

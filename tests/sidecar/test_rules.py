@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from otel_tools._sidecar.configs import alert_names, collector_dir
 from otel_tools._telemetry import names
-from otel_tools.sidecar.configs import alert_names, collector_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

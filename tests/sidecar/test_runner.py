@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from otel_tools.sidecar import http
-from otel_tools.sidecar.errors import NotRunningError, PortsTakenError, SidecarError, StartError
-from otel_tools.sidecar.ports import Ports
-from otel_tools.sidecar.runner import Sidecar
-from otel_tools.sidecar.state import Identity, ProgramState, SidecarState, running
-from otel_tools.sidecar.stop import stop_left_programs, stop_running
-from otel_tools.sidecar.webhook import WEBHOOK_FILE
+from otel_tools._sidecar import http
+from otel_tools._sidecar.errors import NotRunningError, PortsTakenError, SidecarError, StartError
+from otel_tools._sidecar.ports import Ports
+from otel_tools._sidecar.runner import Sidecar
+from otel_tools._sidecar.state import Identity, ProgramState, SidecarState, running
+from otel_tools._sidecar.stop import stop_left_programs, stop_running
+from otel_tools._sidecar.webhook import WEBHOOK_FILE
 
 NAMES = ("jaeger", "collector", "alertmanager", "prometheus")
 
@@ -218,8 +218,8 @@ def test_a_killed_supervisor_takes_its_programs_along(small: Sidecar) -> None:
 def test_it_ends_with_the_process_that_started_it(small: Sidecar, stubs: dict[str, Path]) -> None:
     script = (
         "import os, sys, json, pathlib\n"
-        "from otel_tools.sidecar.runner import Sidecar\n"
-        "from otel_tools.sidecar.ports import Ports\n"
+        "from otel_tools._sidecar.runner import Sidecar\n"
+        "from otel_tools._sidecar.ports import Ports\n"
         "folder, ports, stubs = json.loads(sys.argv[1])\n"
         "stubs = {name: pathlib.Path(path) for name, path in stubs.items()}\n"
         "Sidecar(ports=Ports(**ports), folder=pathlib.Path(folder), binaries=stubs).start()\n"

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from otel_tools.sidecar import http
+from otel_tools._sidecar import http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

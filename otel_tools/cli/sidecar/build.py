@@ -10,11 +10,11 @@ import typer
 from rich.progress import Progress as Bars
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from otel_tools._sidecar.binaries import COMPONENTS, SIDECAR, Component
+from otel_tools._sidecar.build import Progress, Report, require_go
+from otel_tools._sidecar.build import build as build_component
+from otel_tools._sidecar.paths import short
 from otel_tools._terminal import console
-from otel_tools.sidecar.binaries import COMPONENTS, SIDECAR, Component
-from otel_tools.sidecar.build import Progress, Report, require_go
-from otel_tools.sidecar.build import build as build_component
-from otel_tools.sidecar.paths import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from otel_tools._sidecar import docker
+from otel_tools._sidecar.paths import state_dir
+from otel_tools._sidecar.stop import stop_running
 from otel_tools._terminal import console
-from otel_tools.sidecar import docker
-from otel_tools.sidecar.paths import state_dir
-from otel_tools.sidecar.stop import stop_running
 
 
 def down(

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from otel_tools._sidecar import docker, http
+from otel_tools._sidecar.paths import short, state_dir
+from otel_tools._sidecar.ports import HOST
+from otel_tools._sidecar.state import ProgramState, SidecarState, running
 from otel_tools._terminal import console
-from otel_tools.sidecar import docker, http
-from otel_tools.sidecar.paths import short, state_dir
-from otel_tools.sidecar.ports import HOST
-from otel_tools.sidecar.state import ProgramState, SidecarState, running
 
 NOT_RUNNING = 3  # as `systemctl status` and the LSB have it
 _PROBE_WITHIN = 2.0

@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 
 import typer
 
+from otel_tools._sidecar import docker
+from otel_tools._sidecar.binaries import SIDECAR, find_all, require_all
+from otel_tools._sidecar.errors import BinariesMissingError, SidecarError
+from otel_tools._sidecar.paths import short, state_dir
+from otel_tools._sidecar.ports import Ports
+from otel_tools._sidecar.programs import START_WITHIN
+from otel_tools._sidecar.runner import Sidecar
+from otel_tools._sidecar.state import SidecarState, running
+from otel_tools._sidecar.webhook import read_webhook, without_secret, write_webhook
 from otel_tools._terminal import console
-from otel_tools.sidecar import docker
-from otel_tools.sidecar.binaries import SIDECAR, find_all, require_all
-from otel_tools.sidecar.errors import BinariesMissingError, SidecarError
-from otel_tools.sidecar.paths import short, state_dir
-from otel_tools.sidecar.ports import Ports
-from otel_tools.sidecar.programs import START_WITHIN
-from otel_tools.sidecar.runner import Sidecar
-from otel_tools.sidecar.state import SidecarState, running
-from otel_tools.sidecar.webhook import read_webhook, without_secret, write_webhook
 
 if TYPE_CHECKING:
     from types import FrameType

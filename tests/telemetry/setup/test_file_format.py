@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from otel_tools.sidecar.binaries import find
+from otel_tools._sidecar.binaries import find
 from tests.telemetry.setup.program import Program
 from tests.telemetry.setup.receiver import free_port
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from otel_tools.sidecar.ports import HOST, Ports
+from otel_tools._sidecar.ports import HOST, Ports
 
 PLAN_FILE = "plan.json"
 START_WITHIN = 60.0  # seconds; a Badger store that has much to recover takes its time

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_tools.sidecar.errors import SidecarError
-from otel_tools.sidecar.ports import HOST, Ports
+from otel_tools._sidecar.errors import SidecarError
+from otel_tools._sidecar.ports import HOST, Ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

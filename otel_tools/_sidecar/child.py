@@ -11,13 +11,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from otel_tools.sidecar import http
-from otel_tools.sidecar.state import Condition, Identity, ProgramState
+from otel_tools._sidecar import http
+from otel_tools._sidecar.state import Condition, Identity, ProgramState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.sidecar.programs import Program
+    from otel_tools._sidecar.programs import Program
 
 FIRST_DELAY = 0.2  # seconds before the first new start; doubles with each death
 LAST_DELAY = 30.0

@@ -6,7 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from otel_tools.sidecar.state import Identity, SidecarState, running
+from otel_tools._sidecar.state import Identity, SidecarState, running
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
-from otel_tools.sidecar.errors import PortsTakenError, SidecarError
+from otel_tools._sidecar.errors import PortsTakenError, SidecarError
 
 HOST = "127.0.0.1"
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import IO, Self
 
 import otel_tools
-from otel_tools.sidecar import configs
-from otel_tools.sidecar.binaries import require_all
-from otel_tools.sidecar.errors import NotRunningError, SidecarError, StartError
-from otel_tools.sidecar.paths import short, state_dir
-from otel_tools.sidecar.ports import HOST, Ports
-from otel_tools.sidecar.programs import START_WITHIN, plan
-from otel_tools.sidecar.state import SidecarState, running
-from otel_tools.sidecar.stop import PATIENCE, stop_left_programs, stop_running
-from otel_tools.sidecar.webhook import write_webhook
+from otel_tools._sidecar import configs
+from otel_tools._sidecar.binaries import require_all
+from otel_tools._sidecar.errors import NotRunningError, SidecarError, StartError
+from otel_tools._sidecar.paths import short, state_dir
+from otel_tools._sidecar.ports import HOST, Ports
+from otel_tools._sidecar.programs import START_WITHIN, plan
+from otel_tools._sidecar.state import SidecarState, running
+from otel_tools._sidecar.stop import PATIENCE, stop_left_programs, stop_running
+from otel_tools._sidecar.webhook import write_webhook
 
 SUPERVISOR_LOG = "supervisor.log"
 
@@ -220,7 +220,7 @@ class Sidecar:
                 [
                     sys.executable,
                     "-m",
-                    "otel_tools.sidecar.supervise",
+                    "otel_tools._sidecar.supervise",
                     str(self.folder),
                     *([] if detach else ["--lifeline"]),
                 ],

@@ -1,6 +1,6 @@
 """The supervisor: keeps the sidecar's programs running, and ends with all of them.
 
-``python -m otel_tools.sidecar.supervise FOLDER [--lifeline]`` reads ``FOLDER/plan.json``, starts the
+``python -m otel_tools._sidecar.supervise FOLDER [--lifeline]`` reads ``FOLDER/plan.json``, starts the
 programs in its order, starts again what dies, and on SIGTERM or SIGINT stops them in the opposite order.
 With ``--lifeline`` its standard input is a pipe from who started it: when that end closes, for whatever
 reason, it stops as on SIGTERM; and lines on it are orders (``hold NAME``, ``start NAME``).
@@ -20,9 +20,9 @@ import sys
 import time
 from pathlib import Path
 
-from otel_tools.sidecar.child import Child
-from otel_tools.sidecar.programs import Plan
-from otel_tools.sidecar.state import Identity, Phase, SidecarState
+from otel_tools._sidecar.child import Child
+from otel_tools._sidecar.programs import Plan
+from otel_tools._sidecar.state import Identity, Phase, SidecarState
 
 STOP_WITHIN = 10.0  # seconds a program has after SIGTERM, before SIGKILL
 _IDLE = 30.0  # seconds: the longest sleep; signals and orders end it at once

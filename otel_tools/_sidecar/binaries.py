@@ -9,9 +9,9 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from otel_tools.sidecar.configs import collector_dir
-from otel_tools.sidecar.errors import BinariesMissingError
-from otel_tools.sidecar.paths import cache_dir
+from otel_tools._sidecar.configs import collector_dir
+from otel_tools._sidecar.errors import BinariesMissingError
+from otel_tools._sidecar.paths import cache_dir
 
 _HASH_LENGTH = 12
 

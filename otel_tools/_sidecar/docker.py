@@ -9,14 +9,14 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_tools.sidecar.configs import collector_dir, compose_file
-from otel_tools.sidecar.errors import SidecarError
-from otel_tools.sidecar.webhook import WEBHOOK_FILE
+from otel_tools._sidecar.configs import collector_dir, compose_file
+from otel_tools._sidecar.errors import SidecarError
+from otel_tools._sidecar.webhook import WEBHOOK_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_tools.sidecar.ports import Ports
+    from otel_tools._sidecar.ports import Ports
 
 _MARK = "runs-in-docker"  # the file that remembers it
 _ENGINE_WITHIN = 10.0  # seconds for an engine to answer

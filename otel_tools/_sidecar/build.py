@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_tools.sidecar.errors import BuildError
-from otel_tools.sidecar.paths import cache_dir
+from otel_tools._sidecar.errors import BuildError
+from otel_tools._sidecar.paths import cache_dir
 
 if TYPE_CHECKING:
-    from otel_tools.sidecar.binaries import Component
+    from otel_tools._sidecar.binaries import Component
 
 _TAIL_LINES = 25
 _TEMPORARY = ".building-"
