@@ -24,6 +24,6 @@ def demo(
     The model is yours where OPENAI_API_KEY or OPENAI_BASE_URL is set (its name:
     OPENAI_MODEL), else a scripted one on this machine. Some calls fail, on purpose.
     """
-    from otel_tools.demo.run import run  # noqa: PLC0415  (openai and the SDK are for this command alone)
+    from otel_tools._demo.run import run  # noqa: PLC0415  (openai and the SDK are for this command alone)
 
     raise typer.Exit(run(repeat=repeat, file=file, exporter=exporter, endpoint=endpoint))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_tools.demo.model import ScriptedModel
+from otel_tools._demo.model import ScriptedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from otel_tools.demo.script import Call, Done
+    from otel_tools._demo.script import Call, Done
 
 
 class Play:

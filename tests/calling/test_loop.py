@@ -12,10 +12,10 @@ from openai import AsyncOpenAI, OpenAI
 from opentelemetry.trace import StatusCode
 
 import otel_tools
+from otel_tools._demo.script import Call
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
 from otel_tools._model.loop import LoopResult, arun_loop, run_loop
 from otel_tools._model.toolset.toolset import ToolSet
-from otel_tools.demo.script import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,9 +13,9 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 from opentelemetry import trace
 
 import otel_tools
+from otel_tools._demo.script import Call
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
 from otel_tools._telemetry.instruments import signals
-from otel_tools.demo.script import Call
 from tests.calling.ways import (
     ASYNC_WAYS,
     CHAT,

@@ -22,7 +22,7 @@ trace.set_tracer_provider(provider)
 otel_tools.configure(exporter="none", openai=True)
 
 from openai import OpenAI
-from otel_tools.demo.model import ScriptedModel
+from otel_tools._demo.model import ScriptedModel
 from tests.calling.ways import TURN, chat_create
 
 @otel_tools.tool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from otel_tools.demo.script import Call
+from otel_tools._demo.script import Call
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI

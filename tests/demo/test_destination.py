@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from otel_tools.demo.destination import Collector, File, choose, links
+from otel_tools._demo.destination import Collector, File, choose, links
 from otel_tools.errors import ConfigurationError
 
 

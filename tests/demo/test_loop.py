@@ -10,10 +10,10 @@ import pytest
 from openai import DefaultHttpxClient, OpenAI
 from openai.types.chat import ChatCompletionMessage
 
-from otel_tools.demo import loop
-from otel_tools.demo.model import ScriptedModel
-from otel_tools.demo.script import QUESTION
-from otel_tools.demo.tools import available_functions, tools
+from otel_tools._demo import loop
+from otel_tools._demo.model import ScriptedModel
+from otel_tools._demo.script import QUESTION
+from otel_tools._demo.tools import available_functions, tools
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from otel_tools.demo.model import ScriptedModel
+from otel_tools._demo.model import ScriptedModel
 
 USER = {"role": "user", "content": "hello"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}

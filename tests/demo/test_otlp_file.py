@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otel_tools.demo.otlp_file import Histogram, read
+from otel_tools._demo.otlp_file import Histogram, read
 
 RECORDED = Path(__file__).parent / "recorded.jsonl"
 BOUNDS = [0.01, 0.02]

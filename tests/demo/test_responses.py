@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
-from otel_tools.demo import responses
-from otel_tools.demo.model import ScriptedModel
-from otel_tools.demo.script import QUESTION
+from otel_tools._demo import responses
+from otel_tools._demo.model import ScriptedModel
+from otel_tools._demo.script import QUESTION
 
 NAMES = ("get_weather", "get_stock_price", "search_web")
 CHAT_TOOLS: Any = [{"type": "function", "function": {"name": name}} for name in NAMES]

@@ -14,8 +14,8 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel_tools.demo import otlp_file
-from otel_tools.demo.model import ScriptedModel
+from otel_tools._demo import otlp_file
+from otel_tools._demo.model import ScriptedModel
 
 CLOSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
 

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from otel_tools.demo import tools as application
-from otel_tools.demo.tools import available_functions, get_stock_price, get_weather, search_web, tools
+from otel_tools._demo import tools as application
+from otel_tools._demo.tools import available_functions, get_stock_price, get_weather, search_web, tools
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 from openai.types.chat import ChatCompletionMessage
 from rich.console import Console
 
-from otel_tools.demo.transcript import failures, transcript
+from otel_tools._demo.transcript import failures, transcript
 
 
 def model(content: str | None = None, **calls: str) -> ChatCompletionMessage:

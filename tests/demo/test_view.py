@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from otel_tools.demo.otlp_file import Histogram, Span, Tool
-from otel_tools.demo.view import duration, table, tree
+from otel_tools._demo.otlp_file import Histogram, Span, Tool
+from otel_tools._demo.view import duration, table, tree
 
 
 def span(span_id: str, parent_id: str, name: str, start: float, end: float, **attributes: Any) -> Span:

@@ -11,13 +11,13 @@ from openai import AsyncOpenAI, OpenAI, pydantic_responses_function_tool
 from pydantic import BaseModel, TypeAdapter
 
 from otel_tools import Cache, Retry, agent, tool
-from otel_tools.demo.script import Call
+from otel_tools._demo.script import Call
 from tests.interop import weather as w
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools.demo.script import Done
+    from otel_tools._demo.script import Done
     from otel_tools.testing import Captured
 
 AVAILABLE: dict[str, Callable[..., Any]] = {"weather": w.weather, "weather_async": w.weather_async}

@@ -17,7 +17,7 @@ from agents import (
 from openai import AsyncOpenAI
 
 from otel_tools import agent
-from otel_tools.demo.script import Call
+from otel_tools._demo.script import Call
 from tests.interop import weather as w
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 from openai import AsyncOpenAI, OpenAI
 import otel_tools
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
-from otel_tools.demo.model import ScriptedModel
+from otel_tools._demo.model import ScriptedModel
 from tests.calling.ways import ASYNC_WAYS, TURN, WAYS
 
 @otel_tools.tool

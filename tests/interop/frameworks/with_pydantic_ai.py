@@ -12,7 +12,7 @@ from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from otel_tools import agent
-from otel_tools.demo.script import Call
+from otel_tools._demo.script import Call
 from tests.interop import weather as w
 
 if TYPE_CHECKING:

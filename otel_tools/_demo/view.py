@@ -6,8 +6,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from otel_tools._demo.otlp_file import Span, Tool
 from otel_tools._telemetry import names
-from otel_tools.demo.otlp_file import Span, Tool
 
 _GAP = 2
 _DURATION = 8

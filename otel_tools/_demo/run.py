@@ -14,16 +14,16 @@ from rich.console import Console
 from rich.text import Text
 
 from otel_tools import agent, configure, instrument, shutdown
+from otel_tools._demo import destination, otlp_file, view
+from otel_tools._demo.destination import Collector, Exporter, File
+from otel_tools._demo.loop import run_conversation
+from otel_tools._demo.model import ScriptedModel
+from otel_tools._demo.script import QUESTION
+from otel_tools._demo.tools import available_functions, tools
+from otel_tools._demo.transcript import failures, printable, transcript
+from otel_tools._demo.wire import MODEL as SCRIPTED
 from otel_tools._sidecar.paths import short
 from otel_tools._terminal.console import out
-from otel_tools.demo import destination, otlp_file, view
-from otel_tools.demo.destination import Collector, Exporter, File
-from otel_tools.demo.loop import run_conversation
-from otel_tools.demo.model import ScriptedModel
-from otel_tools.demo.script import QUESTION
-from otel_tools.demo.tools import available_functions, tools
-from otel_tools.demo.transcript import failures, printable, transcript
-from otel_tools.demo.wire import MODEL as SCRIPTED
 
 SERVICE_NAME = "otel-tools-demo"
 AGENT_NAME = "travel-assistant"

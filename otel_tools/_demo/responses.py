@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
-from otel_tools.demo.script import Call, Done, Mind
-from otel_tools.demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
+from otel_tools._demo.script import Call, Done, Mind
+from otel_tools._demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
 
 _MOST_REMEMBERED = 256
 

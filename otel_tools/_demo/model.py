@@ -11,10 +11,10 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from otel_tools.demo import chat
-from otel_tools.demo.responses import Responses
-from otel_tools.demo.script import Mind, reply
-from otel_tools.demo.wire import MODEL, BadRequest, Event
+from otel_tools._demo import chat
+from otel_tools._demo.responses import Responses
+from otel_tools._demo.script import Mind, reply
+from otel_tools._demo.wire import MODEL, BadRequest, Event
 
 Endpoint = Callable[[bytes], dict[str, Any] | Iterator[Event]]
 

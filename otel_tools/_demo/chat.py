@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from otel_tools.demo.script import Call, Done, Mind, reply
-from otel_tools.demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
+from otel_tools._demo.script import Call, Done, Mind, reply
+from otel_tools._demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
 
 
 class _TextPart(BaseModel):

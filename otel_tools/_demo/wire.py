@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from otel_tools.demo.script import Call, Done
+from otel_tools._demo.script import Call, Done
 
 MODEL = "scripted"
 
