@@ -54,7 +54,7 @@ def run(tmp_path: Path, state: Path) -> Run:
         *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "otel_tools.cli", *arguments],
+            [sys.executable, "-m", "otel_tools", *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -20,7 +20,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_its_extra_it_says_how_to_install_it_in_one_line(missing: str) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None; from otel_tools.cli import main; main()"
+    code = f"import sys; sys.modules[{missing!r}] = None; from otel_tools._cli import main; main()"
     done = python(code)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -29,7 +29,7 @@ def test_without_its_extra_it_says_how_to_install_it_in_one_line(missing: str) -
 
 
 def test_an_import_that_fails_for_another_reason_is_not_hidden() -> None:
-    done = python("import sys; sys.modules['otel_tools._sidecar'] = None; from otel_tools.cli import main; main()")
+    done = python("import sys; sys.modules['otel_tools._sidecar'] = None; from otel_tools._cli import main; main()")
     assert done.returncode == 1
     assert "ModuleNotFoundError" in done.stderr
 
@@ -50,9 +50,9 @@ def test_its_help_names_every_verb_and_the_exit_codes(run: Run) -> None:
 def test_a_verb_does_not_wait_for_what_another_needs() -> None:
     done = python(
         "import sys\n"
-        "from otel_tools.cli.app import app\n"
+        "from otel_tools._cli.app import app\n"
         "app(['sidecar', 'status', '--help'], standalone_mode=False)\n"
-        "heavy = {'openai', 'opentelemetry.sdk', 'grpc', 'otel_tools.cli.demo', 'otel_tools.cli.doctor'}\n"
+        "heavy = {'openai', 'opentelemetry.sdk', 'grpc', 'otel_tools._cli.demo', 'otel_tools._cli.doctor'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -299,7 +299,7 @@ def on_terminal(arguments: list[str], variables: dict[str, str]) -> tuple[str, i
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
     with subprocess.Popen(
-        [sys.executable, "-m", "otel_tools.cli", *arguments],
+        [sys.executable, "-m", "otel_tools", *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -317,7 +317,7 @@ def on_terminal(arguments: list[str], variables: dict[str, str]) -> tuple[str, i
 def test_ctrl_c_ends_the_waiting(world: World) -> None:
     variables = world({**READY, "/api/v1/rules": loaded()})
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "otel_tools.cli", "doctor", "--wait", "60"],
+        [sys.executable, "-u", "-m", "otel_tools", "doctor", "--wait", "60"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

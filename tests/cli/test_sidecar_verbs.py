@@ -133,7 +133,7 @@ def test_in_the_foreground_it_runs_until_it_is_told_to_stop(
 def foreground(offset: int, state: Path) -> Iterator[subprocess.Popen[str]]:
     """``otel-tools sidecar up`` in the foreground, once all is healthy."""
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "otel_tools.cli", "sidecar", "up", "--port-offset", str(offset)],
+        [sys.executable, "-u", "-m", "otel_tools", "sidecar", "up", "--port-offset", str(offset)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

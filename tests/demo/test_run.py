@@ -28,7 +28,7 @@ def demo(*arguments: object, code: int = 0, **environment: str) -> str:
         if not key.startswith(("OTEL_", "OPENAI_", "XDG_")) and key not in {"COLUMNS", "FORCE_COLOR", "NO_COLOR"}
     }
     run = subprocess.run(
-        [sys.executable, "-m", "otel_tools.cli", "demo", *map(str, arguments)],
+        [sys.executable, "-m", "otel_tools", "demo", *map(str, arguments)],
         env=kept | {"OTEL_EXPORTER_OTLP_ENDPOINT": CLOSED, "TERM": "xterm"} | environment,
         capture_output=True,
         encoding="utf-8",

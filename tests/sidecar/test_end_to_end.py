@@ -107,7 +107,7 @@ def demo(sidecar: Sidecar) -> str:
     """What the demo printed that was run against the sidecar."""
     until(lambda: query(sidecar, 'up{job="otel-tools"} == 1') or None, "Prometheus scrapes the collector")
     ran = subprocess.run(
-        [sys.executable, "-m", "otel_tools.cli", "demo", "--exporter", "otlp", "--repeat", str(CONVERSATIONS)],
+        [sys.executable, "-m", "otel_tools", "demo", "--exporter", "otlp", "--repeat", str(CONVERSATIONS)],
         env=environment(sidecar),
         capture_output=True,
         text=True,

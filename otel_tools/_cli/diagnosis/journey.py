@@ -18,7 +18,7 @@ from otel_tools._sidecar import http
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tools.cli.diagnosis.endpoint import Endpoint
+    from otel_tools._cli.diagnosis.endpoint import Endpoint
 
 SERVICE = "otel-tools-doctor"
 SPAN = "doctor check"

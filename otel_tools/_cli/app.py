@@ -15,9 +15,9 @@ from otel_tools._version import __version__
 from otel_tools.errors import ConfigurationError
 
 _VERBS = {
-    "demo": ("otel_tools.cli.demo", "demo"),
-    "doctor": ("otel_tools.cli.doctor", "doctor"),
-    "sidecar": ("otel_tools.cli.sidecar", "app"),
+    "demo": ("otel_tools._cli.demo", "demo"),
+    "doctor": ("otel_tools._cli.doctor", "doctor"),
+    "sidecar": ("otel_tools._cli.sidecar", "app"),
 }
 
 

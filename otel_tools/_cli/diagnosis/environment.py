@@ -10,13 +10,13 @@ import urllib.request
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from otel_tools._cli.diagnosis.check import Check
 from otel_tools._version import __version__
-from otel_tools.cli.diagnosis.check import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tools.cli.diagnosis.endpoint import Endpoint
+    from otel_tools._cli.diagnosis.endpoint import Endpoint
 
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_SDK = (1, 44)

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_tools.cli.diagnosis.check import Check, Status
-from otel_tools.cli.diagnosis.journey import METRIC, SPAN, Journey
+from otel_tools._cli.diagnosis.check import Check, Status
+from otel_tools._cli.diagnosis.journey import METRIC, SPAN, Journey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from otel_tools.cli.diagnosis.endpoint import Endpoint, Signal
+    from otel_tools._cli.diagnosis.endpoint import Endpoint, Signal
 
 _LOOK = 0.25  # seconds between two questions whether it arrived
 

@@ -10,7 +10,7 @@ _NEEDS = ("typer", "rich")
 def main() -> None:
     """The entry point; without the ``cli`` extra it says how to install it."""
     try:
-        from otel_tools.cli.app import app  # noqa: PLC0415  # the packages of an extra, perhaps not installed
+        from otel_tools._cli.app import app  # noqa: PLC0415  # the packages of an extra, perhaps not installed
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _NEEDS:

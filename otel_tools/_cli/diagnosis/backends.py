@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._cli.diagnosis.check import Check
 from otel_tools._sidecar import http
 from otel_tools._sidecar.configs import alert_names, collector_dir
 from otel_tools._sidecar.paths import short
 from otel_tools._sidecar.ports import HOST, Ports
 from otel_tools._sidecar.webhook import read_webhook, without_secret
-from otel_tools.cli.diagnosis.check import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from otel_tools.cli.app import OPTIONS
-from otel_tools.cli.sidecar.build import build
-from otel_tools.cli.sidecar.down import down
-from otel_tools.cli.sidecar.status import status
-from otel_tools.cli.sidecar.up import up
+from otel_tools._cli.app import OPTIONS
+from otel_tools._cli.sidecar.build import build
+from otel_tools._cli.sidecar.down import down
+from otel_tools._cli.sidecar.status import status
+from otel_tools._cli.sidecar.up import up
 
 app = typer.Typer(help="Build and run the collector, Jaeger, Prometheus and Alertmanager.", **OPTIONS)
 for verb in (build, up, status, down):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from otel_tools._cli.diagnosis import backends, environment
+from otel_tools._cli.diagnosis.arrival import Way, follow
+from otel_tools._cli.diagnosis.backends import UP, Backends
+from otel_tools._cli.diagnosis.check import Check
+from otel_tools._cli.diagnosis.endpoint import Endpoint
 from otel_tools._sidecar import docker, http
 from otel_tools._sidecar.binaries import SIDECAR, find_all
 from otel_tools._sidecar.paths import state_dir
 from otel_tools._sidecar.ports import HOST
 from otel_tools._sidecar.state import SidecarState, running
-from otel_tools.cli.diagnosis import backends, environment
-from otel_tools.cli.diagnosis.arrival import Way, follow
-from otel_tools.cli.diagnosis.backends import UP, Backends
-from otel_tools.cli.diagnosis.check import Check
-from otel_tools.cli.diagnosis.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from otel_tools._cli.diagnosis.backends import Backends
+from otel_tools._cli.diagnosis.run import diagnose
 from otel_tools._terminal import console
-from otel_tools.cli.diagnosis.backends import Backends
-from otel_tools.cli.diagnosis.run import diagnose
 
 if TYPE_CHECKING:
-    from otel_tools.cli.diagnosis.check import Check
+    from otel_tools._cli.diagnosis.check import Check
 
 _NAME_WIDTH = 15
 _STATUS_WIDTH = 9
