@@ -8,8 +8,8 @@ assert seen.span("get_weather").attributes["otel_tools.retry.count"] == 2
 from __future__ import annotations
 
 from otel_tools._telemetry.policy_metrics import PolicyEvent
-from otel_tools.testing.captured import Captured, capture
-from otel_tools.testing.fake_clock import FakeClock
-from otel_tools.testing.faults import Faults, faults
+from otel_tools.testing._captured import Captured, capture
+from otel_tools.testing._fake_clock import FakeClock
+from otel_tools.testing._faults import Faults, faults
 
 __all__ = ["Captured", "FakeClock", "Faults", "PolicyEvent", "capture", "faults"]
