@@ -14,7 +14,7 @@ from otel_tools._arguments.parameters import ArgumentsModel, adapter_of, paramet
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from otel_tools._call.steps import Site
+    from otel_tools._call.steps import ToolInfo
 
 __all__ = ["closed", "declared_model"]
 
@@ -36,8 +36,8 @@ def closed(tool: str, model: Any) -> type[BaseModel]:
     return cast("type[BaseModel]", made)
 
 
-def declared_model(site: Site, *, decorating: bool = False) -> ArgumentsModel:
-    """The parameters that the model ``site.declared`` gives to a tool.
+def declared_model(info: ToolInfo, *, decorating: bool = False) -> ArgumentsModel:
+    """The parameters that the model ``info.declared`` gives to a tool.
 
     The function takes the whole model where its one parameter has that type, or has no type and is no field. Else it
     takes the fields by name: all of them, with the model's defaults, as the model's validators left them.
@@ -46,27 +46,27 @@ def declared_model(site: Site, *, decorating: bool = False) -> ArgumentsModel:
         NotYetDefined: The annotation that tells refers to what is not defined so far.
         ConfigurationError: The function cannot take the fields, or there is no model.
     """
-    model = closed(site.tool, site.declared)
-    bound = bound_names(site.function)
+    model = closed(info.tool, info.declared)
+    bound = bound_names(info.function)
     parameters = [
         each
-        for each in site.arguments.signature.parameters.values()
-        if each.name != site.arguments.receiver and each.name not in bound
+        for each in info.arguments.signature.parameters.values()
+        if each.name != info.arguments.receiver and each.name not in bound
     ]
-    if _takes_the_whole(site, parameters, decorating=decorating):
-        only = parameter_of(parameters[0], site.declared)
+    if _takes_the_whole(info, parameters, decorating=decorating):
+        only = parameter_of(parameters[0], info.declared)
         return ArgumentsModel(
             parameters=(only,),
-            adapter=adapter_of(site.tool, [only], None),
+            adapter=adapter_of(info.tool, [only], None),
             positional=() if parameters[0].kind is inspect.Parameter.KEYWORD_ONLY else (only.name,),
             rest=None,
             more=False,
             extra=False,
             extra_adapter=None,
             bound=bound,
-            single=site.declared,
+            single=info.declared,
         )
-    _check(site, parameters, model)
+    _check(info, parameters, model)
     values: Any = Annotated[model, AfterValidator(_values)]
     by_position = [each.name for each in parameters if each.kind is inspect.Parameter.POSITIONAL_ONLY]
     return ArgumentsModel(
@@ -95,26 +95,26 @@ def _values(given: BaseModel) -> dict[str, Any]:
     return {**{name: getattr(given, name) for name in type(given).model_fields}, **(given.model_extra or {})}
 
 
-def _takes_the_whole(site: Site, parameters: list[inspect.Parameter], *, decorating: bool) -> bool:
+def _takes_the_whole(info: ToolInfo, parameters: list[inspect.Parameter], *, decorating: bool) -> bool:
     if len(parameters) != 1 or parameters[0].kind in _REST:
         return False
     (only,) = parameters
     if only.annotation is _EMPTY:
-        return only.name not in site.declared.model_fields
-    annotation = resolved(site.tool, only.name, only.annotation, names_for(site.function, decorating=decorating))
+        return only.name not in info.declared.model_fields
+    annotation = resolved(info.tool, only.name, only.annotation, names_for(info.function, decorating=decorating))
     alternatives = getattr(annotation, "__args__", (annotation,))
-    return any(isinstance(each, type) and issubclass(site.declared, each) for each in alternatives)
+    return any(isinstance(each, type) and issubclass(info.declared, each) for each in alternatives)
 
 
-def _check(site: Site, parameters: list[inspect.Parameter], model: type[BaseModel]) -> None:
+def _check(info: ToolInfo, parameters: list[inspect.Parameter], model: type[BaseModel]) -> None:
     """Refuse a function that could not be called with the fields."""
-    named = f"tool {site.tool!r}: args={site.declared.__name__}"
+    named = f"tool {info.tool!r}: args={info.declared.__name__}"
     taken = {each.name for each in parameters if each.kind not in _REST}
     if not any(each.kind is each.VAR_KEYWORD for each in parameters):
         if missing := [name for name in model.model_fields if name not in taken]:
             raise ConfigurationError(
                 f"{named}: the function has no parameter {missing[0]!r} for that field; give it one, **kwargs, or one "
-                f"parameter of the type {site.declared.__name__}"
+                f"parameter of the type {info.declared.__name__}"
             )
         if model.model_config.get("extra") == "allow":
             raise ConfigurationError(

@@ -16,7 +16,7 @@ _MASK: Final = "…"
 _GRAM: Final = 4
 """Characters in a row that a message may not share with a value."""
 
-_MOST: Final = 20_000
+_MAX: Final = 20_000
 """Characters of values that are looked at; a message about more is not repeated at all."""
 
 _DEEPEST: Final = 40
@@ -38,7 +38,7 @@ def without_values(message: str, given: Any) -> str | None:
         None where nothing is left to say, or where the values cannot all be read.
     """
     texts = _texts(given, _DEEPEST)
-    if texts is None or sum(map(len, texts)) > _MOST or len(message) > _MOST:
+    if texts is None or sum(map(len, texts)) > _MAX or len(message) > _MAX:
         return None
     folded = _lower(message)
     hidden = bytearray(len(message))

@@ -25,7 +25,7 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools._call.steps import Site
+    from otel_tools._call.steps import ToolInfo
 
 __all__ = ["ArgumentsModel", "Parameter", "adapter_of", "arguments_model", "parameter_of", "result_adapter"]
 
@@ -88,35 +88,35 @@ class ArgumentsModel:
     single: type[BaseModel] | None
 
 
-def arguments_model(site: Site, *, decorating: bool = False) -> ArgumentsModel:
+def arguments_model(info: ToolInfo, *, decorating: bool = False) -> ArgumentsModel:
     """Build the model of a tool's parameters.
 
     Names in annotations are looked up where the function was defined: in its module, in its closure and, while it is
     being decorated, in the scopes around it, so that classes of a function body are found too.
 
     Args:
-        site: The tool.
+        info: The tool.
         decorating: Whether this is its decoration: the frames that define it are on the stack.
 
     Raises:
         NotYetDefined: An annotation, or a class that it names, refers to what is not defined so far.
         ConfigurationError: pydantic cannot check an annotation.
     """
-    names = names_for(site.function, decorating=decorating)
-    bound = bound_names(site.function)
+    names = names_for(info.function, decorating=decorating)
+    bound = bound_names(info.function)
     parameters: list[Parameter] = []
     rest: Parameter | None = None
     extra: Parameter | None = None
-    for parameter in site.arguments.signature.parameters.values():
-        if parameter.name == site.arguments.receiver or parameter.name in bound:
+    for parameter in info.arguments.signature.parameters.values():
+        if parameter.name == info.arguments.receiver or parameter.name in bound:
             continue
-        annotation = by_value(resolved(site.tool, parameter.name, parameter.annotation, names))
+        annotation = by_value(resolved(info.tool, parameter.name, parameter.annotation, names))
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             rest = _optional(parameter.name, annotation)
         elif parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             parameters.append(parameter_of(parameter, annotation))
         elif typing.get_origin(annotation) in _UNPACKED:
-            parameters.extend(_keys(site.tool, parameter.name, typing.get_args(annotation)[0]))
+            parameters.extend(_keys(info.tool, parameter.name, typing.get_args(annotation)[0]))
         else:
             extra = _optional(parameter.name, annotation)
 
@@ -127,22 +127,22 @@ def arguments_model(site: Site, *, decorating: bool = False) -> ArgumentsModel:
         rest = None
     return ArgumentsModel(
         parameters=tuple(parameters),
-        adapter=adapter_of(site.tool, parameters, rest),
+        adapter=adapter_of(info.tool, parameters, rest),
         positional=tuple(
             parameter.name
-            for parameter in site.arguments.signature.parameters.values()
-            if parameter.kind in _BY_POSITION and parameter.name != site.arguments.receiver
+            for parameter in info.arguments.signature.parameters.values()
+            if parameter.kind in _BY_POSITION and parameter.name != info.arguments.receiver
         ),
         rest=rest.name if rest else None,
         more=more,
         extra=extra is not None,
-        extra_adapter=_dictionary(site.tool, extra),
+        extra_adapter=_dictionary(info.tool, extra),
         bound=bound,
         single=single,
     )
 
 
-def result_adapter(site: Site, *, decorating: bool = False) -> TypeAdapter[Any] | None:
+def result_adapter(info: ToolInfo, *, decorating: bool = False) -> TypeAdapter[Any] | None:
     """The type that the function says it returns; of an awaitable, what is awaited.
 
     A class that pydantic does not know is checked with `isinstance`.
@@ -154,13 +154,13 @@ def result_adapter(site: Site, *, decorating: bool = False) -> TypeAdapter[Any] 
         NotYetDefined: As `arguments_model`.
         ConfigurationError: There is no such annotation, or pydantic cannot check it.
     """
-    declared = site.arguments.signature.return_annotation
+    declared = info.arguments.signature.return_annotation
     if declared is EMPTY:
         raise ConfigurationError(
-            f"tool {site.tool!r}: validate='both' checks the result by its annotation, and there is none: "
+            f"tool {info.tool!r}: validate='both' checks the result by its annotation, and there is none: "
             "annotate what the function returns, or use validate=True"
         )
-    annotation = resolved(site.tool, "return", declared, names_for(site.function, decorating=decorating))
+    annotation = resolved(info.tool, "return", declared, names_for(info.function, decorating=decorating))
     if typing.get_origin(annotation) in (collections.abc.Awaitable, collections.abc.Coroutine):
         annotation = typing.get_args(annotation)[-1]
     if annotation in (Any, object):
@@ -172,7 +172,7 @@ def result_adapter(site: Site, *, decorating: bool = False) -> TypeAdapter[Any] 
         except PydanticSchemaGenerationError:
             return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
 
-    return _built(site.tool, build, [_optional("return", annotation)])
+    return _built(info.tool, build, [_optional("return", annotation)])
 
 
 def parameter_of(parameter: inspect.Parameter, annotation: Any) -> Parameter:

@@ -17,9 +17,9 @@ from otel_tools.errors import FieldError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MOST", "Schema", "described", "is_word", "listed", "nearest", "unknown"]
+__all__ = ["MAX_LISTED", "Schema", "described", "is_word", "listed", "nearest", "unknown"]
 
-MOST: Final = 20
+MAX_LISTED: Final = 20
 """Mistakes that a message lists; the rest is a number."""
 
 _READ: Final = 200
@@ -154,12 +154,13 @@ def _plain(name: str) -> str:
 
 
 def listed(errors: Sequence[FieldError]) -> str:
-    """The mistakes as lines of text, `MOST` of them at most."""
+    """The mistakes as lines of text, `MAX_LISTED` of them at most."""
     lines = [
-        f"- {each.field}: " + (f"must be {each.expected}" if each.expected else each.problem) for each in errors[:MOST]
+        f"- {each.field}: " + (f"must be {each.expected}" if each.expected else each.problem)
+        for each in errors[:MAX_LISTED]
     ]
-    if len(errors) > MOST:
-        lines.append(f"and {len(errors) - MOST} more")
+    if len(errors) > MAX_LISTED:
+        lines.append(f"and {len(errors) - MAX_LISTED} more")
     return "\n".join(lines)
 
 

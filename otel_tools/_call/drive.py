@@ -194,7 +194,7 @@ def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds
     context = contextvars.copy_context()
     context.run(current.set, scope)
     try:
-        future = plan.crew.start(context, function, call.args, call.kwargs)
+        future = plan.thread_budget.start(context, function, call.args, call.kwargs)
     except RuntimeError as error:
         # The process can have no more threads.
         return Outcome.of_error(error)
@@ -207,7 +207,7 @@ def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds
         # Also where Ctrl-C ends the wait.
         if not done:
             scope.given_up = True
-            plan.crew.abandon(future, call)
+            plan.thread_budget.abandon(future, call)
     return future.result() if done else EXPIRED
 
 

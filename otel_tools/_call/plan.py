@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.steps import Invoke
-from otel_tools._call.threads import Crew
+from otel_tools._call.threads import ThreadBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,14 +47,14 @@ class Plan:
         function: The user's function.
         open: Begins the record of one call.
         flow: The policies around the function, or None where there are none and the driver calls it directly.
-        crew: The threads that run the function where it may take only so long.
+        thread_budget: The threads that run the function where it may take only so long.
         options: What it was built from, and
         run: the driver, which is the function that callers call: both set and read by who makes it.
         overridden: Whether another plan has ever been put in this one's place, so that nobody else looks for one.
         override: The plan to use in this one's place, where the current context has one.
     """
 
-    __slots__ = ("crew", "flow", "function", "open", "options", "overridden", "override", "run")
+    __slots__ = ("flow", "function", "open", "options", "overridden", "override", "run", "thread_budget")
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Plan:
         self.function = function
         self.open = open_call
         self.flow = flow
-        self.crew = Crew()
+        self.thread_budget = ThreadBudget()
         self.options: Any = None
         self.run: Callable[..., Any]
         self.overridden = False

@@ -35,11 +35,11 @@ __all__ = [
     "Perform",
     "Policy",
     "Result",
-    "Site",
     "Sleep",
     "Step",
     "ThrottlingPolicy",
     "ThrottlingResult",
+    "ToolInfo",
     "Wait",
     "is_cancellation",
     "loop_runs_here",
@@ -275,7 +275,7 @@ class Call:
         """The call is over, with what an `Outcome` says; unpacked, so that the plain path need not make one."""
 
 
-class Site(NamedTuple):
+class ToolInfo(NamedTuple):
     """What a policy is told at decoration of the tool that it will stand around.
 
     Attributes:

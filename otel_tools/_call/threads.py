@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from otel_tools._call.steps import Call
 
-__all__ = ["MOST_ABANDONED", "Crew"]
+__all__ = ["MAX_ABANDONED", "ThreadBudget"]
 
-MOST_ABANDONED: Final = 32
+MAX_ABANDONED: Final = 32
 """Functions of one tool that may still run after their time is over. With as many, its next calls are refused."""
 
 _IDLE: Final = 30.0
@@ -75,7 +75,7 @@ def _outcome_of(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
         return Outcome.of_error(error)
 
 
-class Crew:
+class ThreadBudget:
     """The jobs of one tool.
 
     Attributes:
@@ -86,13 +86,13 @@ class Crew:
 
     def __init__(self) -> None:
         self.abandoned: list[None] = []
-        _crews.add(self)
+        _budgets.add(self)
 
     def start(
         self, context: Context, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Future[Outcome] | None:
         """Run a function in a context on a thread; None where too many are abandoned already."""
-        if len(self.abandoned) >= MOST_ABANDONED:
+        if len(self.abandoned) >= MAX_ABANDONED:
             return None
         future: Future[Outcome] = Future()
         try:
@@ -116,14 +116,14 @@ class Crew:
         future.add_done_callback(end)
 
 
-_crews: Final[weakref.WeakSet[Crew]] = weakref.WeakSet()
+_budgets: Final[weakref.WeakSet[ThreadBudget]] = weakref.WeakSet()
 
 
 def _start_again() -> None:
     """In the child of a fork there are no workers."""
     idle.clear()
-    for crew in tuple(_crews):
-        crew.abandoned = []
+    for thread_budget in tuple(_budgets):
+        thread_budget.abandoned = []
 
 
 at_fork(after_in_child=_start_again)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from otel_tools._demo.script import Call, Done, Mind
 from otel_tools._demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
 
-_MOST_REMEMBERED = 256
+_MAX_REMEMBERED = 256
 
 
 class _Part(BaseModel):
@@ -133,7 +133,7 @@ class Responses:
         with self._lock:
             self._given[response["id"]] = response
             self._conversations[response["id"]] = conversation
-            while len(self._conversations) > _MOST_REMEMBERED:
+            while len(self._conversations) > _MAX_REMEMBERED:
                 forgotten, _ = self._conversations.popitem(last=False)
                 del self._given[forgotten]
 

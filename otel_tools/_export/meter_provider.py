@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Metering"]
 
-_MOST_SERIES: Final = 20_000
+_MAX_SERIES: Final = 20_000
 """Series an instrument of ours may have; the SDK's default of 2,000 is not enough for 1,000 tools."""
 
 _LAST_COLLECTION: Final = 30_000.0
@@ -31,7 +31,7 @@ def _views() -> list[View]:
     ours = (names.DURATION.name, "otel_tools.*")
     try:
         return [
-            View(instrument_name=name, meter_name=names.SCOPE, aggregation_cardinality_limit=_MOST_SERIES)
+            View(instrument_name=name, meter_name=names.SCOPE, aggregation_cardinality_limit=_MAX_SERIES)
             for name in ours
         ]
     except TypeError:

@@ -21,7 +21,7 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Policy, Site
+    from otel_tools._call.steps import Policy, ToolInfo
 
 __all__ = ["PolicyOptions", "policies_of"]
 
@@ -51,44 +51,44 @@ class PolicyOptions:
     validate: bool | Literal["both"] | None = None
 
 
-def policies_of(options: PolicyOptions, site: Site) -> dict[str, Policy]:
+def policies_of(options: PolicyOptions, info: ToolInfo) -> dict[str, Policy]:
     """The policies that a tool asks for, by their place in the order.
 
     Raises:
         ConfigurationError: An option cannot work, alone, with the others or on this kind of function.
     """
-    _check(options, site)
-    policies = _validation(options, site)
+    _check(options, info)
+    policies = _validation(options, info)
     if options.fallback is not None:
-        policies["fallback"] = fallback(options.fallback, options.fallback_on, site)
+        policies["fallback"] = fallback(options.fallback, options.fallback_on, info)
     if options.retry is not None and options.retry.deadline is not None:
         policies["deadline"] = deadline(options.retry.deadline)
     for option in _CLASSES:
         if (policy := getattr(options, option)) is not None:
-            policies[option] = policy.around(site)
+            policies[option] = policy.around(info)
     if options.circuit_breaker is not None:
-        policies["circuit_breaker_again"] = options.circuit_breaker.again(site)
+        policies["circuit_breaker_again"] = options.circuit_breaker.again(info)
     if options.failed_if is not None:
-        policies["failed_if"] = failed_if(options.failed_if, site)
-    if not site.generator and (decorated := around_decorated(site, has_cache=options.cache is not None)) is not None:
+        policies["failed_if"] = failed_if(options.failed_if, info)
+    if not info.generator and (decorated := around_decorated(info, has_cache=options.cache is not None)) is not None:
         policies["decorated"] = decorated
     if options.timeout is not None:
-        policies["timeout"] = timeout(options.timeout, site)
+        policies["timeout"] = timeout(options.timeout, info)
     return policies
 
 
-def _validation(options: PolicyOptions, site: Site) -> dict[str, Policy]:
+def _validation(options: PolicyOptions, info: ToolInfo) -> dict[str, Policy]:
     policies: dict[str, Policy] = {}
     if options.validate:
-        policies["validate"] = validate_arguments(site)
+        policies["validate"] = validate_arguments(info)
     if options.validate == "both":
-        policies["validate_result"] = validate_result(site)
+        policies["validate_result"] = validate_result(info)
     return policies
 
 
-def _check(options: PolicyOptions, site: Site) -> None:
-    tool = f"tool {site.tool!r}"
-    if site.generator:
+def _check(options: PolicyOptions, info: ToolInfo) -> None:
+    tool = f"tool {info.tool!r}"
+    if info.generator:
         asked = [option for option in _ONE_RESULT if getattr(options, option) is not None]
         if asked or options.validate == "both":
             option = asked[0] if asked else "validate='both'"

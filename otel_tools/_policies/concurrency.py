@@ -18,7 +18,7 @@ from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Site, Step
+    from otel_tools._call.steps import Call, Flow, Next, Policy, Step, ToolInfo
 
 __all__ = ["Concurrency"]
 
@@ -69,7 +69,7 @@ class Concurrency:
         """Attempts that wait for a slot now."""
         return len(self._slots.waiters)
 
-    def around(self, site: Site) -> Policy:
+    def around(self, info: ToolInfo) -> Policy:
         """The policy of one tool that takes its slots from here."""
 
         def policy(inner: Next) -> Next:
@@ -79,7 +79,7 @@ class Concurrency:
                 if slots.take():
                     waited = None
                 else:
-                    waited, refusal = yield from self._wait(call, slots, site)
+                    waited, refusal = yield from self._wait(call, slots, info)
                     if refusal is not None:
                         return refusal
                 try:
@@ -92,7 +92,9 @@ class Concurrency:
 
         return policy
 
-    def _wait(self, call: Call, slots: _Slots, site: Site) -> Generator[Step, Any, tuple[float | None, Outcome | None]]:
+    def _wait(
+        self, call: Call, slots: _Slots, info: ToolInfo
+    ) -> Generator[Step, Any, tuple[float | None, Outcome | None]]:
         """Wait for a slot.
 
         Returns:
@@ -103,11 +105,11 @@ class Concurrency:
             longest = left
         if longest is not None and longest <= 0:
             call.throttled("concurrency", "rejected", None)
-            return None, self._refusal(site.tool, longest)
-        if longest is None and not site.asynchronous and loop_runs_here() and not (yield IS_AWAITED).value:
+            return None, self._refusal(info.tool, longest)
+        if longest is None and not info.asynchronous and loop_runs_here() and not (yield IS_AWAITED).value:
             call.throttled("concurrency", "rejected", None)
             return None, self._refusal(
-                site.tool,
+                info.tool,
                 why="; to wait would stop the event loop of this thread, which whoever holds one may need: call it by "
                 "asyncio.to_thread, or set max_wait",
             )
@@ -130,7 +132,7 @@ class Concurrency:
         # Not the answer but the line says who has a slot: one may be handed over in the moment in which time is up.
         if slots.leave(waiter):
             call.throttled("concurrency", "rejected", waited)
-            return waited, self._refusal(site.tool, longest)
+            return waited, self._refusal(info.tool, longest)
         return waited, None
 
     def _refusal(self, tool: str, waited: float | None = None, why: str | None = None) -> Outcome:

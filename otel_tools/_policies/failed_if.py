@@ -12,26 +12,26 @@ from otel_tools.errors import ConfigurationError, ToolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools._call.steps import Call, Flow, Next, Policy, ToolInfo
 
 __all__ = ["failed_if"]
 
 logger = logging.getLogger("otel_tools.policies.failed_if")
 
 
-def failed_if(predicate: Callable[[Any], object], site: Site) -> Policy:
+def failed_if(predicate: Callable[[Any], object], info: ToolInfo) -> Policy:
     """Report results for which the predicate is true as failures; the caller gets the result untouched.
 
     A predicate that raises is logged and counts as "not a failure": a mistake in it must not fail the tool.
 
     Args:
         predicate: Called with each result that an attempt returned.
-        site: The tool.
+        info: The tool.
 
     Raises:
         ConfigurationError: It is not a plain function.
     """
-    tool = site.tool
+    tool = info.tool
     if not callable(predicate) or not _is_plain(predicate):
         raise ConfigurationError(f"tool {tool!r}: failed_if={predicate!r} must be a plain function of the result")
 

@@ -14,7 +14,7 @@ from otel_tools.errors import ConfigurationError, InvalidArguments, error_type_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools._call.steps import Call, Flow, Next, Policy, ToolInfo
 
 __all__ = ["FallbackOn", "fallback"]
 
@@ -28,7 +28,7 @@ FallbackOn: TypeAlias = (
 _LONGEST_NOTE: Final = 1000
 
 
-def fallback(function: Callable[..., Any], on: FallbackOn, site: Site) -> Policy:
+def fallback(function: Callable[..., Any], on: FallbackOn, info: ToolInfo) -> Policy:
     """Where a call fails, call another function with the same arguments, and serve what it returns.
 
     The function may be a tool with a fallback of its own. If it fails too, the caller gets the tool's own error, with
@@ -38,13 +38,13 @@ def fallback(function: Callable[..., Any], on: FallbackOn, site: Site) -> Policy
         function: Takes what the tool takes, by the same names; for a method with or without its first parameter.
             A coroutine function only where the tool is one.
         on: Which errors are replaced. Without it also results that ``failed_if`` calls failures.
-        site: Where it stands.
+        info: Where it stands.
 
     Raises:
         ConfigurationError: It cannot be called in the tool's place, or ``on`` says nothing about errors.
     """
-    step = Invoke(_in_place_of(function, site))
-    replaces = _condition(on, site.tool)
+    step = Invoke(_in_place_of(function, info))
+    replaces = _condition(on, info.tool)
 
     def policy(inner: Next) -> Next:
         def flow(call: Call) -> Flow:
@@ -105,37 +105,37 @@ def _add_note(error: BaseException, other: BaseException, function: Callable[...
         error.add_note(note)
 
 
-def _in_place_of(function: Callable[..., Any], site: Site) -> Callable[..., Any]:
+def _in_place_of(function: Callable[..., Any], info: ToolInfo) -> Callable[..., Any]:
     """The fallback as it can be called with the tool's arguments."""
     if not callable(function):
         raise ConfigurationError(
-            f"tool {site.tool!r}: fallback={function!r}: a function with the tool's parameters is needed"
+            f"tool {info.tool!r}: fallback={function!r}: a function with the tool's parameters is needed"
         )
-    if not site.asynchronous and _is_coroutine_function(function):
+    if not info.asynchronous and _is_coroutine_function(function):
         raise ConfigurationError(
-            f"tool {site.tool!r}: fallback {_name_of(function)} is async, the tool is not: a plain function is needed"
+            f"tool {info.tool!r}: fallback {_name_of(function)} is async, the tool is not: a plain function is needed"
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError(
-            f"tool {site.tool!r}: fallback {_name_of(function)} is a generator; one value is to be served"
+            f"tool {info.tool!r}: fallback {_name_of(function)} is a generator; one value is to be served"
         )
-    tool, own = _signature_of(site.function), _signature_of(function)
-    if tool is not None and isinstance(site.function, functools.partial):
+    tool, own = _signature_of(info.function), _signature_of(function)
+    if tool is not None and isinstance(info.function, functools.partial):
         # What is bound by name is the tool's own affair: no caller gives it.
-        given = [each for each in tool.parameters.values() if each.name not in site.function.keywords]
+        given = [each for each in tool.parameters.values() if each.name not in info.function.keywords]
         tool = tool.replace(parameters=given)
     # Builtins need not tell what they take.
-    if tool is None or own is None or _accepts(own, tool, site.arguments.receiver):
+    if tool is None or own is None or _accepts(own, tool, info.arguments.receiver):
         return function
-    if site.arguments.receiver is not None and _accepts(own, _without_first(tool), None):
+    if info.arguments.receiver is not None and _accepts(own, _without_first(tool), None):
 
         def without_receiver(_receiver: Any, /, *args: Any, **kwargs: Any) -> Any:
             return function(*args, **kwargs)
 
         return without_receiver
     raise ConfigurationError(
-        f"tool {site.tool!r}: fallback {_name_of(function)}{own} must accept what the tool does, by the same names: "
-        f"{_name_of(site.function)}{tool}"
+        f"tool {info.tool!r}: fallback {_name_of(function)}{own} must accept what the tool does, by the same names: "
+        f"{_name_of(info.function)}{tool}"
     )
 
 

@@ -17,7 +17,7 @@ from otel_tools.errors import ConfigurationError, ToolError, error_type_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools._call.steps import CacheResult, Call, Flow, Next, Outcome, Policy, Site
+    from otel_tools._call.steps import CacheResult, Call, Flow, Next, Outcome, Policy, ToolInfo
 
     Answer = Callable[[bool], CacheResult | None]
     """What the cache said to a call that has ended, told whether it failed; None where it was not asked."""
@@ -27,7 +27,7 @@ __all__ = ["around_decorated"]
 _DEEPEST_WRAPPER: Final = 32
 
 
-def around_decorated(site: Site, *, has_cache: bool = False) -> Policy | None:
+def around_decorated(info: ToolInfo, *, has_cache: bool = False) -> Policy | None:
     """A policy that reports the retries and cache hits of a function that was decorated before it became a tool.
 
     Known are tenacity's ``retry``, sync and async, `functools.lru_cache` and `functools.cache`, cachetools' ``cached``
@@ -36,7 +36,7 @@ def around_decorated(site: Site, *, has_cache: bool = False) -> Policy | None:
     call, which is only done where nothing stands over the cache that could change the arguments.
 
     Args:
-        site: The tool.
+        info: The tool.
         has_cache: Whether the tool has a ``cache`` policy: its answer is the call's, and the function's own cache,
             under it, is not reported a second time.
 
@@ -46,10 +46,10 @@ def around_decorated(site: Site, *, has_cache: bool = False) -> Policy | None:
     Raises:
         ConfigurationError: It is cachetools' ``cachedmethod``, over which no decorator works.
     """
-    layers = list(_layers(site.function))
+    layers = list(_layers(info.function))
     if any(type(layer).__module__ == "cachetools._descriptor" for layer in layers):
         raise ConfigurationError(
-            f"tool {site.tool!r}: cachetools' cachedmethod must be the outermost decorator; put @tool under it, or "
+            f"tool {info.tool!r}: cachetools' cachedmethod must be the outermost decorator; put @tool under it, or "
             "make the tool of an instance's method: tool(instance.method)"
         )
     watches = _watches(layers)

@@ -9,12 +9,12 @@ from otel_tools._call.steps import CROWDED, EXPIRED, Invoke, Outcome
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError, ToolTimeout
 
 if TYPE_CHECKING:
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Site
+    from otel_tools._call.steps import Call, Flow, Next, Policy, ToolInfo
 
 __all__ = ["timeout"]
 
 
-def timeout(seconds: float, site: Site) -> Policy:
+def timeout(seconds: float, info: ToolInfo) -> Policy:
     """End an attempt that takes longer than so many seconds with a `ToolTimeout`.
 
     An async tool is cancelled, as by `asyncio.timeout`. A sync tool runs on a thread of its own with a copy of the
@@ -28,7 +28,7 @@ def timeout(seconds: float, site: Site) -> Policy:
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= TIMEOUT_MAX:
         raise ConfigurationError(
-            f"tool {site.tool!r}: timeout={seconds!r}: a positive number of seconds is needed, such as 5.0"
+            f"tool {info.tool!r}: timeout={seconds!r}: a positive number of seconds is needed, such as 5.0"
         )
     whole = Invoke(timeout=seconds)
 
@@ -43,9 +43,9 @@ def timeout(seconds: float, site: Site) -> Policy:
                 return _expired(limit)
             if outcome is CROWDED:
                 error = ConcurrencyLimited(
-                    f"tool {site.tool!r}: not started, since too many of its calls that timed out are still running; "
+                    f"tool {info.tool!r}: not started, since too many of its calls that timed out are still running; "
                     "let the tool itself give up in time, as with otel_tools.remaining()",
-                    tool=site.tool,
+                    tool=info.tool,
                 )
                 return Outcome(None, error, "error")
             return outcome
@@ -54,7 +54,7 @@ def timeout(seconds: float, site: Site) -> Policy:
 
     def _expired(limit: float) -> Outcome:
         left_by = "" if limit == seconds else f", which its deadline left of its timeout of {seconds:g} s"
-        message = f"tool {site.tool!r} took longer than {limit:.3g} s{left_by}"
-        return Outcome(None, ToolTimeout(message, tool=site.tool, timeout=limit), "error")
+        message = f"tool {info.tool!r} took longer than {limit:.3g} s{left_by}"
+        return Outcome(None, ToolTimeout(message, tool=info.tool, timeout=limit), "error")
 
     return policy

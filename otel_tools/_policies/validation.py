@@ -7,7 +7,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from otel_tools._arguments.annotations import NotYetDefined
-from otel_tools._arguments.validation_errors import MOST, listed
+from otel_tools._arguments.validation_errors import MAX_LISTED, listed
 from otel_tools._call.steps import Call, Outcome, over
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.coercion import Filling, Returned
-    from otel_tools._call.steps import Flow, Next, Policy, Site
+    from otel_tools._call.steps import Flow, Next, Policy, ToolInfo
 
 __all__ = ["accepted_arguments", "filling_of", "validate_arguments", "validate_result"]
 
 T = TypeVar("T")
 
 
-def validate_arguments(site: Site) -> Policy:
+def validate_arguments(info: ToolInfo) -> Policy:
     """Validate and coerce the arguments, as a model sends them, and refuse the call where they do not fit.
 
     Arguments are taken by pydantic's lax rules, or as JSON where types are strict. What is left out is left to the
@@ -33,12 +33,12 @@ def validate_arguments(site: Site) -> Policy:
     module and closure. A call fails with `ConfigurationError` while they cannot be found.
 
     Args:
-        site: The tool.
+        info: The tool.
 
     Raises:
         ConfigurationError: pydantic cannot check an annotation.
     """
-    taken = _of(site, _filling)
+    taken = _of(info, _filling)
 
     def policy(inner: Next) -> Next:
         # No generator: one that only delegates would cost as much as the validation itself.
@@ -64,7 +64,7 @@ def validate_arguments(site: Site) -> Policy:
 
 
 def accepted_arguments(
-    site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]
+    info: ToolInfo, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments as validation hands them on.
 
@@ -72,28 +72,28 @@ def accepted_arguments(
         InvalidArguments: They do not fit.
     """
     call = Call(args, kwargs)
-    refused = _take(_of(site, _filling), call, None)
+    refused = _take(_of(info, _filling), call, None)
     if refused is not None and refused.error is not None:
         raise refused.error
     return call.args, call.kwargs
 
 
-def validate_result(site: Site) -> Policy:
+def validate_result(info: ToolInfo) -> Policy:
     """Check that the function returns what its annotation says; the value itself is passed on untouched.
 
     Strictly: no string for a number, no text for a date. A dictionary that fits passes for a pydantic model.
 
     Args:
-        site: The tool.
+        info: The tool.
 
     Raises:
         ConfigurationError: There is no annotation, pydantic cannot check it, or the tool is a generator.
     """
-    if site.generator:
+    if info.generator:
         raise ConfigurationError(
-            f"tool {site.tool!r}: validate='both' checks one result, and a generator has many; use validate=True"
+            f"tool {info.tool!r}: validate='both' checks one result, and a generator has many; use validate=True"
         )
-    returned = _of(site, _returned)
+    returned = _of(info, _returned)
 
     def policy(inner: Next) -> Next:
         def flow(call: Call) -> Flow:
@@ -104,8 +104,10 @@ def validate_result(site: Site) -> Policy:
                 except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
                     return Outcome.of_error(error)
                 if wrong:
-                    message = f"{site.tool} returned what its annotation does not allow:\n{listed(wrong)}"
-                    return Outcome(None, InvalidResult(message, tool=site.tool, errors=tuple(wrong[:MOST])), "error")
+                    message = f"{info.tool} returned what its annotation does not allow:\n{listed(wrong)}"
+                    return Outcome(
+                        None, InvalidResult(message, tool=info.tool, errors=tuple(wrong[:MAX_LISTED])), "error"
+                    )
             return outcome
 
         return flow
@@ -113,13 +115,13 @@ def validate_result(site: Site) -> Policy:
     return policy
 
 
-def filling_of(site: Site) -> Filling:
+def filling_of(info: ToolInfo) -> Filling:
     """How a tool's arguments are validated: what its policy goes by, or would.
 
     Raises:
         ConfigurationError: pydantic cannot check an annotation, or a name in it is not defined.
     """
-    return _of(site, _filling).get()
+    return _of(info, _filling).get()
 
 
 def _take(taken: _Once[Filling], call: Call, failure: Any) -> Outcome | None:
@@ -130,28 +132,28 @@ def _take(taken: _Once[Filling], call: Call, failure: Any) -> Outcome | None:
         return Outcome.of_error(error)
     if not wrong:
         return None
-    tool = taken.site.tool
+    tool = taken.info.tool
     message = f"The arguments of {tool} were refused:\n{listed(wrong)}"
-    return Outcome(None, InvalidArguments(message, tool=tool, errors=tuple(wrong[:MOST])), "invalid")
+    return Outcome(None, InvalidArguments(message, tool=tool, errors=tuple(wrong[:MAX_LISTED])), "invalid")
 
 
 class _Once(Generic[T]):
     """Something that is built once for a tool: at its decoration, or at the first call where a name is not defined yet.
 
     Attributes:
-        site: The tool.
+        info: The tool.
         built: It; None until it could be built.
     """
 
-    __slots__ = ("_build", "_lock", "built", "site")
+    __slots__ = ("_build", "_lock", "built", "info")
 
-    def __init__(self, site: Site, build: Callable[[Site, bool], T]) -> None:
-        self.site = site
+    def __init__(self, info: ToolInfo, build: Callable[[ToolInfo, bool], T]) -> None:
+        self.info = info
         self.built: T | None = None
         self._build = build
         self._lock = RLock()
         with contextlib.suppress(NotYetDefined):  # at the first call it may be
-            self.built = build(site, True)  # noqa: FBT003 - the one flag there is
+            self.built = build(info, True)  # noqa: FBT003 - the one flag there is
 
     def get(self) -> T:
         """Give it, built now if it has to be.
@@ -162,35 +164,35 @@ class _Once(Generic[T]):
         with self._lock:
             if self.built is None:
                 try:
-                    self.built = self._build(self.site, False)  # noqa: FBT003 - as above
+                    self.built = self._build(self.info, False)  # noqa: FBT003 - as above
                 except NotYetDefined as error:
                     raise ConfigurationError(str(error)) from None
             return self.built
 
 
-def _of(site: Site, build: Callable[[Site, bool], T]) -> _Once[T]:
+def _of(info: ToolInfo, build: Callable[[ToolInfo, bool], T]) -> _Once[T]:
     """What was built for this tool, also by an override: then the scopes that defined the function may be gone."""
     # The function that binds its arguments is the tool's own and lives as long, whatever function it calls now.
-    known = vars(site.arguments.bind)
+    known = vars(info.arguments.bind)
     once: _Once[T] | None = known.get(build.__name__)
     if once is None:
-        once = known[build.__name__] = _Once(site, build)
+        once = known[build.__name__] = _Once(info, build)
     return once
 
 
-def _filling(site: Site, decorating: bool) -> Filling:
+def _filling(info: ToolInfo, decorating: bool) -> Filling:
     from otel_tools._arguments.coercion import Filling  # noqa: PLC0415 - imports pydantic
     from otel_tools._arguments.parameters import arguments_model  # noqa: PLC0415 - as above
 
-    if site.declared is None:
-        return Filling(arguments_model(site, decorating=decorating), site.arguments.receiver)
+    if info.declared is None:
+        return Filling(arguments_model(info, decorating=decorating), info.arguments.receiver)
     from otel_tools._arguments.args_model import declared_model  # noqa: PLC0415 - as above
 
-    return Filling(declared_model(site, decorating=decorating), site.arguments.receiver)
+    return Filling(declared_model(info, decorating=decorating), info.arguments.receiver)
 
 
-def _returned(site: Site, decorating: bool) -> Returned:
+def _returned(info: ToolInfo, decorating: bool) -> Returned:
     from otel_tools._arguments.coercion import Returned  # noqa: PLC0415 - imports pydantic
     from otel_tools._arguments.parameters import result_adapter  # noqa: PLC0415 - as above
 
-    return Returned(result_adapter(site, decorating=decorating))
+    return Returned(result_adapter(info, decorating=decorating))

@@ -42,13 +42,13 @@ def schema_of(tool: Tool, *, api: Api = "chat", strict: bool = False) -> dict[st
         ConfigurationError: The name is none that OpenAI takes, a parameter is nothing that JSON can give or, with
             ``strict``, that strict mode can express.
     """
-    site, options = tool._site, tool.options  # noqa: SLF001 - the two are one; here it is loaded only when asked for
+    info, options = tool._info, tool.options  # noqa: SLF001 - the two are one; here it is loaded only when asked for
     named = f"tool {tool.name!r}"
     _check(named, tool.name, api)
-    signature = site.arguments.signature.parameters
+    signature = info.arguments.signature.parameters
     unsaid: set[str] = set()
     if options.args is None:
-        model = filling_of(site).model
+        model = filling_of(info).model
         names = {*signature, *(parameter.name for parameter in model.parameters)}
         text, said = described(tool.wrapper.__doc__, names)
         parameters = _of_signature(named, model, said, unsaid)

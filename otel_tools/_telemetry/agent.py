@@ -16,7 +16,7 @@ from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import AGENT_KEY, leave
 from otel_tools._telemetry.deferred import collecting, waiting
 from otel_tools._telemetry.exceptions import record_failure
-from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import signals
 from otel_tools.errors import ConfigurationError, error_type_of
 
@@ -80,8 +80,8 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         try:
             run.span = span = self._span()
             run.token = attach(set_value(AGENT_KEY, self.name, set_span_in_context(span, get_current())))
-        except Exception:  # noqa: BLE001 - the fence
-            contained("opening an agent's span")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("opening an agent's span")
         self._runs.append(run)
         _open.set((*_open.get(), run))
         return run.span
@@ -164,12 +164,12 @@ def _close(span: Span, error: BaseException | None, ended: int) -> None:
     try:
         if error is not None:
             _describe(span, error)
-    except Exception:  # noqa: BLE001 - the fence
-        contained("describing an agent's run")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("describing an agent's run")
     try:
         span.end(ended)
-    except Exception:  # noqa: BLE001 - the fence
-        contained("closing an agent's span")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("closing an agent's span")
 
 
 def _describe(span: Span, error: BaseException) -> None:

@@ -16,7 +16,7 @@ from otel_tools._telemetry.content.capture import content, render
 from otel_tools._telemetry.counters import tally_of
 from otel_tools._telemetry.deferred import catch_up, collecting, waiting
 from otel_tools._telemetry.exceptions import record_failure
-from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import signals
 from otel_tools._telemetry.logs.call_records import call_began, call_ended, logs
 from otel_tools.errors import error_type_of
@@ -37,7 +37,7 @@ AGENT_KEY: Final = create_key("otel_tools-agent")
 """Where the OpenTelemetry context keeps the name of the agent that a call is made for."""
 
 _SERVED: Final = ("ok", "cached", "fallback")
-_MOST_ATTRIBUTE_SETS: Final = 256
+_MAX_ATTRIBUTE_SETS: Final = 256
 _BILLION: Final = 1e9
 _RECEIVERS: Final = frozenset({"self", "cls"})
 
@@ -92,7 +92,7 @@ class ToolTelemetry:
         known = self._for_agent.get(agent)
         if known is None:
             known = {**self.attributes, names.AGENT_NAME: agent}
-            if len(self._for_agent) < _MOST_ATTRIBUTE_SETS:
+            if len(self._for_agent) < _MAX_ATTRIBUTE_SETS:
                 self._for_agent[agent] = known
         return known
 
@@ -105,7 +105,7 @@ class ToolTelemetry:
                 known[names.AGENT_NAME] = agent
             if error_type is not None:
                 known[names.ERROR_TYPE] = error_type
-            if len(self._for_point) < _MOST_ATTRIBUTE_SETS:
+            if len(self._for_point) < _MAX_ATTRIBUTE_SETS:
                 self._for_point[agent, error_type] = known
         return known
 
@@ -144,8 +144,8 @@ class ObservedCall(Call):
             if content.on and span.is_recording():
                 _record_arguments(span, tool, args, kwargs)
             self._token = attach(context)
-        except Exception:  # noqa: BLE001 - the fence
-            contained("opening a span")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("opening a span")
             self._agent, self._span, self._context = None, INVALID_SPAN, get_current()
             self._inside: Context | None = None
         except BaseException:
@@ -211,12 +211,12 @@ class ObservedCall(Call):
             signals.duration.record(
                 elapsed / _BILLION, self._tool.point_attributes(self._agent, error_type), self._context
             )
-        except Exception:  # noqa: BLE001 - the fence
-            contained("recording a duration")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("recording a duration")
         try:
             span.end(self._began + elapsed)
-        except Exception:  # noqa: BLE001 - the fence
-            contained("closing a span")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("closing a span")
         if logs.on:
             call_ended(
                 self._tool,
@@ -253,8 +253,8 @@ def _asked_for(
     try:
         find = signals.call_of
         call = None if find is None else find(tool.tally.tool, args, kwargs, lambda: tool.arguments.signature)
-    except Exception:  # noqa: BLE001 - the fence
-        contained("looking for a call's id")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("looking for a call's id")
         call = None
     if call is None:
         return attributes, ()
@@ -265,15 +265,15 @@ def _asked_for(
 def _record_arguments(span: Span, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         span.set_attribute(names.TOOL_CALL_ARGUMENTS, render(tool.named(args, kwargs)))
-    except Exception:  # noqa: BLE001 - the fence
-        contained("recording arguments")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("recording arguments")
 
 
 def _record_result(span: Span, value: Any) -> None:
     try:
         span.set_attribute(names.TOOL_CALL_RESULT, render(value))
-    except Exception:  # noqa: BLE001 - the fence
-        contained("recording a result")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("recording a result")
 
 
 def _describe(
@@ -294,8 +294,8 @@ def _describe(
             span.set_status(StatusCode.ERROR)
         else:
             record_failure(span, error, names.EXECUTE_TOOL)
-    except Exception:  # noqa: BLE001 - the fence
-        contained("describing a call")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("describing a call")
 
 
 def _error_type_of(error: BaseException | None, result: Result) -> str | None:

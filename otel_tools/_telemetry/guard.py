@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Final
 
-__all__ = ["contained"]
+__all__ = ["log_failure"]
 
 logger = logging.getLogger("otel_tools")
 
@@ -16,7 +16,7 @@ _EVERY: Final = 60.0
 _last: dict[str, float] = {}
 
 
-def contained(doing: str) -> None:
+def log_failure(doing: str) -> None:
     """Log the exception being handled, once a minute for each thing that was being done.
 
     Called from an ``except`` block around telemetry, so that a broken sampler, processor or exporter can neither

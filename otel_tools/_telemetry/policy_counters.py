@@ -25,7 +25,7 @@ THROTTLING_RESULTS: Final[tuple[ThrottlingResult, ...]] = get_args(ThrottlingRes
 OTHER: Final = "_OTHER"
 """The conventions' word for an ``error.type`` that has no series of its own."""
 
-_MOST_TYPES: Final = 100
+_MAX_TYPES: Final = 100
 
 K = TypeVar("K")
 
@@ -105,7 +105,7 @@ class PolicyCounts:
 
     def retry(self, error_type: str) -> None:
         """One more, caused by such an error; classes made on the fly do not make series without end."""
-        if error_type not in self.retries and len(self.retries) >= _MOST_TYPES:
+        if error_type not in self.retries and len(self.retries) >= _MAX_TYPES:
             error_type = OTHER
         more(self.retries, error_type)
 

@@ -12,7 +12,7 @@ from otel_tools._call.steps import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry, leave
 from otel_tools._telemetry.exceptions import record_exception, record_failure
-from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import signals
 from otel_tools._telemetry.policy_counters import more
 from otel_tools._telemetry.policy_metrics import PolicyEvent
@@ -73,8 +73,8 @@ class PoliciedCall(ObservedCall):
             try:
                 attempt.span = span = self._span_of(attempt)
                 attempt.token = attach(set_span_in_context(span, self._context))
-            except Exception:  # noqa: BLE001 - the fence
-                contained("opening an attempt's span")
+            except Exception:  # noqa: BLE001 - telemetry never fails a call
+                log_failure("opening an attempt's span")
         if signals.listener:
             self._tell("attempt_began", number=number)
 
@@ -148,8 +148,8 @@ class PoliciedCall(ObservedCall):
         try:
             if outcome.error is not None:
                 record_exception(self._span, outcome.error, names.EXECUTE_TOOL)
-        except Exception:  # noqa: BLE001 - the fence
-            contained("recording what was replaced")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("recording what was replaced")
         if signals.listener:
             self._tell("recovered", outcome=outcome.result)
 
@@ -176,8 +176,8 @@ class PoliciedCall(ObservedCall):
                 },
                 self._context,
             )
-        except Exception:  # noqa: BLE001 - the fence
-            contained("recording a wait")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("recording a wait")
 
     def _span_of(self, attempt: _Attempt) -> Span:
         tool = self._tool.tally.tool
@@ -201,8 +201,8 @@ class PoliciedCall(ObservedCall):
                     else:
                         record_failure(span, error, names.EXECUTE_TOOL)
             span.end(self._began + perf_counter_ns() - self._started)
-        except Exception:  # noqa: BLE001 - the fence
-            contained("closing an attempt's span")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("closing an attempt's span")
         finally:
             if attempt.token is not None:
                 leave(attempt.token)
@@ -212,5 +212,5 @@ class PoliciedCall(ObservedCall):
             listener = signals.listener
             if listener is not None:
                 listener(PolicyEvent(self._tool.tally.tool, name, values))
-        except Exception:  # noqa: BLE001 - the fence
-            contained("telling of a policy")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("telling of a policy")

@@ -14,7 +14,7 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.generators import async_generator_driver, generator_driver
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import Site
+from otel_tools._call.steps import ToolInfo
 from otel_tools._policies.build import PolicyOptions, policies_of
 from otel_tools._policies.validation import accepted_arguments
 from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry
@@ -90,9 +90,9 @@ class Tool:
 
     __slots__ = (
         "_cache",
+        "_info",
         "_plan",
         "_schemas",
-        "_site",
         "_telemetry",
         "description",
         "function",
@@ -112,7 +112,7 @@ class Tool:
         self.name = checked_name(options.name, speaker, function)
         self.kind: Kind = kind_of(function)
         self.description = options.description or summary(speaker.__doc__)
-        self._site = Site(
+        self._info = ToolInfo(
             self.name,
             function,
             asynchronous=self.kind in {"coroutine", "async_generator"},
@@ -121,10 +121,10 @@ class Tool:
             declared=options.args,
         )
         self._schemas: dict[tuple[str, bool], str] = {}
-        policies = policies_of(options, self._site)
-        self._cache = None if options.cache is None else options.cache.handle(self._site, self._prepare)
+        policies = policies_of(options, self._info)
+        self._cache = None if options.cache is None else options.cache.handle(self._info, self._prepare)
         self._telemetry = ToolTelemetry(
-            self.name, self.description, self._site.arguments, options.objective.success if options.objective else None
+            self.name, self.description, self._info.arguments, options.objective.success if options.objective else None
         )
         self._declare()
         self._plan = self._planned(function, options, policies)
@@ -165,7 +165,7 @@ class Tool:
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments as they are when they reach the cache."""
-        return accepted_arguments(self._site, args, kwargs) if self.options.validate else (args, kwargs)
+        return accepted_arguments(self._info, args, kwargs) if self.options.validate else (args, kwargs)
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
@@ -205,19 +205,19 @@ class Tool:
     def _replaced(self, function: Callable[..., Any], changes: PolicyArguments) -> AbstractContextManager[None]:
         # On top of what a block around this one has changed.
         options = replace(self._plan.current.options, **changes)
-        policies = policies_of(options, self._site)
+        policies = policies_of(options, self._info)
         if function is not self.function and options.cache is not None:
             # What another function returns is not what the tool's callers are to get after the block.
-            policies["cache"] = options.cache.around(self._site._replace(function=function))
+            policies["cache"] = options.cache.around(self._info._replace(function=function))
         other = self._planned(function, options, policies)
         # Whatever is overridden, the tool's threads are counted together.
-        other.crew = self._plan.crew
+        other.thread_budget = self._plan.thread_budget
         return self._plan.replaced_by(other)
 
     def _declare(self) -> None:
         """Say which series exist from 0 on."""
         asked = {f.name for f in fields(PolicyOptions) if getattr(self.options, f.name)}
-        if self._site.asynchronous:
+        if self._info.asynchronous:
             # Its timeout leaves no thread behind.
             asked.discard("timeout")
         breaker = self.options.circuit_breaker

@@ -86,7 +86,7 @@ def test_the_conversation_may_be_sent_whole(client: OpenAI) -> None:
 
 
 def test_old_conversations_are_forgotten(monkeypatch: pytest.MonkeyPatch, client: OpenAI) -> None:
-    monkeypatch.setattr(responses, "_MOST_REMEMBERED", 1)
+    monkeypatch.setattr(responses, "_MAX_REMEMBERED", 1)
     first = client.responses.create(model="scripted", input="hello")
     client.responses.create(model="scripted", input="hello")
 

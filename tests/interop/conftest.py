@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.calling.conftest import model  # noqa: F401 - a fixture
 from tests.interop import weather
 from tests.interop.environments import Unavailable
+from tests.model.conftest import model  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

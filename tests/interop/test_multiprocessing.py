@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
+from tests.export.program import Program
+from tests.export.receiver import HttpReceiver
 from tests.interop import weather as w
-from tests.telemetry.setup.program import Program
-from tests.telemetry.setup.receiver import HttpReceiver
 
 PROGRAM: Final = """
 import asyncio, multiprocessing

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Site
+from otel_tools._call.steps import Call, Invoke, Outcome, Perform, ToolInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +36,10 @@ class HeardCall(Call):
         self.recoveries.append(outcome)
 
 
-def site_of(
+def tool_info_of(
     function: Callable[..., Any], *, asynchronous: bool = False, generator: bool = False, name: str = "tool"
-) -> Site:
-    return Site(name, function, asynchronous, generator, Arguments(function))
+) -> ToolInfo:
+    return ToolInfo(name, function, asynchronous, generator, Arguments(function))
 
 
 def inner(_call: Call) -> Flow:

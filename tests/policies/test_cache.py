@@ -17,7 +17,7 @@ from otel_tools._call.clock import clock
 from otel_tools._call.steps import Invoke, Outcome
 from otel_tools._policies.cache.cache import Cache
 from otel_tools.errors import ConfigurationError
-from tests.policies.cache_scene import HeardCall, TextStore, ended, inner, site_of
+from tests.policies.cache_scene import HeardCall, TextStore, ended, inner, tool_info_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def weather(city: Any, unit: Any = "c", *more: Any, **options: Any) -> None:
 
 
 def flow_of(cache: Cache, function: Callable[..., Any] = weather, name: str = "weather") -> Next:
-    return cache.around(site_of(function, name=name))(inner)
+    return cache.around(tool_info_of(function, name=name))(inner)
 
 
 class Asked:
@@ -115,7 +115,7 @@ def test_what_cannot_be_keyed_goes_past_the_cache() -> None:
     flow = flow_of(cache)
     for _ in range(2):
         assert Asked(flow, object(), gives=1).answer == "bypass"
-    assert cache.handle(site_of(weather, name="weather")).info().bypassed == 2
+    assert cache.handle(tool_info_of(weather, name="weather")).info().bypassed == 2
 
 
 def test_what_one_caller_does_to_a_value_the_next_one_does_not_see() -> None:
@@ -245,7 +245,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
     assert not Asked(flow, "Oslo").ran
     assert Asked(flow, "Bergen", gives=1).ran
-    info = cache.handle(site_of(weather, name="weather")).info()
+    info = cache.handle(tool_info_of(weather, name="weather")).info()
     assert (info.size, info.maxsize) == (2, 2)
 
 
@@ -259,7 +259,7 @@ class TestHandle:
         now[0] += 15
         Asked(flow, "Oslo", gives=failure())
 
-        assert cache.handle(site_of(weather, name="weather")).info() == (2, 1, 1, 1024, 0, 1, 1)
+        assert cache.handle(tool_info_of(weather, name="weather")).info() == (2, 1, 1, 1024, 0, 1, 1)
 
     def test_clear_forgets_its_tool_alone(self) -> None:
         cache = Cache(ttl=10)
@@ -267,7 +267,7 @@ class TestHandle:
         Asked(first, "Oslo", gives=1)
         assert Asked(second, "Oslo", gives=2).ran
 
-        cache.handle(site_of(weather, name="first")).clear()
+        cache.handle(tool_info_of(weather, name="first")).clear()
 
         assert Asked(first, "Oslo", gives=1).ran
         assert not Asked(second, "Oslo").ran
@@ -282,7 +282,7 @@ class TestHandle:
 
     def test_invalidate_forgets_one_call_however_it_is_written(self) -> None:
         cache = Cache(ttl=10)
-        flow, handle = flow_of(cache), cache.handle(site_of(weather, name="weather"))
+        flow, handle = flow_of(cache), cache.handle(tool_info_of(weather, name="weather"))
         for city in ("Oslo", "Bergen"):
             Asked(flow, city, gives=1)
 
@@ -301,7 +301,7 @@ class TestHandle:
         flow = flow_of(cache)
         running = flow(HeardCall("Oslo"))
         next(running)
-        forget(cache.handle(site_of(weather, name="weather")))
+        forget(cache.handle(tool_info_of(weather, name="weather")))
 
         assert ended(running, Outcome("old")).value == "old"
         assert Asked(flow, "Oslo", gives="new").outcome.value == "new"
@@ -309,7 +309,7 @@ class TestHandle:
 
     async def test_the_awaiting_forms_do_the_same(self) -> None:
         cache = Cache(ttl=10)
-        flow, handle = flow_of(cache), cache.handle(site_of(weather, name="weather"))
+        flow, handle = flow_of(cache), cache.handle(tool_info_of(weather, name="weather"))
         Asked(flow, "Oslo", gives=1)
         assert (await handle.ainfo()).size == 1
         await handle.ainvalidate("Oslo")
@@ -362,7 +362,7 @@ class TestMethods:
 
     def test_an_instance_is_not_kept_alive_and_its_entries_go_with_it(self) -> None:
         cache = Cache(ttl=10)
-        flow, handle = flow_of(cache, Station.weather), cache.handle(site_of(Station.weather, name="weather"))
+        flow, handle = flow_of(cache, Station.weather), cache.handle(tool_info_of(Station.weather, name="weather"))
         one, two = Station("one"), Station("two")
         for instance in (one, two):
             for city in ("Oslo", "Bergen"):
@@ -438,7 +438,7 @@ class TestMappings:
         assert "weather" in repr(key)
         now[0] += 10
         assert Asked(flow, "Oslo", gives=[2]).ran
-        info = cache.handle(site_of(weather, name="weather")).info()
+        info = cache.handle(tool_info_of(weather, name="weather")).info()
         assert (info.size, info.maxsize) == (1, getattr(mapping, "maxsize", None))
 
     def test_what_else_is_in_the_mapping_is_left_alone(self) -> None:
@@ -510,7 +510,7 @@ def test_for_ever_is_a_time_to_live_in_memory(now: list[float]) -> None:
 
 def test_a_generator_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="tool 'lister'"):
-        Cache(ttl=1).around(site_of(weather, generator=True, name="lister"))
+        Cache(ttl=1).around(tool_info_of(weather, generator=True, name="lister"))
 
 
 def test_a_cache_that_is_called_from_inside_itself_goes_on(now: list[float]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Call, Invoke, Outcome, Site, Wait
+from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo, Wait
 from otel_tools._policies.concurrency import Concurrency
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 
@@ -50,8 +50,8 @@ def inner(_call: Call) -> Flow:
 
 
 def flow_of(concurrency: Concurrency, name: str = "search", within: Next = inner) -> Next:
-    site = Site(name, work, asynchronous=False, generator=False, arguments=Arguments(work))
-    return concurrency.around(site)(within)
+    info = ToolInfo(name, work, asynchronous=False, generator=False, arguments=Arguments(work))
+    return concurrency.around(info)(within)
 
 
 class Attempt:

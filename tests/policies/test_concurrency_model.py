@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
 from otel_tools._policies.concurrency import Concurrency
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def sent(flow: Flow, answer: Any) -> Any:
         return stop.value
 
 
-SITE = Site("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
+SITE = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
 
 
 class Slots(RuleBasedStateMachine):

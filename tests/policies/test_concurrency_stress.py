@@ -16,7 +16,7 @@ import pytest
 from otel_tools._call.binding import Arguments
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import Call, Site
+from otel_tools._call.steps import Call, ToolInfo
 from otel_tools._policies.concurrency import Concurrency
 from otel_tools.errors import ConcurrencyLimited
 
@@ -47,8 +47,8 @@ class Gauge:
 
 
 def driven(function: Any, concurrency: Concurrency, *, asynchronous: bool) -> Any:
-    site = Site("work", function, asynchronous=asynchronous, generator=False, arguments=Arguments(function))
-    plan = compile_plan(function, Call, {"concurrency": concurrency.around(site)})
+    info = ToolInfo("work", function, asynchronous=asynchronous, generator=False, arguments=Arguments(function))
+    plan = compile_plan(function, Call, {"concurrency": concurrency.around(info)})
     return (coroutine_driver if asynchronous else function_driver)(plan)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from otel_tools import tool
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
 from otel_tools._policies.failed_if import failed_if
 from otel_tools._telemetry import names
 
@@ -136,8 +136,8 @@ def decided(outcome: Outcome, predicate: Callable[[Any], object]) -> Outcome:
     def inner(_call: Call) -> Flow:
         return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
-    site = Site("tool", len, asynchronous=False, generator=False, arguments=Arguments(len))
-    flow = failed_if(predicate, site)(inner)(Call((), {}))
+    info = ToolInfo("tool", len, asynchronous=False, generator=False, arguments=Arguments(len))
+    flow = failed_if(predicate, info)(inner)(Call((), {}))
     assert isinstance(next(flow), Invoke)
     with pytest.raises(StopIteration) as stop:
         flow.send(outcome)

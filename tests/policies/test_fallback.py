@@ -12,7 +12,7 @@ import pytest
 from otel_tools import tool as decorate
 from otel_tools._call.binding import Arguments
 from otel_tools._call.scope import remaining
-from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
 from otel_tools._policies.fallback import fallback
 from otel_tools._policies.retry.retry import Retry
 from otel_tools._telemetry import names
@@ -41,8 +41,8 @@ def work(_call: Call) -> Flow:
     return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
 
-def site_of(function: Callable[..., Any], *, asynchronous: bool = False) -> Site:
-    return Site("search", function, asynchronous=asynchronous, generator=False, arguments=Arguments(function))
+def tool_info_of(function: Callable[..., Any], *, asynchronous: bool = False) -> ToolInfo:
+    return ToolInfo("search", function, asynchronous=asynchronous, generator=False, arguments=Arguments(function))
 
 
 def tool(symbol: str, unit: str = "eur") -> Any:
@@ -63,7 +63,7 @@ class Run:
 
     def __init__(self, first: Outcome, second: Outcome | None = None, on: Any = None) -> None:
         self.call = Told()
-        flow = fallback(served, on, site_of(tool))(work)(self.call)
+        flow = fallback(served, on, tool_info_of(tool))(work)(self.call)
         next(flow)
         self.asked = False
         answer = first
@@ -203,7 +203,7 @@ def test_errors_that_cannot_be_noted_or_shown_do_no_harm() -> None:
 @pytest.mark.parametrize("on", [5, "ConnectionError", (), int, (ValueError, 5), (ValueError, int), [ValueError]])
 def test_a_fallback_on_that_says_nothing_about_errors_is_refused(on: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"'search': fallback_on=.*is needed"):
-        fallback(served, on, site_of(tool))
+        fallback(served, on, tool_info_of(tool))
 
 
 def test_an_async_predicate_is_refused() -> None:
@@ -211,13 +211,13 @@ def test_an_async_predicate_is_refused() -> None:
         return False
 
     with pytest.raises(ConfigurationError, match="plain function"):
-        fallback(served, on, site_of(tool))
+        fallback(served, on, tool_info_of(tool))
 
 
 @pytest.mark.parametrize("function", [5, "served", None])
 def test_what_cannot_be_called_is_refused(function: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"'search': fallback=.*function"):
-        fallback(function, None, site_of(tool))
+        fallback(function, None, tool_info_of(tool))
 
 
 async def aserved(symbol: str, unit: str = "eur") -> Any:
@@ -231,13 +231,13 @@ class AsyncObject:
 
 @pytest.mark.parametrize("function", [aserved, functools.partial(aserved), AsyncObject()])
 def test_an_async_fallback_is_for_an_async_tool_alone(function: Any) -> None:
-    fallback(function, None, site_of(tool, asynchronous=True))
+    fallback(function, None, tool_info_of(tool, asynchronous=True))
     with pytest.raises(ConfigurationError, match="is async, the tool is not"):
-        fallback(function, None, site_of(tool))
+        fallback(function, None, tool_info_of(tool))
 
 
 def test_an_async_tool_may_have_a_sync_fallback() -> None:
-    assert callable(fallback(served, None, site_of(tool, asynchronous=True)))
+    assert callable(fallback(served, None, tool_info_of(tool, asynchronous=True)))
 
 
 def nothing() -> None: ...
@@ -348,18 +348,18 @@ def name_of(function: Any) -> str:
 
 @pytest.mark.parametrize(("function", "other"), FITTING, ids=name_of)
 def test_a_fallback_that_takes_what_the_tool_takes_is_accepted(function: Any, other: Any) -> None:
-    fallback(other, None, site_of(function))
+    fallback(other, None, tool_info_of(function))
 
 
 @pytest.mark.parametrize(("function", "other"), NOT_FITTING, ids=name_of)
 def test_a_fallback_with_other_parameters_is_refused(function: Any, other: Any) -> None:
     with pytest.raises(ConfigurationError, match="must accept what the tool does"):
-        fallback(other, None, site_of(function))
+        fallback(other, None, tool_info_of(function))
 
 
 def test_the_refusal_shows_both_signatures() -> None:
     with pytest.raises(ConfigurationError) as refused:
-        fallback(functools.partial(two, "secret"), None, site_of(one))
+        fallback(functools.partial(two, "secret"), None, tool_info_of(one))
     assert str(refused.value) == (
         "tool 'search': fallback two(b: 'Any') -> 'None' must accept what the tool does, by the same names: "
         "one(a: 'Any') -> 'None'"
@@ -375,7 +375,7 @@ def test_defaults_that_do_not_compare_do_no_harm() -> None:
 
     def function(a: Any, b: Any = Array(), *args: Any, c: Any = Array()) -> None: ...  # noqa: B008 - what this is about
 
-    fallback(function, None, site_of(function))
+    fallback(function, None, tool_info_of(function))
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -388,7 +388,7 @@ def test_a_method_gives_itself_only_to_a_fallback_that_takes_it(given: bool) -> 
     def without(a: Any) -> None:
         taken.append((a,))
 
-    flow = fallback(with_self if given else without, None, site_of(Shop.price))(work)(Call((), {}))
+    flow = fallback(with_self if given else without, None, tool_info_of(Shop.price))(work)(Call((), {}))
     next(flow)
     step = flow.send(Outcome.of_error(ValueError()))
     assert isinstance(step, Invoke)

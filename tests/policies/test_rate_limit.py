@@ -17,7 +17,7 @@ from otel_tools import tool
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Site, Sleep
+from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Sleep, ToolInfo
 from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
@@ -75,8 +75,8 @@ def flow_of(limit: RateLimit, call: Call, function: Callable[..., Any] = work) -
     def inner(_call: Call) -> Flow:
         return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
-    site = Site("work", function, asynchronous=False, generator=False, arguments=Arguments(function))
-    return limit.around(site)(inner)(call)
+    info = ToolInfo("work", function, asynchronous=False, generator=False, arguments=Arguments(function))
+    return limit.around(info)(inner)(call)
 
 
 def ask(limit: RateLimit, *args: Any, **kwargs: Any) -> float | RateLimited:
@@ -383,8 +383,8 @@ def test_a_store_is_asked_by_the_name_of_the_first_tool_the_quota_and_the_longes
     shelf = Shelf()
     limit = RateLimit(10, burst=3, max_wait=1.5, store=shelf)
     for tool_name in ("first", "second"):
-        site = Site(tool_name, work, asynchronous=False, generator=False, arguments=Arguments(work))
-        flow = limit.around(site)(lambda _: iter(()))(Told())  # type: ignore[arg-type,return-value] # not come to
+        info = ToolInfo(tool_name, work, asynchronous=False, generator=False, arguments=Arguments(work))
+        flow = limit.around(info)(lambda _: iter(()))(Told())  # type: ignore[arg-type,return-value] # not come to
         asyncio.run(asked_of(flow).awaiting())  # type: ignore[arg-type] # a coroutine
     assert shelf.asked == [("first", (100_000_000, 200_000_000), 1_500_000_000)] * 4
 

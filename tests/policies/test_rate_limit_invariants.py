@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from otel_tools import tool
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
+from otel_tools._call.steps import Call, Invoke, Outcome, Sleep, ToolInfo
 from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools.stores import _gcra as bucket_module
 from otel_tools.stores._gcra import Bucket, Quota, Reservation
@@ -60,8 +60,8 @@ def simulate(limit: RateLimit, callers: list[tuple[int, int | None]]) -> list[tu
     """
     present = 0
     granted: list[tuple[int, int, int]] = []
-    site = Site("work", simulate, asynchronous=False, generator=False, arguments=Arguments(simulate))
-    around = limit.around(site)(inner)
+    info = ToolInfo("work", simulate, asynchronous=False, generator=False, arguments=Arguments(simulate))
+    around = limit.around(info)(inner)
     came: dict[int, int] = {}
     waiting: dict[int, Flow] = {}
     events: list[tuple[int, int, str]] = []

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call, Invoke, Outcome, Site, Sleep
+from otel_tools._call.steps import Call, Invoke, Outcome, Sleep, ToolInfo
 from otel_tools._policies.deadline import deadline
 from otel_tools._policies.retry.retry import Retry
 from otel_tools.errors import CircuitOpen, ConcurrencyLimited, InvalidArguments, RateLimited, ToolTimeout
@@ -32,7 +32,7 @@ def work(*args: Any, **kwargs: Any) -> None:
     """The tool that is never really called here."""
 
 
-SITE = Site("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
+SITE = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
 
 
 def flow_of(retry: Retry, inner: Next) -> Next:

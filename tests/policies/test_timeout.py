@@ -22,7 +22,7 @@ from otel_tools import (
     tool,
 )
 from otel_tools._call.clock import clock
-from otel_tools._call.threads import MOST_ABANDONED
+from otel_tools._call.threads import MAX_ABANDONED
 from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock, faults
 
@@ -179,11 +179,11 @@ def test_spans_and_variables_of_the_caller_are_the_functions_too(seen: Captured,
 def test_a_function_that_runs_on_is_counted_until_it_ends_and_too_many_are_refused(seen: Captured) -> None:
     go = threading.Event()
     decorated: Any = tool(name="stuck", timeout=0.001)(lambda: go.wait(60))
-    for _ in range(MOST_ABANDONED):
+    for _ in range(MAX_ABANDONED):
         with pytest.raises(ToolTimeout):
             decorated()
 
-    assert seen.value(names.ABANDONED.name, {names.TOOL_NAME: "stuck"}) == MOST_ABANDONED
+    assert seen.value(names.ABANDONED.name, {names.TOOL_NAME: "stuck"}) == MAX_ABANDONED
     with pytest.raises(ConcurrencyLimited, match="tool 'stuck': not started, since too many"):
         decorated()
 

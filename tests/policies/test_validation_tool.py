@@ -12,7 +12,7 @@ from pydantic import BaseModel, field_validator
 
 from otel_tools import tool
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
 from otel_tools._policies.validation import validate_arguments, validate_result
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 from tests.policies.validating import Place, Window, ended, result_of, typed, weather
@@ -46,7 +46,7 @@ def later(value: Later) -> Any:
 
 def test_a_class_that_is_defined_later_is_found_at_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(globals(), "Later")
-    site = Site("later", later, asynchronous=False, generator=False, arguments=Arguments(later))
+    info = ToolInfo("later", later, asynchronous=False, generator=False, arguments=Arguments(later))
     calls = []
 
     def inner(call: Call) -> Flow:
@@ -54,7 +54,7 @@ def test_a_class_that_is_defined_later_is_found_at_the_first_call(monkeypatch: p
         yield from ()
         return Outcome("ran")
 
-    policy = validate_arguments(site)(inner)
+    policy = validate_arguments(info)(inner)
 
     def run() -> Outcome:
         return result_of(policy(Call((), {"value": {"x": 1}})))
@@ -78,9 +78,9 @@ def test_what_is_built_late_is_built_once_for_many_threads(monkeypatch: pytest.M
     built = []
     build = parameters.arguments_model
 
-    def counted(site: Site, *, decorating: bool) -> Any:
+    def counted(info: ToolInfo, *, decorating: bool) -> Any:
         built.append(decorating)
-        return build(site, decorating=decorating)
+        return build(info, decorating=decorating)
 
     monkeypatch.setattr(parameters, "arguments_model", counted)
     monkeypatch.delitem(globals(), "Later")
@@ -143,12 +143,12 @@ def test_an_override_goes_by_what_was_found_at_decoration(both: Flavour) -> None
 
 def checked(function: Callable[..., Any], value: Any) -> Outcome:
     """What becomes of a result."""
-    site = Site("get_weather", function, asynchronous=False, generator=False, arguments=Arguments(function))
+    info = ToolInfo("get_weather", function, asynchronous=False, generator=False, arguments=Arguments(function))
 
     def inner(_call: Call) -> Flow:
         return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
-    flow = validate_result(site)(inner)(Call((), {}))
+    flow = validate_result(info)(inner)(Call((), {}))
     next(flow)
     with pytest.raises(StopIteration) as stop:
         flow.send(value if isinstance(value, Outcome) else Outcome(value))

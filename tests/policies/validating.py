@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, Site
+from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
 from otel_tools._policies.validation import validate_arguments
 from otel_tools.errors import InvalidArguments
 
@@ -62,13 +62,13 @@ def taken(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def ended(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
-    site = Site("get_weather", function, asynchronous=False, generator=False, arguments=Arguments(function))
+    info = ToolInfo("get_weather", function, asynchronous=False, generator=False, arguments=Arguments(function))
 
     def inner(call: Call) -> Flow:
         yield Invoke()
         return Outcome(function(*call.args, **call.kwargs))
 
-    return result_of(validate_arguments(site)(inner)(Call(args, kwargs)))
+    return result_of(validate_arguments(info)(inner)(Call(args, kwargs)))
 
 
 def result_of(flow: Flow) -> Outcome:

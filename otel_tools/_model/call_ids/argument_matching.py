@@ -27,7 +27,7 @@ _LONGEST_TEXT: Final = 1_000_000
 
 _LONGEST_VALUE: Final = 64
 _LONGEST_NAME: Final = 256
-_MOST_ARGUMENTS: Final = 256
+_MAX_ARGUMENTS: Final = 256
 _FREE_FORM: Final = ""
 """The name of the one argument of a tool that takes text instead of JSON."""
 
@@ -55,7 +55,7 @@ def sent(arguments: Any, *, free_form: bool = False) -> Sent | None:
             if free_form:
                 return {_FREE_FORM: _canonical(arguments)}
             arguments = json.loads(arguments) if arguments.strip() else {}
-        if not isinstance(arguments, dict) or len(arguments) > _MOST_ARGUMENTS:
+        if not isinstance(arguments, dict) or len(arguments) > _MAX_ARGUMENTS:
             return None
         if any(len(name) > _LONGEST_NAME for name in arguments):
             return None

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, get_current_span
 
 from otel_tools._model.call_ids.pending_calls import Origin, answered, expect, forget
 from otel_tools._model.call_ids.response_tool_calls import Assembly, asked_in
-from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.guard import log_failure
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def _origin(options: Any) -> Origin | None:
         origin = _origin_of(get_current_span(), again=options.method.upper() == "GET")
         if call_ids := _answers_in(options.json_data):
             answered(call_ids, origin.trace_id)
-    except Exception:  # noqa: BLE001 - the fence
-        contained(_REMEMBERING)
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure(_REMEMBERING)
         return None
     return origin
 
@@ -183,8 +183,8 @@ def _watch(answer: Any, origin: Origin | None) -> Any:
             answer.parse = _parse_of(answer.parse, origin)
         else:
             _remember(asked_in(answer), origin)
-    except Exception:  # noqa: BLE001 - the fence
-        contained(_REMEMBERING)
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure(_REMEMBERING)
     return answer
 
 
@@ -229,15 +229,15 @@ class _Watched:
     def _see(self, event: Any) -> Any:
         try:
             _remember(self._assembly.see(event), self._origin)
-        except Exception:  # noqa: BLE001 - the fence
-            contained(_REMEMBERING)
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure(_REMEMBERING)
         return event
 
     def _end(self) -> None:
         try:
             _remember(self._assembly.end(), self._origin)
-        except Exception:  # noqa: BLE001 - the fence
-            contained(_REMEMBERING)
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure(_REMEMBERING)
 
 
 class _WatchedSync(_Watched):
@@ -277,8 +277,8 @@ def _opentelemetrys_own() -> Any:
             return None
         try:
             instrumentor.instrument()
-        except Exception:  # noqa: BLE001 - the fence
-            contained("switching on OpenTelemetry's instrumentation of openai")
+        except Exception:  # noqa: BLE001 - telemetry never fails a call
+            log_failure("switching on OpenTelemetry's instrumentation of openai")
             return None
         return instrumentor
     logger.info("spans of the model's calls need OpenTelemetry's instrumentation: pip install 'otel_tools[openai]'")

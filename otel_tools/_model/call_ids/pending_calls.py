@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "Origin", "answered", "call_id_of", "calling", "expect", "forget"]
 
-MOST_CALLS: Final = 4096
+MAX_CALLS: Final = 4096
 """Calls that are remembered at once in a process."""
 
-MOST_OF_A_TOOL: Final = 512
+MAX_OF_A_TOOL: Final = 512
 """Calls of one tool that are remembered at once."""
 
-MOST_IN_A_CONTEXT: Final = 64
+MAX_IN_A_CONTEXT: Final = 64
 """Calls that one context remembers."""
 
 LONGEST_NAME: Final = 512
@@ -116,9 +116,9 @@ class _Memory:
             calls = self.by_tool.setdefault(pending.tool, [])
             calls.append(pending)
             self.count += 1
-            if len(calls) > MOST_OF_A_TOOL:
+            if len(calls) > MAX_OF_A_TOOL:
                 self.remove(calls[0])
-            while self.count > MOST_CALLS:
+            while self.count > MAX_CALLS:
                 self.remove(min((each[0] for each in self.by_tool.values()), key=lambda call: call.expires))
 
     def remove(self, pending: _Pending) -> bool:
@@ -191,7 +191,7 @@ def expect(calls: Iterable[Asked], origin: Origin) -> None:
             _memory.add(pending)
             here.append(pending)
     # A new tuple: the tasks that were started before, each in a copy of this context, see only what came until then.
-    _here.set(tuple(here[-MOST_IN_A_CONTEXT:]))
+    _here.set(tuple(here[-MAX_IN_A_CONTEXT:]))
 
 
 def _is_name(value: object) -> bool:

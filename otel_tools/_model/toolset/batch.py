@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rules", "Turn", "listed"]
 
-_MOST_ITEMS: Final = 10_000
+_MAX_ITEMS: Final = 10_000
 """Items that are taken from a generator, which may have no end."""
 
 _FEW: Final = 10
@@ -118,7 +118,7 @@ class Turn:
                 entry.asynchronous,
                 ordered=call.name in self._rules.ordered,
                 given_up=entry.given_up,
-                crew=entry.crew,
+                thread_budget=entry.thread_budget,
             )
         with _known_as(call.id, entry):
             entry.refuse(given, refused)
@@ -223,7 +223,7 @@ def _items_of(generator: Any) -> list[Any]:
     """What a generator gives, until there is no end to it or nobody waits for it any more."""
     items = []
     try:
-        for item in islice(generator, _MOST_ITEMS):
+        for item in islice(generator, _MAX_ITEMS):
             items.append(item)
             if cancelled():
                 break
@@ -237,7 +237,7 @@ async def _aitems_of(generator: Any) -> list[Any]:
     try:
         async for item in generator:
             items.append(item)
-            if len(items) == _MOST_ITEMS:
+            if len(items) == _MAX_ITEMS:
                 break
     finally:
         await generator.aclose()

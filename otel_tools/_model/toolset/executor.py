@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope, current
 from otel_tools._call.steps import Call
-from otel_tools._call.threads import Crew
+from otel_tools._call.threads import ThreadBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ def _no_record() -> Call:
     return Call((), {})
 
 
-_common: Final = Crew()
+_common: Final = ThreadBudget()
 """The threads of jobs that are no tool's."""
 
 
@@ -76,14 +76,14 @@ class Job(NamedTuple):
         asynchronous: It is a coroutine function; else it may return a coroutine, for what is left to be awaited.
         ordered: It begins when the ordered ones before it are done.
         given_up: Makes the record that is told of its thread, where that still runs when its time is over.
-        crew: Whose threads it runs on, where it is sync.
+        thread_budget: Whose threads it runs on, where it is sync.
     """
 
     work: Callable[[], Any]
     asynchronous: bool
     ordered: bool = False
     given_up: Callable[[], Call] = _no_record
-    crew: Crew = _common
+    thread_budget: ThreadBudget = _common
 
 
 async def execute(jobs: Sequence[Job], *, most: int, seconds: float | None = None) -> list[Any]:
@@ -215,7 +215,7 @@ class _Batch:
     async def _on_thread(self, place: int, job: Job) -> Any:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        future = job.crew.start(contextvars.copy_context(), job.work, (), {})
+        future = job.thread_budget.start(contextvars.copy_context(), job.work, (), {})
         if future is None:
             return CROWDED
         self._futures[place] = future
@@ -230,7 +230,7 @@ class _Batch:
             await ended
         finally:
             if not future.done():
-                job.crew.abandon(future, job.given_up())
+                job.thread_budget.abandon(future, job.given_up())
         outcome = future.result()
         if outcome.error is not None:
             raise outcome.error

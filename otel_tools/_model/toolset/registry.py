@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from otel_tools._arguments.annotations import bound_names
-from otel_tools._arguments.validation_errors import MOST, listed, unknown
+from otel_tools._arguments.validation_errors import MAX_LISTED, listed, unknown
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call
-from otel_tools._call.threads import Crew
+from otel_tools._call.threads import ThreadBudget
 from otel_tools._policies.validation import accepted_arguments, filling_of
 from otel_tools._tool.decorator import is_tool, tool
 from otel_tools._tool.tool import Tool
@@ -32,16 +32,16 @@ class Registered:
         given: What was registered, which may not have been decorated.
         tool: What the decorator knows of it.
         asynchronous: It is a coroutine function or an async generator.
-        crew: The threads that run it, where it is sync: one tool that hangs is not to take those of the others.
+        thread_budget: The threads that run it, where it is sync: a tool that hangs does not use up those of the others.
     """
 
-    __slots__ = ("__dict__", "asynchronous", "crew", "function", "given", "tool")
+    __slots__ = ("__dict__", "asynchronous", "function", "given", "thread_budget", "tool")
 
     def __init__(self, function: Callable[..., Any], given: Callable[..., Any]) -> None:
         self.function = function
         self.given = given
         self.tool: Tool = function.tool  # type: ignore[attr-defined] # whoever registers it has looked
-        self.crew = Crew()
+        self.thread_budget = ThreadBudget()
         self.asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
     @functools.cached_property
@@ -64,7 +64,7 @@ class Registered:
         if self.tool.options.validate is not None:
             return False
         try:
-            filling_of(self.tool._site)  # noqa: SLF001 - as its policy does
+            filling_of(self.tool._info)  # noqa: SLF001 - as its policy does
         except ConfigurationError:
             return False
         return True
@@ -98,7 +98,7 @@ class Registered:
         if self._validates:
             return (), given
         if self._is_checked:
-            args, kwargs = accepted_arguments(self.tool._site, self._receivers, given)  # noqa: SLF001 - as its policy does
+            args, kwargs = accepted_arguments(self.tool._info, self._receivers, given)  # noqa: SLF001 - as its policy does
             return args[len(self._receivers) :], kwargs
         args, kwargs = self._placed(given)
         try:
@@ -147,7 +147,7 @@ class Registered:
 
     def _refusal(self, errors: list[FieldError]) -> InvalidArguments:
         message = f"The arguments of {self.tool.name} were refused:\n{listed(errors)}"
-        return InvalidArguments(message, tool=self.tool.name, errors=tuple(errors[:MOST]))
+        return InvalidArguments(message, tool=self.tool.name, errors=tuple(errors[:MAX_LISTED]))
 
     def declare_timeout(self) -> None:
         """Say that threads of the tool may be given up: their series exists from 0 on."""
@@ -216,7 +216,7 @@ def _registered(function: Any, name: str | None) -> Registered:
     elif name is not None and name != known.name:
         function = tool(function, name=name)
     entry = Registered(function, given)
-    if is_tool(function) and entry.tool._site.arguments.receiver is not None:  # noqa: SLF001 - as it is for schemas
+    if is_tool(function) and entry.tool._info.arguments.receiver is not None:  # noqa: SLF001 - as it is for schemas
         raise ConfigurationError(
             f"ToolSet: {entry.tool.name!r} is a method without its object; pass that of an object: "
             f"thing.{entry.tool.name}"

@@ -18,9 +18,9 @@ from otel_tools.errors import ToolError
 if TYPE_CHECKING:
     from otel_tools._model.toolset.failure_kinds import Kind
 
-__all__ = ["MOST_CHARACTERS", "ToolFailure", "ToolResult"]
+__all__ = ["MAX_CHARACTERS", "ToolFailure", "ToolResult"]
 
-MOST_CHARACTERS: Final = 32_768
+MAX_CHARACTERS: Final = 32_768
 """Most characters that a model is given for one call, unless a `ToolSet` says otherwise."""
 
 _LONGEST_MESSAGE: Final = 2_000
@@ -119,7 +119,7 @@ class ToolResult:
             suggestion=kinds.suggestion(kind, error),
         )
 
-    def to_json(self, max_characters: int = MOST_CHARACTERS, *, redact: bool = True, kinds: Kinds = _KINDS) -> str:
+    def to_json(self, max_characters: int = MAX_CHARACTERS, *, redact: bool = True, kinds: Kinds = _KINDS) -> str:
         """The result as the model reads it: always valid JSON, whatever the data are.
 
         ``{"success": true, "data": ...}``, with a ``note`` where the data were cut, or ``{"success": false, "error":

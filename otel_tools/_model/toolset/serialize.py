@@ -25,7 +25,7 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).enc
 _LOOK: Final = 4
 """So many times the room of a text are looked at for secrets; the rest is cut off unread."""
 
-_MOST_ITEMS: Final = 10_000
+_MAX_ITEMS: Final = 10_000
 """Items that are taken from an iterator, which may have no end."""
 
 _PLACE_IN_A_LIST: Final = re.compile(
@@ -55,7 +55,7 @@ def plain(value: Any) -> Any:
     from pydantic_core import to_jsonable_python  # noqa: PLC0415 - pydantic is imported where it is needed
 
     if kind is not dict and kind is not list and isinstance(value, Iterator):
-        value = list(islice(value, _MOST_ITEMS))
+        value = list(islice(value, _MAX_ITEMS))
     try:
         return to_jsonable_python(value, fallback=_other)
     except UnicodeDecodeError:
@@ -69,7 +69,7 @@ def _other(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, range):
-        return list(value[:_MOST_ITEMS])
+        return list(value[:_MAX_ITEMS])
     if isinstance(value, type) or not callable(getattr(value, "tolist", None)):
         raise TypeError(f"a {type(value).__qualname__} has no form that is JSON")
     return value.tolist()

@@ -14,7 +14,7 @@ from otel_tools._model.toolset.catalogue import catalogue
 from otel_tools._model.toolset.executor import Stopped, execute
 from otel_tools._model.toolset.failure_kinds import Kinds
 from otel_tools._model.toolset.registry import registered
-from otel_tools._model.toolset.results import MOST_CHARACTERS
+from otel_tools._model.toolset.results import MAX_CHARACTERS
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ToolSet:
         ordered: Iterable[str | Callable[..., Any]] = (),
         kinds: Mapping[type[BaseException] | int, Kind] | None = None,
         suggestions: Mapping[Kind | type[BaseException], str | None] | None = None,
-        max_characters: int = MOST_CHARACTERS,
+        max_characters: int = MAX_CHARACTERS,
         redact: bool = True,
     ) -> None:
         for option, value, least in (("max_parallel", max_parallel, 1), ("max_characters", max_characters, 1000)):

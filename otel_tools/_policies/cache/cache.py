@@ -22,7 +22,7 @@ from otel_tools.stores._protocols import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Policy, Site
+    from otel_tools._call.steps import Policy, ToolInfo
 
     Prepare = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -137,25 +137,25 @@ class Cache:
         # Entries know their age. A TTLCache, which would forget old ones a little earlier, takes thrice the time.
         return Entries(partial(LRUCache, self.maxsize), owned=True)
 
-    def around(self, site: Site) -> Policy:
+    def around(self, info: ToolInfo) -> Policy:
         """The policy of one tool.
 
         Raises:
             ConfigurationError: The tool cannot be cached, or not in this store.
         """
-        return self._tool(site).policy
+        return self._tool(info).policy
 
-    def handle(self, site: Site, prepare: Prepare | None = None) -> ToolCache:
+    def handle(self, info: ToolInfo, prepare: Prepare | None = None) -> ToolCache:
         """What the tool's owner may do with its part of the cache.
 
         Args:
-            site: The tool.
+            info: The tool.
             prepare: Gives a caller's arguments as they are when they reach the cache; None leaves them as they are.
 
         Raises:
             ConfigurationError: As `around`.
         """
-        return ToolCache(self._tool(site), prepare)
+        return ToolCache(self._tool(info), prepare)
 
     def clear(self) -> None:
         """Forget the values of all tools that share this cache; the errors of a store are raised."""
@@ -173,21 +173,21 @@ class Cache:
         # Also what tools left behind that are gone.
         self._entries.clear(lambda owner: isinstance(owner, Owner) and owner.entries is self._entries)
 
-    def _tool(self, site: Site) -> Caching:
+    def _tool(self, info: ToolInfo) -> Caching:
         """The same for the same function under the same name, however often it is decorated with this."""
-        if site.generator:
-            raise ConfigurationError(f"tool {site.tool!r}: cache= keeps one value, and a generator has many")
-        if self._lasting is not None and self.key is None and site.arguments.receiver == "self":
+        if info.generator:
+            raise ConfigurationError(f"tool {info.tool!r}: cache= keeps one value, and a generator has many")
+        if self._lasting is not None and self.key is None and info.arguments.receiver == "self":
             raise ConfigurationError(
-                f"tool {site.tool!r}: a method is cached for each instance, and instances mean nothing in "
+                f"tool {info.tool!r}: a method is cached for each instance, and instances mean nothing in "
                 f"{type(self.store).__name__}; say what tells them apart, such as "
                 "Cache(key=lambda arguments: (arguments['self'].id, arguments['city']))"
             )
-        known = site.tool, id(site.function)
+        known = info.tool, id(info.function)
         with self._entries.lock:
             caching = self._tools.get(known)
             if caching is None:
-                caching = self._tools[known] = Caching(self, site, self._entries, self._flights, self._lasting)
+                caching = self._tools[known] = Caching(self, info, self._entries, self._flights, self._lasting)
         return caching
 
 

@@ -12,7 +12,7 @@ from otel_tools._policies.cache.canonical_arguments import Unkeyable, form, text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Site
+    from otel_tools._call.steps import ToolInfo
     from otel_tools._policies.cache.cache import Cache
     from otel_tools._policies.cache.memory import Entries
 
@@ -39,9 +39,9 @@ def prefix_of(tool: str) -> str:
     return f"cache {tool} "
 
 
-def key_in_memory(options: Cache, site: Site, owner: Owner, entries: Entries) -> Callable[..., Any]:
+def key_in_memory(options: Cache, info: ToolInfo, owner: Owner, entries: Entries) -> Callable[..., Any]:
     """Gives keys as tuples: the owner, the instance of a method or None, and the forms of the arguments."""
-    bind = site.arguments.bind
+    bind = info.arguments.bind
 
     def plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         values = bind(*args, **kwargs).values()
@@ -56,15 +56,15 @@ def key_in_memory(options: Cache, site: Site, owner: Owner, entries: Entries) ->
         return (owner, None, form(ask(bind(*args, **kwargs))))
 
     if options.key is not None:
-        ask = _asking(options.key, site.tool)
+        ask = _asking(options.key, info.tool)
         return chosen
-    return plain if site.arguments.receiver is None else of_method
+    return plain if info.arguments.receiver is None else of_method
 
 
-def key_in_store(options: Cache, site: Site) -> Callable[..., Any]:
+def key_in_store(options: Cache, info: ToolInfo) -> Callable[..., Any]:
     """Gives keys as text, the same in every process."""
-    bind, prefix = site.arguments.bind, prefix_of(site.tool)
-    ask: Callable[[dict[str, Any]], Any] = _asking(options.key, site.tool) if options.key is not None else dict
+    bind, prefix = info.arguments.bind, prefix_of(info.tool)
+    ask: Callable[[dict[str, Any]], Any] = _asking(options.key, info.tool) if options.key is not None else dict
 
     def written(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tree = text(form(ask(bind(*args, **kwargs))))

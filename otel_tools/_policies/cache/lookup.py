@@ -18,7 +18,7 @@ from otel_tools.errors import ToolTimeout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Call, Flow, Next, Site
+    from otel_tools._call.steps import Call, Flow, Next, ToolInfo
     from otel_tools._policies.cache.backends import Steps
     from otel_tools._policies.cache.cache import Cache
     from otel_tools._policies.cache.memory import Entries, Entry
@@ -48,25 +48,25 @@ class Caching:
         store: What it keeps its values in, where that is not memory.
     """
 
-    def __init__(self, options: Cache, site: Site, entries: Entries, flights: Flights, store: Store | None) -> None:
-        self.owner = Owner(site.tool, entries)
+    def __init__(self, options: Cache, info: ToolInfo, entries: Entries, flights: Flights, store: Store | None) -> None:
+        self.owner = Owner(info.tool, entries)
         self._answers = {result: Counter() for result in _RESULTS}
         self.entries = entries
         self.flights = flights
         self.store = store
         self._options = options
         self._cache_if = options.cache_if
-        self._tool = site.tool
-        self._function = site.function  # whoever looks this up goes by the id of the function
+        self._tool = info.tool
+        self._function = info.function  # whoever looks this up goes by the id of the function
         self._good_for = options.ttl + (options.stale_if_error or 0.0)
         self._shelf: InMemory | InStore
         if store is None:
             self._shelf = InMemory(entries)
-            self.key_of = key_in_memory(options, site, self.owner, entries)
+            self.key_of = key_in_memory(options, info, self.owner, entries)
         else:
             self._shelf = InStore(store, self._good_for, entries.log)
-            self.key_of = key_in_store(options, site)
-        self._blocking = not site.asynchronous
+            self.key_of = key_in_store(options, info)
+        self._blocking = not info.asynchronous
         # Sync, yet what it returned had to be awaited: its callers await what they get, and no value can be that.
         self._gives_coroutines = False
 

@@ -17,14 +17,14 @@ from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Call, CircuitState, Flow, Next, Policy, Site
+    from otel_tools._call.steps import Call, CircuitState, Flow, Next, Policy, ToolInfo
     from otel_tools._policies.circuit_breaker.states import Period
 
 __all__ = ["CircuitBreaker"]
 
 logger = logging.getLogger("otel_tools.policies.circuit")
 
-_MOST: Final = 1_000_000
+_MAX: Final = 1_000_000
 _STATES: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")
 _NEUTRAL: Final = (InvalidArguments, *REFUSED)
 
@@ -61,8 +61,8 @@ class CircuitBreaker:
     def __post_init__(self) -> None:
         for name in ("failures", "half_open"):
             count = getattr(self, name)
-            if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST:
-                raise ConfigurationError(f"CircuitBreaker({name}={count!r}): a whole number is needed, 1 to {_MOST}")
+            if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MAX:
+                raise ConfigurationError(f"CircuitBreaker({name}={count!r}): a whole number is needed, 1 to {_MAX}")
         for name in ("window", "cooldown"):
             if not is_number(seconds := getattr(self, name)) or seconds <= 0:
                 raise ConfigurationError(
@@ -91,7 +91,7 @@ class CircuitBreaker:
         period = self._circuit.period
         return HalfOpen.number if isinstance(period, Open) and period.until <= clock.now() else period.number
 
-    def around(self, site: Site) -> Policy:
+    def around(self, info: ToolInfo) -> Policy:
         """The policy of one tool that asks before each attempt, and learns from how it ends."""
         circuit = self._circuit
 
@@ -103,16 +103,16 @@ class CircuitBreaker:
                 outcome = yield from inner(call)
                 # A success after successes is nothing new: the usual case needs no lock.
                 if outcome.result != "ok" or period.noted:
-                    _learn(circuit, period, outcome, site.tool)
+                    _learn(circuit, period, outcome, info.tool)
                 return outcome
 
             def probe(call: Call) -> Flow:
                 period = circuit.admit(call)
                 if not period.lets_through(call):
-                    return _refusal(period, site.tool)
+                    return _refusal(period, info.tool)
                 try:
                     outcome = yield from inner(call)
-                    _learn(circuit, period, outcome, site.tool)
+                    _learn(circuit, period, outcome, info.tool)
                     return outcome
                 finally:
                     if isinstance(period, HalfOpen):
@@ -122,14 +122,14 @@ class CircuitBreaker:
 
         return policy
 
-    def again(self, site: Site) -> Policy:
+    def again(self, info: ToolInfo) -> Policy:
         """The policy that asks again, further in, where the attempt may have waited since it was let through."""
         circuit = self._circuit
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
                 period = circuit.period
-                return inner(call) if period.lets_through(call) else over(_refusal(period, site.tool))
+                return inner(call) if period.lets_through(call) else over(_refusal(period, info.tool))
 
             return flow
 

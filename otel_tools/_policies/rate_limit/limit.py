@@ -20,7 +20,7 @@ from otel_tools.stores._gcra import AT_ONCE, COMMON, Buckets, Quota, Reservation
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
 
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Site, Step
+    from otel_tools._call.steps import Call, Flow, Next, Policy, Step, ToolInfo
     from otel_tools.stores._protocols import OnError
 
 __all__ = ["RateLimit", "Reserves"]
@@ -102,11 +102,11 @@ class RateLimit:
         burst = max(1, math.floor(self.rate)) if self.burst is None else self.burst
         object.__setattr__(self, "_buckets", Buckets(Quota.of(self.rate, self.per, burst)))
 
-    def around(self, site: Site) -> Policy:
+    def around(self, info: ToolInfo) -> Policy:
         """The policy of one tool that takes its tokens from here."""
         if not self._stored_as:
-            self._stored_as.append(self.name or site.tool)
-        buckets, store, key_of, tool = self._buckets, self.store, _key_of(self.key, site), site.tool
+            self._stored_as.append(self.name or info.tool)
+        buckets, store, key_of, tool = self._buckets, self.store, _key_of(self.key, info), info.tool
         longest = None if self.max_wait is None else nanoseconds(self.max_wait)
 
         def policy(inner: Next) -> Next:
@@ -199,11 +199,11 @@ def _wait(call: Call, reservation: Reservation) -> Generator[Step, Any, None]:
     call.throttled("rate_limit", "acquired", clock.now() - began)
 
 
-def _key_of(key: Callable[[dict[str, Any]], Hashable] | None, site: Site) -> Callable[[Call], Hashable] | None:
+def _key_of(key: Callable[[dict[str, Any]], Hashable] | None, info: ToolInfo) -> Callable[[Call], Hashable] | None:
     """The key of a call, or None where all have the same."""
     if key is None:
         return None
-    bind, tool = site.arguments.bind, site.tool
+    bind, tool = info.arguments.bind, info.tool
 
     def key_of(call: Call) -> Hashable:
         try:

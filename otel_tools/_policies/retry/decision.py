@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from otel_tools._call.steps import Call, Outcome, Site
+    from otel_tools._call.steps import Call, Outcome, ToolInfo
     from otel_tools._policies.retry.retry import Retry
 
 __all__ = ["NEVER_RETRIED", "Judge", "is_async"]
@@ -37,26 +37,26 @@ class Judge:
 
     Args:
         options: What the tool was given.
-        site: The tool.
+        info: The tool.
     """
 
     __slots__ = (
+        "_info",
         "_longest",
         "_respects",
         "_retry",
         "_retrying",
         "_sees_results",
-        "_site",
         "_stop",
         "_tenacity",
         "_wait",
     )
 
-    def __init__(self, options: Retry, site: Site) -> None:
+    def __init__(self, options: Retry, info: ToolInfo) -> None:
         import tenacity  # noqa: PLC0415 - `import otel_tools` does not load it
 
         self._tenacity = tenacity
-        self._site = site
+        self._info = info
         self._longest = options.max
         self._respects = options.respect_retry_after
         self._stop = tenacity.stop_after_attempt(options.attempts) if options.stop is None else options.stop
@@ -78,7 +78,7 @@ class Judge:
 
     def state(self, call: Call, began: float) -> RetryCallState:
         """What the strategies are shown of a call, to be made when its first attempt has ended."""
-        state = self._tenacity.RetryCallState(self._retrying, self._site.function, call.args, call.kwargs)
+        state = self._tenacity.RetryCallState(self._retrying, self._info.function, call.args, call.kwargs)
         state.start_time = began
         return state
 
@@ -99,7 +99,7 @@ class Judge:
                 return None
         except Exception:
             with contextlib.suppress(Exception):
-                logger.exception("the retry options of tool %r raised; it is not tried again", self._site.tool)
+                logger.exception("the retry options of tool %r raised; it is not tried again", self._info.tool)
             return None
         # Nobody would wait for the attempt after it: neither this call's caller nor that of a tool around it.
         if cancelled() or any(left is not None and delay >= left for left in (call.left(), remaining())):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy, Site
+    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy, ToolInfo
 
 __all__ = ["Retry"]
 
@@ -100,9 +100,9 @@ class Retry:
             self._check_strategy(option)
         self._check_contradictions()
 
-    def around(self, site: Site) -> Policy:
+    def around(self, info: ToolInfo) -> Policy:
         """The policy around one tool."""
-        judge = Judge(self, site)
+        judge = Judge(self, info)
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
@@ -122,7 +122,7 @@ class Retry:
                         call.attempt_ended(outcome, None)
                         return outcome
                     call.attempt_ended(outcome, delay)
-                    _log(site.tool, attempt, delay, outcome)
+                    _log(info.tool, attempt, delay, outcome)
                     yield Sleep(delay)
                     attempt += 1
 

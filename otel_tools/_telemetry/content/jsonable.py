@@ -37,7 +37,7 @@ MARGIN: Final = 2048
 
 _MISSING: Final = object()
 _UNREADABLE: Final = "<unreadable>"
-_MOST_DIGITS: Final = 1024
+_MAX_DIGITS: Final = 1024
 _COST: Final = 3
 """What an item costs beside its text: about its quotes and its comma."""
 
@@ -175,7 +175,7 @@ def _number(kind: type, value: Any) -> Any:
         return float.__float__(value) if math.isfinite(value) else float.__repr__(value)
     # Python refuses to turn very long integers into text, and JSON readers to read them.
     bits = int.bit_length(value)
-    return int.__int__(value) if bits < _MOST_DIGITS else f"<int of {bits} bits>"
+    return int.__int__(value) if bits < _MAX_DIGITS else f"<int of {bits} bits>"
 
 
 def _fields_of(kind: type, value: Any) -> list[tuple[str, Any]] | None:

@@ -22,7 +22,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.guard import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,7 +184,7 @@ class Redaction:
         try:
             redacted = self._callback(text) if self._callback else text
         except Exception:  # noqa: BLE001 - whatever it is, the text does not get out
-            contained("calling the redact callback")
+            log_failure("calling the redact callback")
         return redacted if isinstance(redacted, str) else REDACTED
 
     def hides(self, key: str, value: object) -> bool:

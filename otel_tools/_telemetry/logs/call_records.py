@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, format_span_id, format_trace_id, get_curre
 
 from otel_tools._telemetry import names
 from otel_tools._telemetry.content.capture import content, render
-from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.guard import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,8 +111,8 @@ class Logs:
         for sink in self.sinks:
             try:
                 sink(record, context, running)
-            except Exception:  # noqa: BLE001 - the fence
-                contained("writing a log record")
+            except Exception:  # noqa: BLE001 - telemetry never fails a call
+                log_failure("writing a log record")
 
 
 logs: Final = Logs()
@@ -237,8 +237,8 @@ def call_ended(  # noqa: PLR0913 - what is known of a call
                 fields["result"] = render(value)
         record.__dict__.update(fields)
         _hand_on(record, context, running)
-    except Exception:  # noqa: BLE001 - the fence
-        contained("logging the end of a call")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("logging the end of a call")
 
 
 def is_end_of_call(record: logging.LogRecord) -> bool:

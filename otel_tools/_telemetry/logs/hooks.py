@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.logs.call_records import calls, carried, correlate, logs, started_by, whereabouts
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def _is_told(logger: logging.Logger, record: logging.LogRecord) -> bool:
         logs.tell(record, context, running)
         # Python's last resort would print it a second time, as text; or the end of a call, unasked.
         return (logs.instead or logger is calls) and not logger.hasHandlers()
-    except Exception:  # noqa: BLE001 - the fence
-        contained("looking at a log record")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("looking at a log record")
         return False
 
 
@@ -118,8 +118,8 @@ def _carry(context: Context, fn: Callable[..., Any], /, *args: Any, **kwargs: An
 def _context_of_call() -> Context | None:
     try:
         context, running = whereabouts()
-    except Exception:  # noqa: BLE001 - the fence
-        contained("handing a call's context to a thread")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("handing a call's context to a thread")
         return None
     return None if running is None else context
 

@@ -19,7 +19,7 @@ from otel_tools._telemetry.content.capture import content, redact_text
 from otel_tools._telemetry.content.jsonable import Look
 from otel_tools._telemetry.deferred import collecting, waiting
 from otel_tools._telemetry.exceptions import error_message_of, stacktrace_of
-from otel_tools._telemetry.guard import contained
+from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import signals
 from otel_tools._telemetry.logs.call_records import is_end_of_call
 from otel_tools._telemetry.logs.records import IDS, extras_of, message_of
@@ -91,8 +91,8 @@ def _is_of_telemetry(logger: str) -> bool:
 def _later(record: logging.LogRecord, context: Context, running: Running | None) -> None:
     try:
         _send(record, context, running)
-    except Exception:  # noqa: BLE001 - the fence
-        contained("writing a log record")
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("writing a log record")
 
 
 def _send(record: logging.LogRecord, context: Context, running: Running | None) -> None:

@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.export.program import Running
+from tests.export.receiver import HttpReceiver, free_port
 from tests.interop import weather as w
-from tests.telemetry.setup.program import Running
-from tests.telemetry.setup.receiver import HttpReceiver, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.telemetry.setup.seen import SpanSeen
+    from tests.export.seen import SpanSeen
 
 FOLDER = Path(__file__).parent
 

@@ -20,7 +20,7 @@ from openai import AsyncOpenAI, OpenAI
 import otel_tools
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
 from otel_tools._demo.model import ScriptedModel
-from tests.calling.ways import ASYNC_WAYS, TURN, WAYS
+from tests.model.response_readers import ASYNC_WAYS, TURN, WAYS
 
 @otel_tools.tool
 def get_weather(location, unit="celsius"): return "sunny"

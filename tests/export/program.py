@@ -1,0 +1,210 @@
+"""Small programs that run as processes of their own: what `configure()` does, it does to a whole process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT: Final = Path(__file__).parents[2]
+
+FORK_IS_MEANT: Final = "ignore:This process:DeprecationWarning"
+"""From Python 3.12 on a fork beside other threads is warned of, and here it is what is tested."""
+
+PRELUDE: Final = """\
+import json, logging, os, signal, sys, threading, time
+from otel_tools import agent, configure, flush, shutdown, stats, tool
+
+@tool
+def work(n=0):
+    return n
+
+@tool
+def fail():
+    raise ValueError("no such city")
+
+def say(**facts):
+    sys.stdout.write(json.dumps(facts) + "\\n")
+    sys.stdout.flush()
+
+def calls(function=work):
+    return function.tool.stats().calls.total
+
+def until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "never"
+        time.sleep(0.01)
+
+"""
+"""What every program begins with. It tells the test what it sees as lines of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended.
+
+    Attributes:
+        code: Its exit code; minus the signal that ended it.
+        said: What it told the test, all lines in one dictionary.
+        out: Its standard output.
+        err: Its standard error.
+        tail: Seconds from the moment that it told as ``end`` to the end of the process.
+        in_time: Whether it ended by itself.
+    """
+
+    code: int
+    said: dict[str, Any]
+    out: str
+    err: str
+    tail: float
+    in_time: bool
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands on standard error, line by line."""
+        return [line for line in self.err.splitlines() if line.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that can be run.
+
+    Attributes:
+        script: What it does, after the prelude.
+        env: Environment variables beside the usual; none of this process's ``OTEL_*`` are handed on.
+        seconds: It is killed after so long.
+        meanwhile: Called with the running program.
+        then: What it does after that.
+        measured: Let `coverage` see it, where the tests run under it; that takes time and writes a file of its own.
+    """
+
+    script: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 30.0
+    meanwhile: Callable[[Running], None] | None = None
+    then: str = ""
+    measured: bool = True
+
+    def run(self) -> Ended:
+        """Run it to its end."""
+        with tempfile.TemporaryDirectory(prefix="otel-tools-test-") as folder:
+            file = Path(folder, "program.py")
+            file.write_text(PRELUDE + textwrap.dedent(self.script) + textwrap.dedent(self.then))
+            unmeasured = {} if self.measured else {name: "" for name in os.environ if name.startswith("COVERAGE_")}
+            running = Running([sys.executable, str(file)], {**self.env, **unmeasured}, self.seconds)
+            try:
+                if self.meanwhile is not None:
+                    self.meanwhile(running)
+                return running.wait()
+            finally:
+                running.kill()
+
+
+class Running:
+    """A program that runs."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str], seconds: float) -> None:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+        self._deadline = time.monotonic() + seconds
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._err: list[str] = []
+        self._out: list[str] = []
+        self.said: dict[str, Any] = {}
+        # A process group of its own, so that nothing that it forks outlives the test.
+        self.process = subprocess.Popen(
+            command,
+            env={**inherited, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": FORK_IS_MEANT, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._readers = [threading.Thread(target=read) for read in (self._read_out, self._read_err)]
+        for reader in self._readers:
+            reader.start()
+
+    def told(self, what: str, seconds: float = 20.0) -> Any:
+        """Wait until the program tells something."""
+        deadline = time.monotonic() + seconds
+        while what not in self.said:
+            try:
+                line = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                line = None
+            assert line is not None, f"the program never told {what!r}; it said {self.said} and {''.join(self._err)}"
+            self._note(line)
+        return self.said[what]
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> Ended:
+        """Its end."""
+        try:
+            code = self.process.wait(max(0.0, self._deadline - time.monotonic()))
+            ended, in_time = time.time(), True
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code, ended, in_time = self.process.wait(), time.time(), False
+        for reader in self._readers:
+            reader.join(5)
+        while not self._lines.empty():
+            self._note(self._lines.get() or "")
+        return Ended(
+            code,
+            self.said,
+            "".join(self._out),
+            "".join(self._err),
+            ended - self.said.get("end", ended),
+            in_time,
+        )
+
+    def kill(self) -> None:
+        """End it and all that it forked, and what it is read by."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for reader in self._readers:
+            reader.join(5)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _note(self, line: str) -> None:
+        if line.startswith("{"):
+            with contextlib.suppress(ValueError):
+                self.said |= json.loads(line)
+
+    def _read_out(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._out.append(line)
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _read_err(self) -> None:
+        assert self.process.stderr is not None
+        self._err.extend(self.process.stderr)
+
+
+def run_all(programs: Mapping[str, Program], at_once: int = 4) -> dict[str, Ended]:
+    """Run programs side by side; most of them spend their time waiting."""
+    with ThreadPoolExecutor(at_once) as pool:
+        return dict(zip(programs, pool.map(Program.run, programs.values()), strict=True))

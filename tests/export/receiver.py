@@ -1,0 +1,197 @@
+"""Real OTLP receivers, HTTP and gRPC, on free loopback ports; each can be told to fail as real ones do."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import grpc  # type: ignore[import-untyped] # it has no types of its own
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+from tests.export.seen import Request, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Answer = Literal["ok", "refuse", "overloaded", "hang"]
+
+_STATUS: Final[dict[str, int]] = {"ok": 200, "refuse": 500, "overloaded": 503}
+_MESSAGES: Final[dict[str, tuple[Callable[[], Any], Callable[[], Any]]]] = {
+    "/v1/traces": (trace_service_pb2.ExportTraceServiceRequest, trace_service_pb2.ExportTraceServiceResponse),
+    "/v1/metrics": (metrics_service_pb2.ExportMetricsServiceRequest, metrics_service_pb2.ExportMetricsServiceResponse),
+    "/v1/logs": (logs_service_pb2.ExportLogsServiceRequest, logs_service_pb2.ExportLogsServiceResponse),
+}
+_ADD_TO_SERVER: Final[dict[str, Callable[[Any, Any], None]]] = {
+    "/v1/traces": trace_service_pb2_grpc.add_TraceServiceServicer_to_server,
+    "/v1/metrics": metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server,
+    "/v1/logs": logs_service_pb2_grpc.add_LogsServiceServicer_to_server,
+}
+_DECODE: Final[dict[str, Callable[[bytes], bytes]]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
+
+
+def free_port() -> int:
+    """A loopback port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class HttpReceiver(Seen):
+    """OTLP over HTTP/1.1 with keep-alive.
+
+    Args:
+        answer: ``ok``; ``refuse`` with 500; be ``overloaded`` with 503, which exporters retry; or ``hang``: take the
+            request and never answer. Can be changed while it runs; what is not answered ``ok`` is not counted as seen.
+        port: Where to listen; a free port by default.
+    """
+
+    def __init__(self, answer: Answer = "ok", port: int = 0) -> None:
+        super().__init__()
+        self.answer: Answer = answer
+        self.attempts: list[Request] = []
+        self._open: set[socket.socket] = set()
+        self._ended = threading.Event()
+        self._server = _Server(("127.0.0.1", port), _handler_of(self))
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._server.shutdown()
+        for connection in list(self._open):
+            # A handler that waits for the next request of a client that is gone wakes up of this.
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+        self._server.server_close()
+        self._thread.join()
+
+    def connected(self, connection: socket.socket, *, on: bool) -> None:
+        """A client came or went."""
+        (self._open.add if on else self._open.discard)(connection)
+
+    def take(self, request: Request, body: bytes) -> tuple[int, bytes]:
+        """Answer a request: status and body."""
+        self.attempts.append(request)
+        if self.answer == "hang":
+            self._ended.wait()
+        if self.answer != "ok":
+            return _STATUS.get(self.answer, 500), b""
+        request_type, response_type = _MESSAGES[request.path]
+        message = request_type()
+        message.ParseFromString(_DECODE.get(request.headers.get("content-encoding", ""), bytes)(body))
+        self.add(request, message)
+        return 200, bytes(response_type().SerializeToString())
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    block_on_close = True
+    request_queue_size = 64
+
+
+def _handler_of(receiver: HttpReceiver) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            receiver.connected(self.connection, on=True)
+
+        def finish(self) -> None:
+            receiver.connected(self.connection, on=False)
+            super().finish()
+
+        def do_POST(self) -> None:
+            try:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                status, answer = receiver.take(Request(self.path, headers, str(self.client_address)), body)
+                self.send_response(status)
+                self.send_header("Content-Type", "application/x-protobuf")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+            except ConnectionError:
+                self.close_connection = True
+            except Exception as error:
+                receiver.problems.append(f"{self.requestline!r}: {error!r}")
+                self.close_connection = True
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except ConnectionError:
+                self.close_connection = True
+
+        def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+            # Only what is no proper request comes here: two processes on one connection would.
+            receiver.problems.append(f"{code} {message}: {getattr(self, 'raw_requestline', b'')!r}")
+            super().send_error(code, message, explain)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
+            """Say nothing."""
+
+    return Handler
+
+
+class GrpcReceiver(Seen):
+    """OTLP over gRPC.
+
+    Args:
+        answer: ``ok``, ``overloaded`` (UNAVAILABLE, which exporters retry), ``refuse`` (INTERNAL) or ``hang``.
+        port: Where to listen; a free port by default.
+    """
+
+    def __init__(self, answer: Answer = "ok", port: int = 0) -> None:
+        super().__init__()
+        self.answer: Answer = answer
+        self._ended = threading.Event()
+        self._pool = ThreadPoolExecutor(16)
+        self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
+        for path, add in _ADD_TO_SERVER.items():
+            add(_servicer(self, path, _MESSAGES[path][1]), self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._server.stop(grace=None).wait()
+        self._pool.shutdown()
+
+    def take(self, path: str, message: Any, context: grpc.ServicerContext) -> None:
+        """Answer one request, or fail it."""
+        if self.answer == "hang":
+            self._ended.wait()
+        if self.answer != "ok":
+            context.abort(
+                grpc.StatusCode.UNAVAILABLE if self.answer == "overloaded" else grpc.StatusCode.INTERNAL, "no"
+            )
+        headers = {str(key): str(value) for key, value in context.invocation_metadata()}
+        self.add(Request(path, headers, context.peer()), message)
+
+
+def _servicer(receiver: GrpcReceiver, path: str, response: Callable[[], Any]) -> Any:
+    class Servicer:
+        def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+            receiver.take(path, request, context)
+            return response()
+
+    return Servicer()

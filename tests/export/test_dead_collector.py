@@ -1,0 +1,129 @@
+"""With a collector that is gone, hangs or refuses, a process ends in time, and says so in one line a minute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.export.program import Ended, Program, run_all
+from tests.export.receiver import GrpcReceiver, HttpReceiver, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONG: Final = """
+configure(service_name="s")
+ends = time.monotonic() + 1.5
+while time.monotonic() < ends:
+    work()
+    time.sleep(0.01)
+from otel_tools._telemetry.instruments import dropped
+say(ok=calls(), dropped=dropped, end=time.time())
+"""
+"""Time for many batches and export intervals; each is given up after a quarter of a second."""
+
+SHORT: Final = """
+configure(service_name="s")
+for n in range(7): work(n)
+say(end=time.time())
+"""
+
+OFTEN: Final = {
+    "OTEL_METRIC_EXPORT_INTERVAL": "200",
+    "OTEL_BSP_SCHEDULE_DELAY": "100",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "0.25",
+}
+
+WHYS: Final = ("closed port", "hangs", "refuses", "overloaded", "no such host")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[dict[str, Ended]]:
+    with (
+        HttpReceiver("hang") as hanging,
+        HttpReceiver("refuse") as refusing,
+        HttpReceiver("overloaded") as overloaded,
+        GrpcReceiver("hang") as hanging_grpc,
+        GrpcReceiver("refuse") as refusing_grpc,
+        GrpcReceiver("overloaded") as overloaded_grpc,
+    ):
+        dead = f"127.0.0.1:{free_port()}"
+        nowhere = "http://collector.invalid:4318"
+        endpoints = {
+            "http": dict(
+                zip(
+                    WHYS,
+                    (f"http://user:s3cret@{dead}", hanging.url, refusing.url, overloaded.url, nowhere),
+                    strict=True,
+                )
+            ),
+            "grpc": dict(
+                zip(
+                    WHYS,
+                    (f"http://{dead}", hanging_grpc.url, refusing_grpc.url, overloaded_grpc.url, nowhere),
+                    strict=True,
+                )
+            ),
+        }
+        programs = {}
+        for protocol, urls in endpoints.items():
+            for why, url in urls.items():
+                env = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
+                if protocol == "grpc":
+                    env["OTEL_EXPORTER_OTLP_PROTOCOL"] = "grpc"
+                programs[f"{protocol} long {why}"] = Program(LONG, {**env, **OFTEN}, measured=False)
+                programs[f"{protocol} short {why}"] = Program(SHORT, env, measured=False)
+        secret = {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:s3cret@{dead}?key=k3y",
+        }
+        programs["grpc secret"] = Program(SHORT, secret, measured=False)
+        yield run_all(programs, at_once=6)
+
+
+@pytest.mark.parametrize("why", WHYS)
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("length", ["long", "short"])
+def test_the_process_ends_in_time_and_says_it_once(lab: dict[str, Ended], protocol: str, length: str, why: str) -> None:
+    ended = lab[f"{protocol} {length} {why}"]
+    assert ended.in_time
+    assert ended.code == 0
+    assert ended.tail < 2.0
+    [line] = ended.lines
+    assert line.startswith("telemetry cannot be delivered to http://")
+    assert "dropped so far: " in line
+    assert "otel-tools doctor" in line
+
+
+def test_a_password_in_the_url_is_not_in_the_line(lab: dict[str, Ended]) -> None:
+    for case in ("http long closed port", "http short closed port", "grpc secret"):
+        [line] = lab[case].lines
+        assert "127.0.0.1" in line
+        assert "s3cret" not in line
+        assert "k3y" not in line
+
+
+@pytest.mark.parametrize("why", WHYS)
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_short_program_says_all_that_it_lost(lab: dict[str, Ended], protocol: str, why: str) -> None:
+    [line] = lab[f"{protocol} short {why}"].lines
+    assert "7 of traces, " in line
+    assert " of metrics" in line
+
+
+def test_the_reason_is_the_collectors_and_not_that_the_process_ends(lab: dict[str, Ended]) -> None:
+    for protocol in ("http", "grpc"):
+        assert "onnection refused" in lab[f"{protocol} short closed port"].lines[0]
+    assert "500" in lab["http short refuses"].lines[0]
+    assert "INTERNAL" in lab["grpc short refuses"].lines[0]
+    assert "Service Unavailable" in lab["http short overloaded"].lines[0]
+    assert "UNAVAILABLE" in lab["grpc short overloaded"].lines[0]
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_many_batches_failed_for_the_one_line(lab: dict[str, Ended], protocol: str) -> None:
+    said = lab[f"{protocol} long refuses"].said
+    assert said["ok"] > 50
+    assert said["dropped"]["traces"] > said["ok"] / 2
+    assert said["dropped"]["metrics"] > 10

@@ -1,0 +1,143 @@
+"""However a process ends, what it counted has left by then."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.export.program import Ended, Program, Running, run_all
+from tests.export.receiver import HttpReceiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.export.seen import Seen
+
+BATCHES: Final = 1200
+"""More spans than one request takes."""
+
+SCRIPTS: Final = {
+    "the end of the script": "for n in range(1200): work(n)",
+    "an exception": "for n in range(5): work(n)\nfail()",
+    "sys.exit": "for n in range(5): work(n)\nsys.exit(7)",
+    "sys.exit in a tool": """
+        for n in range(5): work(n)
+        @tool
+        def leave():
+            sys.exit(7)
+        leave()
+        """,
+    "Ctrl-C": """
+        for n in range(5): work(n)
+        # Where the tests run in the background of a shell, it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        say(ready=True)
+        time.sleep(20)
+        """,
+    "a thread that goes on": """
+        def later():
+            time.sleep(0.3)
+            for n in range(5): work(n)
+        threading.Thread(target=later).start()
+        """,
+    "an executor that goes on": """
+        from concurrent.futures import ThreadPoolExecutor
+        def later(n):
+            time.sleep(0.1)
+            return work(n)
+        pool = ThreadPoolExecutor(2)
+        futures = [pool.submit(later, n) for n in range(5)]
+        """,
+    "calls in an exit handler": """
+        import atexit
+        atexit.register(lambda: [work(n) for n in range(5)])
+        """,
+    "flush in an exit handler": """
+        import atexit
+        atexit.register(flush)
+        for n in range(5): work(n)
+        """,
+    "os._exit after a flush": """
+        for n in range(5): work(n)
+        say(flush=flush())
+        os._exit(0)
+        """,
+    "asyncio": """
+        import asyncio
+        @tool
+        async def fetch():
+            await asyncio.sleep(0.01)
+        async def main():
+            await asyncio.gather(*(fetch() for _ in range(5)))
+            for n in range(5): work(n)
+        asyncio.run(main())
+        """,
+}
+
+EARLIER: Final = """
+import atexit
+def last():
+    work()
+    say(ok=calls(), left=[flush(), shutdown()])
+atexit.register(last)
+configure(service_name="earlier")
+work()
+"""
+
+
+def programs(url: str) -> dict[str, Program]:
+    def interrupt(running: Running) -> None:
+        running.told("ready")
+        running.send(signal.SIGINT)
+
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
+    made = {
+        name: Program(
+            "\nconfigure(service_name=os.environ['CASE'])\n",
+            {**env, "CASE": name},
+            then=script,
+            meanwhile=interrupt if name == "Ctrl-C" else None,
+        )
+        for name, script in SCRIPTS.items()
+    }
+    return made | {"earlier": Program(EARLIER, env)}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[tuple[Seen, dict[str, Ended]]]:
+    with HttpReceiver() as receiver:
+        ended = run_all(programs(receiver.url))
+        yield receiver, ended
+        assert receiver.problems == []
+
+
+@pytest.mark.parametrize("how", SCRIPTS)
+def test_everything_has_left(lab: tuple[Seen, dict[str, Ended]], how: str) -> None:
+    seen = lab[0].of(how)
+    expected = BATCHES if how == "the end of the script" else 5
+    assert len(seen.spans_of("work")) == expected
+    assert (seen.calls("work"), seen.durations("work")) == (expected, expected)
+    assert seen.twice() == []
+    assert seen.value("otel_tools.call.active") == 0
+
+
+def test_the_exit_is_the_programs_own(lab: tuple[Seen, dict[str, Ended]]) -> None:
+    codes = {how: each.code for how, each in lab[1].items() if each.code}
+    assert codes == {"an exception": 1, "sys.exit": 7, "sys.exit in a tool": 7, "Ctrl-C": -signal.SIGINT}
+    loud = {how: each.lines[-1] for how, each in lab[1].items() if each.err}
+    assert loud == {"an exception": "ValueError: no such city", "Ctrl-C": "KeyboardInterrupt"}
+
+
+def test_a_batch_is_no_bigger_than_the_sdk_makes_it(lab: tuple[Seen, dict[str, Ended]]) -> None:
+    seen = lab[0].of("the end of the script")
+    assert len({span.request for span in seen.spans}) == 3
+
+
+def test_after_the_last_flush_tools_still_work(lab: tuple[Seen, dict[str, Ended]]) -> None:
+    seen, ended = lab
+    # A handler that was registered before configure() runs after telemetry has ended.
+    assert ended["earlier"].said == {"ok": 2, "left": [True, True]}
+    assert ended["earlier"].err == ""
+    assert seen.of("earlier").calls("work") == 1

@@ -1,0 +1,182 @@
+"""Forks while other threads are calling tools and exporting: no lock of theirs may stop the child."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.export.program import Ended, Program, Running, run_all
+from tests.export.receiver import GrpcReceiver, HttpReceiver, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.export.seen import Seen
+
+FORKS: Final = 20
+TRACES: Final = {"otel_tools__export__signal": "traces"}
+
+SCRIPT: Final = """
+import faulthandler
+if os.environ.get("TO_FILE"):
+    configure(service_name="s", exporter="file", file=os.environ["TO_FILE"])
+else:
+    configure(service_name="s")
+over = threading.Event()
+def load():
+    while not over.is_set():
+        work()
+        stats()
+threads = [threading.Thread(target=load) for _ in range(3)]
+for thread in threads: thread.start()
+from opentelemetry import metrics
+orders = metrics.get_meter("application").create_counter("orders")
+codes = []
+for _ in range(20):
+    orders.add(1)
+    child = os.fork()
+    if child == 0:
+        faulthandler.dump_traceback_later(12, exit=True)
+        for n in range(3): work(n)
+        mine = stats()["work"]
+        if (mine.calls.ok, mine.active) != (3, 0):
+            os._exit(2)
+        started = time.monotonic()
+        if not shutdown(10):
+            os._exit(3)
+        # No thread waits for a lock that a thread of the parent's held, and has to be given up.
+        os._exit(0 if time.monotonic() - started < 8 else 4)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+over.set()
+for thread in threads: thread.join()
+say(codes=codes, ok=calls())
+"""
+
+OFTEN: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "20", "OTEL_BSP_SCHEDULE_DELAY": "5", "OTEL_BSP_MAX_QUEUE_SIZE": "1000"}
+
+Lab = tuple["dict[str, Seen]", dict[str, Ended]]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    file = tmp_path_factory.mktemp("fork") / "telemetry.jsonl"
+    with HttpReceiver() as http, GrpcReceiver() as grpc:
+        programs = {
+            "http": Program(SCRIPT, {**OFTEN, "OTEL_EXPORTER_OTLP_ENDPOINT": http.url}, 60, measured=False),
+            "grpc": Program(
+                SCRIPT,
+                {**OFTEN, "OTEL_EXPORTER_OTLP_ENDPOINT": grpc.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+                60,
+                measured=False,
+            ),
+            "file": Program(SCRIPT, {**OFTEN, "TO_FILE": str(file)}, 60, measured=False),
+        }
+        yield {"http": http, "grpc": grpc}, run_all(programs, at_once=3)
+
+
+@pytest.mark.parametrize("way", ["http", "grpc", "file"])
+def test_each_child_works_counts_its_own_and_ends(lab: Lab, way: str) -> None:
+    ended = lab[1][way]
+    assert ended.in_time
+    assert ended.code == 0, ended.err
+    assert ended.said["codes"] == [0] * FORKS, ended.err
+    assert ended.said["ok"] > 100
+
+
+@pytest.mark.parametrize("way", ["http", "grpc"])
+def test_every_number_arrives_once_and_under_its_own_process(lab: Lab, way: str) -> None:
+    seen, ended = lab[0][way], lab[1][way]
+    assert seen.problems == []
+    assert seen.twice() == []
+    assert len(seen.instances) == FORKS + 1
+    numbers = sorted(
+        (
+            seen.calls("work", instance=instance),
+            seen.durations("work", instance),
+            len(seen.spans_of("work", instance)) + seen.value("otel_tools.export.dropped", instance, **TRACES),
+        )
+        for instance in seen.instances
+    )
+    parents = ended.said["ok"]
+    assert numbers == [(3, 3, 3)] * FORKS + [(parents, parents, parents)]
+
+
+def test_a_dead_collector_does_not_slow_down_one_that_forks_often() -> None:
+    often = """
+    configure(service_name="s")
+    for n in range(600): work(n)
+    time.sleep(0.3)
+    started = time.monotonic()
+    for _ in range(40):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    say(seconds=time.monotonic() - started)
+    """
+    with HttpReceiver("hang") as hanging, GrpcReceiver("hang") as hanging_grpc:
+        ends = {
+            "dead": f"http://127.0.0.1:{free_port()}",
+            "hanging": hanging.url,
+            "hanging grpc": hanging_grpc.url,
+        }
+        ended = run_all(
+            {
+                why: Program(
+                    often,
+                    {
+                        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+                        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if why.endswith("grpc") else "http/protobuf",
+                    },
+                )
+                for why, url in ends.items()
+            }
+        )
+    for each in ended.values():
+        assert each.code == 0, each.err
+        # Not a second each.
+        assert each.said["seconds"] < 10
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_fork_in_the_middle_of_an_export_that_hangs(tmp_path: Path, protocol: str) -> None:
+    go_on = tmp_path / "go-on"
+
+    def recover(running: Running) -> None:
+        running.told("stuck")
+        # What hangs goes on hanging; what comes now is answered.
+        receiver.answer = "ok"
+        go_on.touch()
+
+    with (GrpcReceiver if protocol == "grpc" else HttpReceiver)("hang") as receiver:
+        ended = Program(
+            """
+            configure(service_name="s")
+            from opentelemetry import metrics
+            metrics.get_meter("application").create_counter("orders").add(1)
+            for n in range(5): work(n)
+            say(stuck=flush(0.3))
+            until(lambda: os.path.exists(os.environ["GO_ON"]))
+            child = os.fork()
+            if child == 0:
+                for n in range(3): work(n)
+                started = time.monotonic()
+                say(flush=flush(), shutdown=shutdown(), seconds=time.monotonic() - started)
+                os._exit(0)
+            say(code=os.waitpid(child, 0)[1])
+            os._exit(0)
+            """,
+            {
+                "GO_ON": str(go_on),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+                "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            },
+            meanwhile=recover,
+        ).run()
+
+        assert ended.said["stuck"] is False
+        assert (ended.said["flush"], ended.said["shutdown"], ended.said["code"]) == (True, True, 0)
+        assert ended.said["seconds"] < 1
+        assert len(receiver.spans) == receiver.calls("work") == receiver.durations("work") == 3

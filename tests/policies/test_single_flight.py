@@ -1,0 +1,360 @@
+"""Single flight: one goes, the others get what it brings, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_tools._call.clock import clock
+from otel_tools._call.scope import Scope
+from otel_tools._call.steps import Invoke, Outcome, Wait
+from otel_tools._policies.cache.cache import Cache
+from otel_tools._policies.cache.single_flight import Flight, Flights, Ticket, _graph, hand_over
+from otel_tools.errors import ToolTimeout
+from tests.policies.cache_scene import HeardCall, ended, inner, tool_info_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_tools._call.steps import Flow, Next
+
+
+def work(key: Any) -> None:
+    """Stands for the tool."""
+
+
+def flow_of(cache: Cache, name: str = "work") -> Next:
+    """As an async tool, whose waiters block nobody."""
+    return cache.around(tool_info_of(work, asynchronous=True, name=name))(inner)
+
+
+class Driven:
+    """One call, driven by hand in a context of its own, as a task would have."""
+
+    def __init__(self, flow: Next, key: Any = 1, context: contextvars.Context | None = None) -> None:
+        self.call = HeardCall(key)
+        self.context = context or contextvars.Context()
+        self.flow: Flow = flow(self.call)
+        self.step: Any = self.context.run(next, self.flow)
+
+    @property
+    def waits(self) -> bool:
+        return isinstance(self.step, Wait)
+
+    @property
+    def runs(self) -> bool:
+        return isinstance(self.step, Invoke)
+
+    def go_on(self) -> None:
+        """The wait is over."""
+        assert self.step.future.done()
+        self.step = self.context.run(self.flow.send, self.step.future.done())
+
+    def end(self, answer: Any = True) -> Outcome:
+        return self.context.run(ended, self.flow, answer)
+
+    def cancel(self) -> None:
+        self.context.run(self.flow.close)
+
+    def child(self) -> contextvars.Context:
+        """The context of a task that this call's function starts."""
+        return self.context.run(contextvars.copy_context)
+
+
+@pytest.fixture
+def cache() -> Iterator[Cache]:
+    cache = Cache(ttl=60)
+    yield cache
+    assert len(cache._flights) == 0
+    assert not _graph.busy
+
+
+def test_those_who_come_while_one_is_under_way_get_a_copy_of_what_it_brings(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, *others = [Driven(flow) for _ in range(4)]
+    assert first.runs
+    assert all(other.waits for other in others)
+
+    value = [1]
+    assert first.end(Outcome(value)).value is value
+
+    got = [other.end() for other in others]
+    assert [(outcome.value, outcome.result) for outcome in got] == [([1], "cached")] * 3
+    assert len({id(outcome.value) for outcome in got}) == 3
+    assert [other.call.answers for other in others] == [["coalesced"]] * 3
+
+
+def test_another_key_does_not_wait(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, second = Driven(flow, 1), Driven(flow, 2)
+    assert second.runs
+    first.end(Outcome(1))
+    second.end(Outcome(2))
+
+
+def test_a_failure_is_given_to_those_who_wait_and_the_next_call_tries_again(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, second = Driven(flow), Driven(flow)
+    error = ConnectionError()
+    failed = Outcome(None, error, "error", "odd")
+    assert first.end(failed) is failed
+    failed.error = None  # as a driver does
+
+    got = second.end()
+    assert (got.error, got.result, got.error_type, second.call.answers) == (error, "error", "odd", ["coalesced"])
+    third = Driven(flow)
+    assert third.runs
+    third.end(Outcome(1))
+
+
+def test_an_error_that_many_raise_does_not_grow(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, *others = [Driven(flow) for _ in range(20)]
+    with pytest.raises(ConnectionError) as made:
+        raise ConnectionError
+    first.end(Outcome.of_error(made.value))
+    for other in others:
+        got = other.end().error
+        with pytest.raises(ConnectionError) as caught:
+            raise got  # type: ignore[misc] # there is one
+        assert len(caught.traceback) <= 3
+
+
+def test_a_value_that_counts_as_a_failure_is_shared_as_one(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, second = Driven(flow), Driven(flow)
+    first.end(Outcome({"error": 1}, None, "error", "tool_error"))
+    got = second.end()
+    assert (got.value, got.error, got.result, got.error_type) == ({"error": 1}, None, "error", "tool_error")
+
+
+def test_what_cannot_be_copied_is_made_by_each_for_itself(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, second = Driven(flow), Driven(flow)
+    first.end(Outcome(threading.Lock()))
+    second.go_on()
+    assert second.runs
+    mine = threading.Lock()
+    assert second.end(Outcome(mine)).value is mine
+    assert second.call.answers == ["bypass"]
+
+
+def test_a_leader_that_is_cancelled_hands_over_to_one_of_those_who_wait(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, second, third = [Driven(flow) for _ in range(3)]
+    first.cancel()
+    second.go_on()
+    third.go_on()
+    assert second.runs
+    assert third.waits
+    second.end(Outcome(1))
+    assert third.end().value == 1
+    assert (first.call.answers, third.call.answers) == (["miss"], ["coalesced"])
+
+
+def test_a_cancellation_that_comes_as_an_outcome_is_not_shared(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, second = Driven(flow), Driven(flow)
+    first.end(Outcome(None, asyncio.CancelledError(), "cancelled"))
+    second.go_on()
+    assert second.runs
+    second.end(Outcome(1))
+
+
+def test_one_who_waits_and_is_cancelled_disturbs_nobody(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, second, third = [Driven(flow) for _ in range(3)]
+    second.cancel()
+    assert second.call.answers == ["coalesced"]
+    assert first.end(Outcome(1)).value == 1
+    assert not second.step.future.done()
+    assert third.end().value == 1
+
+
+def test_a_stale_value_is_served_to_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(ttl=10, stale_if_error=60)
+    flow = flow_of(cache)
+    Driven(flow).end(Outcome([1]))
+    then = clock.now() + 20
+    monkeypatch.setattr(clock, "now", lambda: then)
+    first, second = Driven(flow), Driven(flow)
+    assert second.waits
+    for driven, answer in ((first, Outcome.of_error(ConnectionError())), (second, True)):
+        got = driven.end(answer)
+        assert (got.value, got.result, driven.call.answers) == ([1], "fallback", ["stale"])
+        assert len(driven.call.recoveries) == 1
+
+
+def test_nobody_waits_past_the_deadline_of_the_call(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first = Driven(flow)
+    late = HeardCall(1)
+    late.scope = Scope(late, 0.0, None)
+    running = flow(late)
+    step = next(running)
+    assert isinstance(step, Wait)
+    assert step.timeout == 0.0
+    got = ended(running, answer=False)
+    assert isinstance(got.error, ToolTimeout)
+    assert got.error.tool == "work"
+    assert late.answers == ["coalesced"]
+    assert first.end(Outcome(1)).value == 1
+
+
+class TestNobodyWaitsForEver:
+    def test_a_tool_that_calls_itself(self, cache: Cache) -> None:
+        flow = flow_of(cache)
+        outer = Driven(flow)
+        within = Driven(flow, context=outer.child())
+        assert within.runs
+        assert within.end(Outcome(1)).value == 1
+        assert outer.end(Outcome(2)).value == 2
+
+    def test_after_the_call_is_over_its_children_wait_like_others(self, cache: Cache) -> None:
+        flow = flow_of(cache)
+        outer = Driven(flow)
+        child = outer.child()
+        outer.end(Outcome(1))
+        cache.clear()
+        again = Driven(flow)
+        assert Driven(flow, context=child).waits
+        again.end(Outcome(1))
+
+    def test_two_tools_that_call_each_other(self, cache: Cache) -> None:
+        ours, theirs = flow_of(cache, "ours"), flow_of(Cache(ttl=60), "theirs")
+        a, b = Driven(ours), Driven(theirs)
+        a_within = Driven(theirs, context=a.child())
+        b_within = Driven(ours, context=b.child())
+        assert a_within.waits
+        assert b_within.runs
+        b_within.end(Outcome(1))
+        b.end(Outcome(2))
+        assert a_within.end().value == 2
+        a.end(Outcome(3))
+
+    @pytest.mark.parametrize("length", [3, 5])
+    def test_a_ring_of_tools(self, cache: Cache, length: int) -> None:
+        flows = [flow_of(cache, str(number)) for number in range(length)]
+        calls = [Driven(flow) for flow in flows]
+        within = [Driven(flows[(number + 1) % length], context=call.child()) for number, call in enumerate(calls)]
+        assert [each.waits for each in within] == [True] * (length - 1) + [False]
+        within[-1].end(Outcome(0))
+        for call, waiting in reversed(list(zip(calls, [*within[:-1], None], strict=True))):
+            if waiting is not None:
+                assert waiting.end().result == "cached"
+            call.end(Outcome(1))
+
+    def test_one_who_leaves_leaves_no_trace_in_the_ring(self, cache: Cache) -> None:
+        ours, theirs = flow_of(cache, "ours"), flow_of(cache, "theirs")
+        a, b = Driven(ours), Driven(theirs)
+        Driven(theirs, context=a.child()).cancel()
+        within = Driven(ours, context=b.child())
+        assert within.waits
+        a.end(Outcome(1))
+        within.end()
+        b.end(Outcome(1))
+
+    def test_a_blocking_call_in_the_thread_or_the_loop_of_the_leader(self, cache: Cache) -> None:
+        flights = Flights()
+        flight = flights.board("key", blocking=True)
+        assert flights.board("key", blocking=True) is None
+        assert isinstance(flights.board("key", blocking=False), Ticket)
+
+        async def in_a_loop() -> Any:
+            return flights.board("key", blocking=True)
+
+        with ThreadPoolExecutor(1) as pool:
+            assert isinstance(pool.submit(flights.board, "key", blocking=True).result(), Ticket)
+            assert pool.submit(asyncio.run, in_a_loop()).result() is None
+        flights.end("key", flight)  # type: ignore[arg-type] # a flight
+
+    def test_a_call_out_of_the_middle_of_another_one(self, cache: Cache) -> None:
+        flights = Flights()
+        flight = flights.board("key", blocking=False)
+        with _graph.changing():
+            assert flights.board("key", blocking=False) is None
+        flights.end("key", flight)  # type: ignore[arg-type] # a flight
+
+
+def test_a_call_that_finds_a_flight_as_it_ends_leads_the_next() -> None:
+    flights = Flights()
+    first = flights.board("key", blocking=False)
+    assert isinstance(first, Flight)
+
+    class Late(dict[Any, Any]):
+        def setdefault(self, key: Any, default: Any = None) -> Any:
+            found = super().setdefault(key, default)
+            if found is first and isinstance(found, Flight):
+                flights.end(key, found)
+            return found
+
+    flights._under_way = Late(flights._under_way)
+    second = flights.board("key", blocking=False)
+    assert isinstance(second, Flight)
+    assert second is not first
+    flights.end("key", second)
+    assert len(flights) == 0
+
+
+def test_threads_that_come_and_go_at_once_lead_one_by_one_and_are_all_served() -> None:
+    flights = Flights()
+    under_way: list[Flight] = []
+    together: list[int] = []
+
+    def come_and_go() -> None:
+        for _ in range(300):
+            boarded = flights.board("key", blocking=False)
+            if isinstance(boarded, Ticket):
+                boarded.future.result(timeout=30)
+                boarded.leave()
+            elif boarded is not None:
+                under_way.append(boarded)
+                together.append(len(under_way))
+                under_way.remove(boarded)
+                hand_over(flights.end("key", boarded), None)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for each in [pool.submit(come_and_go) for _ in range(8)]:
+                each.result()
+    finally:
+        sys.setswitchinterval(before)
+    assert max(together) == 1
+    assert len(flights) == 0
+
+
+def test_a_call_that_the_garbage_collector_closes_elsewhere_ends_its_flight(cache: Cache) -> None:
+    driven = Driven(flow_of(cache))
+    driven.flow.close()
+    assert len(cache._flights) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to fork")
+def test_a_forked_child_waits_for_nobody_who_is_not_there(cache: Cache) -> None:
+    flow = flow_of(cache)
+    first, second = Driven(flow), Driven(flow)
+    pid = os.fork()
+    if pid == 0:
+        done = 1
+        try:
+            own = Driven(flow)
+            assert own.runs
+            assert first.end(Outcome(1)).value == 1
+            assert own.end(Outcome(2)).value == 2
+            second.cancel()
+            done = 0
+        finally:
+            os._exit(done)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    first.end(Outcome(1))
+    assert second.end().value == 1
