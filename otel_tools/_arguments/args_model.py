@@ -14,7 +14,7 @@ from otel_tools._arguments.parameters import ArgumentsModel, adapter_of, paramet
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from otel_tools._call.steps import ToolInfo
+    from otel_tools._call.function_info import FunctionInfo
 
 __all__ = ["closed", "declared_model"]
 
@@ -36,7 +36,7 @@ def closed(tool: str, model: Any) -> type[BaseModel]:
     return cast("type[BaseModel]", made)
 
 
-def declared_model(info: ToolInfo, *, decorating: bool = False) -> ArgumentsModel:
+def declared_model(info: FunctionInfo, *, decorating: bool = False) -> ArgumentsModel:
     """The parameters that the model ``info.declared`` gives to a tool.
 
     The function takes the whole model where its one parameter has that type, or has no type and is no field. Else it
@@ -95,7 +95,7 @@ def _values(given: BaseModel) -> dict[str, Any]:
     return {**{name: getattr(given, name) for name in type(given).model_fields}, **(given.model_extra or {})}
 
 
-def _takes_the_whole(info: ToolInfo, parameters: list[inspect.Parameter], *, decorating: bool) -> bool:
+def _takes_the_whole(info: FunctionInfo, parameters: list[inspect.Parameter], *, decorating: bool) -> bool:
     if len(parameters) != 1 or parameters[0].kind in _REST:
         return False
     (only,) = parameters
@@ -106,7 +106,7 @@ def _takes_the_whole(info: ToolInfo, parameters: list[inspect.Parameter], *, dec
     return any(isinstance(each, type) and issubclass(info.declared, each) for each in alternatives)
 
 
-def _check(info: ToolInfo, parameters: list[inspect.Parameter], model: type[BaseModel]) -> None:
+def _check(info: FunctionInfo, parameters: list[inspect.Parameter], model: type[BaseModel]) -> None:
     """Refuse a function that could not be called with the fields."""
     named = f"tool {info.tool!r}: args={info.declared.__name__}"
     taken = {each.name for each in parameters if each.kind not in _REST}

@@ -25,7 +25,7 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools._call.steps import ToolInfo
+    from otel_tools._call.function_info import FunctionInfo
 
 __all__ = ["ArgumentsModel", "Parameter", "adapter_of", "arguments_model", "parameter_of", "result_adapter"]
 
@@ -88,7 +88,7 @@ class ArgumentsModel:
     single: type[BaseModel] | None
 
 
-def arguments_model(info: ToolInfo, *, decorating: bool = False) -> ArgumentsModel:
+def arguments_model(info: FunctionInfo, *, decorating: bool = False) -> ArgumentsModel:
     """Build the model of a tool's parameters.
 
     Names in annotations are looked up where the function was defined: in its module, in its closure and, while it is
@@ -142,7 +142,7 @@ def arguments_model(info: ToolInfo, *, decorating: bool = False) -> ArgumentsMod
     )
 
 
-def result_adapter(info: ToolInfo, *, decorating: bool = False) -> TypeAdapter[Any] | None:
+def result_adapter(info: FunctionInfo, *, decorating: bool = False) -> TypeAdapter[Any] | None:
     """The type that the function says it returns; of an awaitable, what is awaited.
 
     A class that pydantic does not know is checked with `isinstance`.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from otel_tools._call.clock import clock
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from concurrent.futures import Future
 
-    from otel_tools._call.binding import Arguments
     from otel_tools._call.scope import Scope
 
 __all__ = [
@@ -39,7 +38,6 @@ __all__ = [
     "Step",
     "ThrottlingPolicy",
     "ThrottlingResult",
-    "ToolInfo",
     "Wait",
     "is_cancellation",
     "loop_runs_here",
@@ -273,26 +271,6 @@ class Call:
         error_type: str | None = None,
     ) -> None:
         """The call is over, with what an `Outcome` says; unpacked, so that the plain path need not make one."""
-
-
-class ToolInfo(NamedTuple):
-    """What a policy is told at decoration of the tool that it will stand around.
-
-    Attributes:
-        tool: The tool's name.
-        function: The user's function.
-        asynchronous: Whether it is a coroutine function (or an async generator).
-        generator: Whether it is a generator (or an async generator).
-        arguments: Names the arguments of a call.
-        declared: The pydantic model that declares them; None where the signature does.
-    """
-
-    tool: str
-    function: Callable[..., Any]
-    asynchronous: bool
-    generator: bool
-    arguments: Arguments
-    declared: Any = None
 
 
 Step: TypeAlias = Invoke | Sleep | Wait | Perform

@@ -21,7 +21,8 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Policy, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Policy
 
 __all__ = ["PolicyOptions", "policies_of"]
 

@@ -18,7 +18,8 @@ from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Step, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, Flow, Next, Policy, Step
 
 __all__ = ["Concurrency"]
 

@@ -12,7 +12,8 @@ from otel_tools.errors import ConfigurationError, ToolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Call, Flow, Next, Policy, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, Flow, Next, Policy
 
 __all__ = ["failed_if"]
 

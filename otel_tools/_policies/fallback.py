@@ -14,7 +14,8 @@ from otel_tools.errors import ConfigurationError, InvalidArguments, error_type_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools._call.steps import Call, Flow, Next, Policy, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, Flow, Next, Policy
 
 __all__ = ["FallbackOn", "fallback"]
 

@@ -17,7 +17,8 @@ from otel_tools.errors import ConfigurationError, ToolError, error_type_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools._call.steps import CacheResult, Call, Flow, Next, Outcome, Policy, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import CacheResult, Call, Flow, Next, Outcome, Policy
 
     Answer = Callable[[bool], CacheResult | None]
     """What the cache said to a call that has ended, told whether it failed; None where it was not asked."""

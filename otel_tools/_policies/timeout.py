@@ -9,7 +9,8 @@ from otel_tools._call.steps import CROWDED, EXPIRED, Invoke, Outcome
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError, ToolTimeout
 
 if TYPE_CHECKING:
-    from otel_tools._call.steps import Call, Flow, Next, Policy, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, Flow, Next, Policy
 
 __all__ = ["timeout"]
 

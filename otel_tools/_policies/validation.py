@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from otel_tools._arguments.annotations import NotYetDefined
 from otel_tools._arguments.validation_errors import MAX_LISTED, listed
 from otel_tools._call.steps import Call, Outcome, over
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Flow, Next, Policy
 
-    from otel_tools._arguments.coercion import Filling, Returned
-    from otel_tools._call.steps import Flow, Next, Policy, ToolInfo
-
-__all__ = ["accepted_arguments", "filling_of", "validate_arguments", "validate_result"]
-
-T = TypeVar("T")
+__all__ = ["accepted_arguments", "validate_arguments", "validate_result"]
 
 
 def validate_arguments(info: ToolInfo) -> Policy:
@@ -38,7 +31,7 @@ def validate_arguments(info: ToolInfo) -> Policy:
     Raises:
         ConfigurationError: pydantic cannot check an annotation.
     """
-    taken = _of(info, _filling)
+    taken = info.argument_validator
 
     def policy(inner: Next) -> Next:
         # No generator: one that only delegates would cost as much as the validation itself.
@@ -55,7 +48,7 @@ def validate_arguments(info: ToolInfo) -> Policy:
                     failure = error
                 except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
                     return over(Outcome.of_error(error))
-            refused = _take(taken, call, failure)
+            refused = _take(info, call, failure)
             return inner(call) if refused is None else over(refused)
 
         return flow
@@ -72,7 +65,7 @@ def accepted_arguments(
         InvalidArguments: They do not fit.
     """
     call = Call(args, kwargs)
-    refused = _take(_of(info, _filling), call, None)
+    refused = _take(info, call, None)
     if refused is not None and refused.error is not None:
         raise refused.error
     return call.args, call.kwargs
@@ -93,7 +86,7 @@ def validate_result(info: ToolInfo) -> Policy:
         raise ConfigurationError(
             f"tool {info.tool!r}: validate='both' checks one result, and a generator has many; use validate=True"
         )
-    returned = _of(info, _returned)
+    returned = info.result_validator
 
     def policy(inner: Next) -> Next:
         def flow(call: Call) -> Flow:
@@ -115,84 +108,14 @@ def validate_result(info: ToolInfo) -> Policy:
     return policy
 
 
-def filling_of(info: ToolInfo) -> Filling:
-    """How a tool's arguments are validated: what its policy goes by, or would.
-
-    Raises:
-        ConfigurationError: pydantic cannot check an annotation, or a name in it is not defined.
-    """
-    return _of(info, _filling).get()
-
-
-def _take(taken: _Once[Filling], call: Call, failure: Any) -> Outcome | None:
+def _take(info: ToolInfo, call: Call, failure: Any) -> Outcome | None:
     """Validate all kinds of arguments; what becomes of the call where they are refused."""
     try:
-        wrong = taken.get().take(call, failure)
+        wrong = info.argument_validator.get().take(call, failure)
     except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
         return Outcome.of_error(error)
     if not wrong:
         return None
-    tool = taken.info.tool
+    tool = info.tool
     message = f"The arguments of {tool} were refused:\n{listed(wrong)}"
     return Outcome(None, InvalidArguments(message, tool=tool, errors=tuple(wrong[:MAX_LISTED])), "invalid")
-
-
-class _Once(Generic[T]):
-    """Something that is built once for a tool: at its decoration, or at the first call where a name is not defined yet.
-
-    Attributes:
-        info: The tool.
-        built: It; None until it could be built.
-    """
-
-    __slots__ = ("_build", "_lock", "built", "info")
-
-    def __init__(self, info: ToolInfo, build: Callable[[ToolInfo, bool], T]) -> None:
-        self.info = info
-        self.built: T | None = None
-        self._build = build
-        self._lock = RLock()
-        with contextlib.suppress(NotYetDefined):  # at the first call it may be
-            self.built = build(info, True)  # noqa: FBT003 - the one flag there is
-
-    def get(self) -> T:
-        """Give it, built now if it has to be.
-
-        Raises:
-            ConfigurationError: A name is still not defined.
-        """
-        with self._lock:
-            if self.built is None:
-                try:
-                    self.built = self._build(self.info, False)  # noqa: FBT003 - as above
-                except NotYetDefined as error:
-                    raise ConfigurationError(str(error)) from None
-            return self.built
-
-
-def _of(info: ToolInfo, build: Callable[[ToolInfo, bool], T]) -> _Once[T]:
-    """What was built for this tool, also by an override: then the scopes that defined the function may be gone."""
-    # The function that binds its arguments is the tool's own and lives as long, whatever function it calls now.
-    known = vars(info.arguments.bind)
-    once: _Once[T] | None = known.get(build.__name__)
-    if once is None:
-        once = known[build.__name__] = _Once(info, build)
-    return once
-
-
-def _filling(info: ToolInfo, decorating: bool) -> Filling:
-    from otel_tools._arguments.coercion import Filling  # noqa: PLC0415 - imports pydantic
-    from otel_tools._arguments.parameters import arguments_model  # noqa: PLC0415 - as above
-
-    if info.declared is None:
-        return Filling(arguments_model(info, decorating=decorating), info.arguments.receiver)
-    from otel_tools._arguments.args_model import declared_model  # noqa: PLC0415 - as above
-
-    return Filling(declared_model(info, decorating=decorating), info.arguments.receiver)
-
-
-def _returned(info: ToolInfo, decorating: bool) -> Returned:
-    from otel_tools._arguments.coercion import Returned  # noqa: PLC0415 - imports pydantic
-    from otel_tools._arguments.parameters import result_adapter  # noqa: PLC0415 - as above
-
-    return Returned(result_adapter(info, decorating=decorating))

@@ -12,7 +12,6 @@ from pydantic_core import PydanticSerializationError
 
 from otel_tools._arguments.args_model import closed
 from otel_tools._arguments.parameters import EMPTY
-from otel_tools._policies.validation import filling_of
 from otel_tools._schema.docstrings import described
 from otel_tools._schema.json_schema import Generator, as_json, inlined, reachable, tidied
 from otel_tools.errors import ConfigurationError
@@ -48,7 +47,7 @@ def schema_of(tool: Tool, *, api: Api = "chat", strict: bool = False) -> dict[st
     signature = info.arguments.signature.parameters
     unsaid: set[str] = set()
     if options.args is None:
-        model = filling_of(info).model
+        model = info.argument_validator.get().model
         names = {*signature, *(parameter.name for parameter in model.parameters)}
         text, said = described(tool.wrapper.__doc__, names)
         parameters = _of_signature(named, model, said, unsaid)

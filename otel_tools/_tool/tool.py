@@ -10,11 +10,11 @@ import types
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, cast, get_type_hints
 
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.generators import async_generator_driver, generator_driver
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import ToolInfo
 from otel_tools._policies.build import PolicyOptions, policies_of
 from otel_tools._policies.validation import accepted_arguments
 from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry
@@ -208,7 +208,7 @@ class Tool:
         policies = policies_of(options, self._info)
         if function is not self.function and options.cache is not None:
             # What another function returns is not what the tool's callers are to get after the block.
-            policies["cache"] = options.cache.around(self._info._replace(function=function))
+            policies["cache"] = options.cache.around(self._info.with_function(function))
         other = self._planned(function, options, policies)
         # Whatever is overridden, the tool's threads are counted together.
         other.thread_budget = self._plan.thread_budget

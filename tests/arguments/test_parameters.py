@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 
 from otel_tools._arguments.annotations import NotYetDefined
 from otel_tools._arguments.parameters import EMPTY, ArgumentsModel, arguments_model, result_adapter
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import ToolInfo
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, Perform, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome, Perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ class HeardCall(Call):
 def tool_info_of(
     function: Callable[..., Any], *, asynchronous: bool = False, generator: bool = False, name: str = "tool"
 ) -> ToolInfo:
-    return ToolInfo(name, function, asynchronous, generator, Arguments(function))
+    return ToolInfo(name, function, asynchronous=asynchronous, generator=generator, arguments=Arguments(function))
 
 
 def inner(_call: Call) -> Flow:

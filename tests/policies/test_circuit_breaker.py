@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
 from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
 from otel_tools.errors import (
     CircuitOpen,

@@ -11,11 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.drive import function_driver
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome
 from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
 from otel_tools.errors import CircuitOpen, InvalidArguments
 

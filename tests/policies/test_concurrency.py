@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo, Wait
+from otel_tools._call.steps import Call, Invoke, Outcome, Wait
 from otel_tools._policies.concurrency import Concurrency
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 

@@ -8,8 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome
 from otel_tools._policies.concurrency import Concurrency
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome
 from otel_tools._policies.failed_if import failed_if
 from otel_tools._telemetry import names
 

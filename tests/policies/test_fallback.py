@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool as decorate
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.scope import remaining
-from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome
 from otel_tools._policies.fallback import fallback
 from otel_tools._policies.retry.retry import Retry
 from otel_tools._telemetry import names

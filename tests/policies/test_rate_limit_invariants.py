@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_tools import tool
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
 from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools.stores import _gcra as bucket_module
 from otel_tools.stores._gcra import Bucket, Quota, Reservation

@@ -14,10 +14,11 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
 from otel_tools._policies.deadline import deadline
 from otel_tools._policies.retry.retry import Retry
 from otel_tools.errors import CircuitOpen, ConcurrencyLimited, InvalidArguments, RateLimited, ToolTimeout

@@ -21,9 +21,10 @@ import pytest
 import tenacity
 
 from otel_tools import Cache, tool
+from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call, Invoke, Outcome, ToolInfo
+from otel_tools._call.steps import Call, Invoke, Outcome
 from otel_tools._policies.deadline import deadline
 from otel_tools._policies.retry.retry import Retry
 from otel_tools._policies.third_party import around_decorated

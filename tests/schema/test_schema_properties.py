@@ -21,7 +21,6 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from otel_tools import InvalidArguments, tool
-from otel_tools._policies.validation import filling_of
 from tests.schema.schema_family import LEAVES, Tried, arguments, functions, spoiled, strict_cases
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +31,7 @@ def declared(tried: Tried) -> tuple[Any, Any, Any]:
     decorated = tool(tried.function, validate=True)
     parameters = decorated.tool.schema()["function"]["parameters"]
     Draft202012Validator.check_schema(parameters)
-    return decorated, Draft202012Validator(parameters), filling_of(decorated.tool._info).model.adapter
+    return decorated, Draft202012Validator(parameters), decorated.tool._info.argument_validator.get().model.adapter
 
 
 @MANY

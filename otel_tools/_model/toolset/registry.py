@@ -13,7 +13,7 @@ from otel_tools._arguments.validation_errors import MAX_LISTED, listed, unknown
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call
 from otel_tools._call.threads import ThreadBudget
-from otel_tools._policies.validation import accepted_arguments, filling_of
+from otel_tools._policies.validation import accepted_arguments
 from otel_tools._tool.decorator import is_tool, tool
 from otel_tools._tool.tool import Tool
 from otel_tools.errors import ConfigurationError, FieldError, InvalidArguments
@@ -64,7 +64,7 @@ class Registered:
         if self.tool.options.validate is not None:
             return False
         try:
-            filling_of(self.tool._info)  # noqa: SLF001 - as its policy does
+            self.tool._info.argument_validator.get()  # noqa: SLF001 - as its policy does
         except ConfigurationError:
             return False
         return True

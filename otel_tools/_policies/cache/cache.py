@@ -22,7 +22,8 @@ from otel_tools.stores._protocols import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Policy, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Policy
 
     Prepare = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 

@@ -12,7 +12,7 @@ from otel_tools._policies.cache.canonical_arguments import Unkeyable, form, text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
     from otel_tools._policies.cache.cache import Cache
     from otel_tools._policies.cache.memory import Entries
 

@@ -18,7 +18,8 @@ from otel_tools.errors import ToolTimeout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Call, Flow, Next, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, Flow, Next
     from otel_tools._policies.cache.backends import Steps
     from otel_tools._policies.cache.cache import Cache
     from otel_tools._policies.cache.memory import Entries, Entry

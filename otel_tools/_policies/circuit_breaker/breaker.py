@@ -17,7 +17,8 @@ from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Call, CircuitState, Flow, Next, Policy, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, CircuitState, Flow, Next, Policy
     from otel_tools._policies.circuit_breaker.states import Period
 
 __all__ = ["CircuitBreaker"]

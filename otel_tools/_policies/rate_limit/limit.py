@@ -20,7 +20,8 @@ from otel_tools.stores._gcra import AT_ONCE, COMMON, Buckets, Quota, Reservation
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
 
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Step, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, Flow, Next, Policy, Step
     from otel_tools.stores._protocols import OnError
 
 __all__ = ["RateLimit", "Reserves"]

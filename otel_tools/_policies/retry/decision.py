@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from otel_tools._call.steps import Call, Outcome, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, Outcome
     from otel_tools._policies.retry.retry import Retry
 
 __all__ = ["NEVER_RETRIED", "Judge", "is_async"]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy, ToolInfo
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy
 
 __all__ = ["Retry"]
 

@@ -1,0 +1,42 @@
+"""`FunctionInfo`: what is known of a tool's function before it is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools._call.binding import Arguments
+
+__all__ = ["FunctionInfo"]
+
+
+class FunctionInfo:
+    """What is known of a tool's function before it is called.
+
+    Attributes:
+        tool: The tool's name.
+        function: The user's function.
+        asynchronous: Whether it is a coroutine function or an async generator function.
+        generator: Whether it is a generator function or an async generator function.
+        arguments: Binds the arguments of a call to the parameters.
+        declared: The pydantic model given as ``@tool(args=...)``; None where the signature declares the arguments.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one fact, by keyword
+        self,
+        tool: str,
+        function: Callable[..., Any],
+        *,
+        asynchronous: bool,
+        generator: bool,
+        arguments: Arguments,
+        declared: Any = None,
+    ) -> None:
+        self.tool = tool
+        self.function = function
+        self.asynchronous = asynchronous
+        self.generator = generator
+        self.arguments = arguments
+        self.declared = declared
