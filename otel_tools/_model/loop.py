@@ -14,7 +14,7 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_tools._model.formats.openai import Api
+    from otel_tools._schema.formats import Api
 
 __all__ = ["LoopOutcome", "LoopResult", "arun_loop", "run_loop"]
 

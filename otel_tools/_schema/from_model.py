@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from otel_tools._model.formats.openai import Api
+    from otel_tools._schema.formats import Api
 
 __all__ = ["schema_from_model"]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pydantic import AliasChoices, BaseModel, RootModel, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -13,6 +12,7 @@ from pydantic_core import PydanticSerializationError
 from otel_tools._arguments.args_model import closed
 from otel_tools._arguments.parameters import EMPTY
 from otel_tools._schema.docstrings import described
+from otel_tools._schema.formats import check_format, formatted
 from otel_tools._schema.json_schema import Generator, as_json, inlined, reachable, tidied
 from otel_tools.errors import ConfigurationError
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from otel_tools._arguments.parameters import ArgumentsModel, Parameter
-    from otel_tools._model.formats.openai import Api
-    from otel_tools._tool.tool import Tool
+    from otel_tools._arguments.tool_info import ToolInfo
+    from otel_tools._schema.formats import Api
 
 __all__ = ["schema_of", "schema_of_model"]
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-"""Of a function, in the reference of OpenAI's API."""
 
-
-def schema_of(tool: Tool, *, api: Api = "chat", strict: bool = False) -> dict[str, Any]:
-    """What the model is told of a tool: one of the ``tools`` of a request.
+def schema_of(
+    info: ToolInfo, docstring: str | None, *, description: str | None = None, api: Api = "chat", strict: bool = False
+) -> dict[str, Any]:
+    """The tool's schema as sent to the model: one of the ``tools`` of a request.
 
     Args:
-        tool: The tool.
+        info: The tool.
+        docstring: Describes the tool and its parameters.
+        description: Describes the tool in place of the docstring.
         api: Whose form it has: that of Chat Completions or of Responses.
         strict: Whether the server holds the model to it.
 
@@ -41,50 +42,39 @@ def schema_of(tool: Tool, *, api: Api = "chat", strict: bool = False) -> dict[st
         ConfigurationError: The name is none that OpenAI takes, a parameter is nothing that JSON can give or, with
             ``strict``, that strict mode can express.
     """
-    info, options = tool._info, tool.options  # noqa: SLF001 - the two are one; here it is loaded only when asked for
-    named = f"tool {tool.name!r}"
-    _check(named, tool.name, api)
+    named = f"tool {info.tool!r}"
+    check_format(named, info.tool, api)
     signature = info.arguments.signature.parameters
     unsaid: set[str] = set()
-    if options.args is None:
+    if info.declared is None:
         model = info.argument_validator.get().model
         names = {*signature, *(parameter.name for parameter in model.parameters)}
-        text, said = described(tool.wrapper.__doc__, names)
+        text, said = described(docstring, names)
         parameters = _of_signature(named, model, said, unsaid)
     else:
-        declared = closed(tool.name, options.args)
-        text, said = described(tool.wrapper.__doc__, {*signature, *declared.model_fields})
+        declared = closed(info.tool, info.declared)
+        text, said = described(docstring, {*signature, *declared.model_fields})
         of_the_model, parameters = _of_model(named, declared, said)
         text = text or of_the_model
     if strict:
         beyond = next((f"**{name}" for name, each in signature.items() if each.kind is each.VAR_KEYWORD), "**kwargs")
         parameters = _strict(named, parameters, unsaid=unsaid, beyond=beyond)
-    return _whole(tool.name, options.description or text, parameters, api=api, strict=strict)
+    return formatted(info.tool, description or text, parameters, api=api, strict=strict)
 
 
 def schema_of_model(
     model: type[BaseModel], name: str | None, description: str | None, *, api: Api, strict: bool
 ) -> dict[str, Any]:
-    """`otel_tools._schema.from_model.schema_from_model`, once pydantic is loaded."""
+    """As `schema_from_model`, which imports this module, and so pydantic, only when it is called."""
     if not isinstance(model, type) or not issubclass(model, BaseModel) or issubclass(model, RootModel):
         raise ConfigurationError(f"schema_from_model({model!r}): a pydantic model is needed, a class with fields")
     name = model.__name__ if name is None else name
     named = f"schema_from_model({model.__name__})"
-    _check(named, name, api)
+    check_format(named, name, api)
     text, parameters = _of_model(named, model, {})
     if strict:
         parameters = _strict(named, parameters)
-    return _whole(name, description or text, parameters, api=api, strict=strict)
-
-
-def _check(named: str, name: str, api: str) -> None:
-    if api not in {"chat", "responses"}:
-        raise ConfigurationError(f"{named}: schema(api={api!r}): 'chat' or 'responses' is needed")
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise ConfigurationError(
-            f"{named}: OpenAI does not take the name {name!r}: 1 to 64 of a to z, A to Z, 0 to 9, _ and - are needed; "
-            "give it another one, as in @tool(name='get_weather')"
-        )
+    return formatted(name, description or text, parameters, api=api, strict=strict)
 
 
 def _of_signature(named: str, model: ArgumentsModel, said: Mapping[str, str], unsaid: set[str]) -> dict[str, Any]:
@@ -194,15 +184,3 @@ def _strict(named: str, parameters: dict[str, Any], **known: Any) -> dict[str, A
     from otel_tools._schema.strict import strict_schema  # noqa: PLC0415 - imports openai
 
     return strict_schema(named, parameters, **known)
-
-
-def _whole(name: str, description: str | None, parameters: dict[str, Any], *, api: Api, strict: bool) -> dict[str, Any]:
-    """The form of the API around the parts."""
-    function: dict[str, Any] = {"name": name}
-    if description:
-        function["description"] = description
-    function["parameters"] = parameters
-    if api == "responses":
-        # There, what is not said is strict.
-        return {"type": "function", **function, "strict": strict}
-    return {"type": "function", "function": {**function, "strict": True} if strict else function}

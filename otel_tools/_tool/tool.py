@@ -160,7 +160,11 @@ class Tool:
         if made is None:
             from otel_tools._schema.schema import schema_of  # noqa: PLC0415 - imports pydantic
 
-            made = self._schemas[api, strict] = json.dumps(schema_of(self, api=api, strict=strict))
+            made = self._schemas[api, strict] = json.dumps(
+                schema_of(
+                    self._info, self.wrapper.__doc__, description=self.options.description, api=api, strict=strict
+                )
+            )
         return cast("dict[str, Any]", json.loads(made))
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-__all__ = ["Api", "ModelCall", "UnreadableArguments", "arguments_of", "calls_in"]
+if TYPE_CHECKING:
+    from otel_tools._schema.formats import Api
 
-Api: TypeAlias = Literal["chat", "responses"]
-"""Chat Completions or Responses."""
+__all__ = ["ModelCall", "UnreadableArguments", "arguments_of", "calls_in"]
 
 _RESPONSES: Final = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}
 """Items that are for this application to answer, and the items that answer them."""

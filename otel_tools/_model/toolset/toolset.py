@@ -20,8 +20,8 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_tools._model.formats.openai import Api
     from otel_tools._model.toolset.failure_kinds import Kind
+    from otel_tools._schema.formats import Api
 
 __all__ = ["ToolSet"]
 
