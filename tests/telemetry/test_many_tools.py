@@ -7,7 +7,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_tools import Objective, tool
-from otel_tools._export.meter_provider import _VIEWS
+from otel_tools._export.meter_provider import VIEWS
 from otel_tools._telemetry import counters, instruments, names
 from otel_tools._telemetry.counters import fresh_counts
 from otel_tools._telemetry.instruments import bind, signals
@@ -31,7 +31,7 @@ def test_a_thousand_tools_keep_every_series() -> None:
     reader = InMemoryMetricReader()
     before = signals.tracer, signals.duration, signals.logger_provider
     with fresh_counts():
-        bind(meter_provider=MeterProvider([reader], views=_VIEWS, shutdown_on_exit=False))
+        bind(meter_provider=MeterProvider([reader], views=VIEWS, shutdown_on_exit=False))
         try:
             for each in tools:
                 for number in (1, 0):
