@@ -66,9 +66,9 @@ def policies_of(options: PolicyOptions, info: ToolInfo) -> dict[str, Policy]:
         policies["deadline"] = deadline(options.retry.deadline)
     for option in _CLASSES:
         if (policy := getattr(options, option)) is not None:
-            policies[option] = policy.around(info)
+            policies[option] = policy.policy(info)
     if options.circuit_breaker is not None:
-        policies["circuit_breaker_again"] = options.circuit_breaker.again(info)
+        policies["circuit_breaker_again"] = options.circuit_breaker.policy_after_wait(info)
     if options.failed_if is not None:
         policies["failed_if"] = failed_if(options.failed_if, info)
     if not info.generator and (decorated := around_decorated(info, has_cache=options.cache is not None)) is not None:

@@ -212,7 +212,7 @@ class Tool:
         policies = policies_of(options, self._info)
         if function is not self.function and options.cache is not None:
             # What another function returns is not what the tool's callers are to get after the block.
-            policies["cache"] = options.cache.around(self._info.with_function(function))
+            policies["cache"] = options.cache.policy(self._info.with_function(function))
         other = self._planned(function, options, policies)
         # Whatever is overridden, the tool's threads are counted together.
         other.thread_budget = self._plan.thread_budget
