@@ -70,7 +70,7 @@ class Concurrency:
         """Attempts that wait for a slot now."""
         return len(self._slots.waiters)
 
-    def around(self, info: ToolInfo) -> Policy:
+    def policy(self, info: ToolInfo) -> Policy:
         """The policy of one tool that takes its slots from here."""
 
         def policy(inner: Next) -> Next:

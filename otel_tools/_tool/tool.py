@@ -200,7 +200,7 @@ class Tool:
         policies = policies_of(options, self.info)
         if function is not self.function and options.cache is not None:
             # Results of another function must not be served to the tool's callers after the block.
-            policies["cache"] = options.cache.around(self.info.with_function(function))
+            policies["cache"] = options.cache.policy(self.info.with_function(function))
         other = self._planned(function, options, policies)
         # Whatever is overridden, the tool has one thread budget.
         other.thread_budget = self._plan.thread_budget

@@ -38,7 +38,7 @@ def weather(city: Any, unit: Any = "c", *more: Any, **options: Any) -> None:
 
 
 def flow_of(cache: Cache, function: Callable[..., Any] = weather, name: str = "weather") -> Next:
-    return cache.around(tool_info_of(function, name=name))(inner)
+    return cache.policy(tool_info_of(function, name=name))(inner)
 
 
 class Asked:
@@ -510,7 +510,7 @@ def test_for_ever_is_a_time_to_live_in_memory(now: list[float]) -> None:
 
 def test_a_generator_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="tool 'lister'"):
-        Cache(ttl=1).around(tool_info_of(weather, generator=True, name="lister"))
+        Cache(ttl=1).policy(tool_info_of(weather, generator=True, name="lister"))
 
 
 def test_a_cache_that_is_called_from_inside_itself_goes_on(now: list[float]) -> None:

@@ -52,13 +52,13 @@ def run(_call: Call) -> Flow:
 def flow_of(breaker: CircuitBreaker, name: str = "search") -> Next:
     """Ask, wait for something, ask again, run: the way through the order."""
     info = ToolInfo(name, work, asynchronous=False, generator=False, arguments=Arguments(work))
-    again = breaker.again(info)(run)
+    again = breaker.policy_after_wait(info)(run)
 
     def waits(call: Call) -> Flow:
         yield Sleep(0)
         return (yield from again(call))
 
-    return breaker.around(info)(waits)
+    return breaker.policy(info)(waits)
 
 
 class Attempt:

@@ -109,7 +109,7 @@ class Breaker(RuleBasedStateMachine):
         clock.now = lambda: self.now
         self.breaker = CircuitBreaker(failures, window=10, cooldown=7, failure_ratio=ratio, half_open=half_open)
         self.model = Model(self.breaker)
-        self.flow_of = self.breaker.around(SITE)(self.breaker.again(SITE)(inner))
+        self.flow_of = self.breaker.policy(SITE)(self.breaker.policy_after_wait(SITE)(inner))
         self.running: list[tuple[Flow, int]] = []
 
     @rule(seconds=st.sampled_from([0.25, 1, 2.5, 7, 10, 25]))
@@ -180,7 +180,7 @@ def test_never_more_probes_at_once_than_places_under_threads(monkeypatch: pytest
         raise InvalidArguments("")
 
     def driven(function: Any) -> Any:
-        return function_driver(compile_plan(function, Call, {"circuit_breaker": breaker.around(SITE)}))
+        return function_driver(compile_plan(function, Call, {"circuit_breaker": breaker.policy(SITE)}))
 
     with pytest.raises(ConnectionError):
         driven(fail)()

@@ -52,7 +52,7 @@ def inner(_call: Call) -> Flow:
 
 def flow_of(concurrency: Concurrency, name: str = "search", within: Next = inner) -> Next:
     info = ToolInfo(name, work, asynchronous=False, generator=False, arguments=Arguments(work))
-    return concurrency.around(info)(within)
+    return concurrency.policy(info)(within)
 
 
 class Attempt:

@@ -44,7 +44,7 @@ class Slots(RuleBasedStateMachine):
         self.limit = limit
         self.waits = waits
         self.concurrency = Concurrency(limit, max_wait=None if waits else 0)
-        self.flow_of = self.concurrency.around(SITE)(inner)
+        self.flow_of = self.concurrency.policy(SITE)(inner)
         self.running: list[Flow] = []
         # In the order of coming; the first ones may have been handed a slot already and not gone on yet.
         self.line: list[tuple[Flow, Any]] = []

@@ -77,7 +77,7 @@ def flow_of(limit: RateLimit, call: Call, function: Callable[..., Any] = work) -
         return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
     info = ToolInfo("work", function, asynchronous=False, generator=False, arguments=Arguments(function))
-    return limit.around(info)(inner)(call)
+    return limit.policy(info)(inner)(call)
 
 
 def ask(limit: RateLimit, *args: Any, **kwargs: Any) -> float | RateLimited:
@@ -385,7 +385,7 @@ def test_a_store_is_asked_by_the_name_of_the_first_tool_the_quota_and_the_longes
     limit = RateLimit(10, burst=3, max_wait=1.5, store=shelf)
     for tool_name in ("first", "second"):
         info = ToolInfo(tool_name, work, asynchronous=False, generator=False, arguments=Arguments(work))
-        flow = limit.around(info)(lambda _: iter(()))(Told())  # type: ignore[arg-type,return-value] # not come to
+        flow = limit.policy(info)(lambda _: iter(()))(Told())  # type: ignore[arg-type,return-value] # not come to
         asyncio.run(asked_of(flow).awaiting())  # type: ignore[arg-type] # a coroutine
     assert shelf.asked == [("first", (100_000_000, 200_000_000), 1_500_000_000)] * 4
 

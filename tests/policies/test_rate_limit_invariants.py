@@ -62,7 +62,7 @@ def simulate(limit: RateLimit, callers: list[tuple[int, int | None]]) -> list[tu
     present = 0
     granted: list[tuple[int, int, int]] = []
     info = ToolInfo("work", simulate, asynchronous=False, generator=False, arguments=Arguments(simulate))
-    around = limit.around(info)(inner)
+    around = limit.policy(info)(inner)
     came: dict[int, int] = {}
     waiting: dict[int, Flow] = {}
     events: list[tuple[int, int, str]] = []

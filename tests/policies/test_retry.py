@@ -38,7 +38,7 @@ SITE = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arg
 
 def flow_of(retry: Retry, inner: Next) -> Next:
     """The flow of a tool with these options, in the order of the plan."""
-    flow = retry.around(SITE)(inner)
+    flow = retry.policy(SITE)(inner)
     return flow if retry.deadline is None else deadline(retry.deadline)(flow)
 
 
@@ -319,7 +319,7 @@ class TestDeadline:
 
     def test_without_one_there_is_no_scope(self) -> None:
         call = Recorded()
-        flow = Retry().around(SITE)(inner)(call)
+        flow = Retry().policy(SITE)(inner)(call)
         next(flow)
         assert call.scope is None
         flow.close()
@@ -395,7 +395,7 @@ class TestTenacity:
             tenacity.retry_all(tenacity.retry_if_exception_type(KeyError), fail),
         ):
             call = Recorded()
-            flow = Retry(retry=retry).around(SITE)(inner)(call)
+            flow = Retry(retry=retry).policy(SITE)(inner)(call)
             next(flow)
             with pytest.raises(StopIteration):
                 flow.send(Outcome(1))
@@ -452,7 +452,7 @@ class TestTenacity:
         def fail(*_: object) -> None:
             raise AssertionError
 
-        policy = Retry().around(SITE)(inner)
+        policy = Retry().policy(SITE)(inner)
         monkeypatch.setattr(tenacity, "RetryCallState", fail)
         flow = policy(Recorded())
         next(flow)

@@ -32,7 +32,7 @@ def work(key: Any) -> None:
 
 def flow_of(cache: Cache, name: str = "work") -> Next:
     """As an async tool, whose waiters block nobody."""
-    return cache.around(tool_info_of(work, asynchronous=True, name=name))(inner)
+    return cache.policy(tool_info_of(work, asynchronous=True, name=name))(inner)
 
 
 class Driven:

@@ -346,7 +346,7 @@ class TestCaches:
         policy = around_decorated(tool_info_of(function))
         assert policy is not None
         call = Recorded(-1)
-        drive(Retry(3, on=ValueError, initial=0).around(tool_info_of(function))(policy(inner)), function, call)
+        drive(Retry(3, on=ValueError, initial=0).policy(tool_info_of(function))(policy(inner)), function, call)
         assert call.answers == ["miss"]
         assert function.cache_info().misses == 3
 
@@ -509,7 +509,7 @@ class TestTenacity:
 
     def test_the_deadline_of_the_call_stays_what_it_is(self) -> None:
         function = flaky(1)
-        flow_of = deadline(50.0)(Retry(deadline=50.0).around(tool_info_of(function))(around(function)))
+        flow_of = deadline(50.0)(Retry(deadline=50.0).policy(tool_info_of(function))(around(function)))
         call = Recorded()
         flow = flow_of(call)
         next(flow)

@@ -138,7 +138,7 @@ class Cache:
         # Entries know their age. A TTLCache, which would forget old ones a little earlier, takes thrice the time.
         return Entries(partial(LRUCache, self.maxsize), owned=True)
 
-    def around(self, info: ToolInfo) -> Policy:
+    def policy(self, info: ToolInfo) -> Policy:
         """The policy of one tool.
 
         Raises:
@@ -154,7 +154,7 @@ class Cache:
             prepare: Gives a caller's arguments as they are when they reach the cache; None leaves them as they are.
 
         Raises:
-            ConfigurationError: As `around`.
+            ConfigurationError: As `policy`.
         """
         return ToolCache(self._tool(info), prepare)
 

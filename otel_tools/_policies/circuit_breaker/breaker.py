@@ -92,7 +92,7 @@ class CircuitBreaker:
         period = self._circuit.period
         return HalfOpen.number if isinstance(period, Open) and period.until <= clock.now() else period.number
 
-    def around(self, info: ToolInfo) -> Policy:
+    def policy(self, info: ToolInfo) -> Policy:
         """The policy of one tool that asks before each attempt, and learns from how it ends."""
         circuit = self._circuit
 
@@ -123,7 +123,7 @@ class CircuitBreaker:
 
         return policy
 
-    def again(self, info: ToolInfo) -> Policy:
+    def policy_after_wait(self, info: ToolInfo) -> Policy:
         """The policy that asks again, further in, where the attempt may have waited since it was let through."""
         circuit = self._circuit
 

@@ -103,7 +103,7 @@ class RateLimit:
         burst = max(1, math.floor(self.rate)) if self.burst is None else self.burst
         object.__setattr__(self, "_buckets", Buckets(Quota.of(self.rate, self.per, burst)))
 
-    def around(self, info: ToolInfo) -> Policy:
+    def policy(self, info: ToolInfo) -> Policy:
         """The policy of one tool that takes its tokens from here."""
         if not self._stored_as:
             self._stored_as.append(self.name or info.tool)

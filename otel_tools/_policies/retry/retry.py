@@ -101,7 +101,7 @@ class Retry:
             self._check_strategy(option)
         self._check_contradictions()
 
-    def around(self, info: ToolInfo) -> Policy:
+    def policy(self, info: ToolInfo) -> Policy:
         """The policy around one tool."""
         judge = Judge(self, info)
 
