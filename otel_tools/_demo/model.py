@@ -4,7 +4,6 @@ import contextlib
 import json
 import socket
 from collections.abc import Callable, Iterator
-from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -12,13 +11,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from otel_tools._demo import chat
-from otel_tools._demo.responses import Responses
 from otel_tools._demo.script import Mind, reply
 from otel_tools._demo.wire import MODEL, BadRequest, Event
 
-Endpoint = Callable[[bytes], dict[str, Any] | Iterator[Event]]
+Endpoint = Callable[[str, bytes], dict[str, Any] | Iterator[Event]]
+"""Answers one request, given its path and body: a JSON object, or the events of a stream."""
 
-_RESPONSE = "/v1/responses/"
+
+_MODELS = {
+    "object": "list",
+    "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "otel_tools"}],
+}
 
 
 class ScriptedModel:
@@ -29,15 +32,27 @@ class ScriptedModel:
         client.chat.completions.create(model="scripted", ...)
     ```
 
-    It has the chat completions and the Responses API, both with streams.
+    It serves the chat completions API, whole or streamed, and the list of models. A subclass adds more in
+    `routes`.
 
     Args:
         mind: decides what the model says; it plays the demo's script by default.
     """
 
     def __init__(self, mind: Mind = reply) -> None:
-        self._server = _Server(("127.0.0.1", 0), mind)
+        self._server = _Server(("127.0.0.1", 0), self.routes(mind))
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="scripted-model")
+
+    def routes(self, mind: Mind) -> dict[str, Endpoint]:
+        """The endpoints by method and path; a path that ends with a slash takes every path below it.
+
+        Args:
+            mind: decides what the model says.
+        """
+        return {
+            "POST /v1/chat/completions": lambda _path, body: chat.complete(body, mind),
+            "GET /v1/models": lambda _path, _body: _MODELS,
+        }
 
     @property
     def base_url(self) -> str:
@@ -60,15 +75,24 @@ class ScriptedModel:
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, address: tuple[str, int], mind: Mind) -> None:
+    def __init__(self, address: tuple[str, int], routes: dict[str, Endpoint]) -> None:
         self._connections: set[socket.socket] = set()
         self._lock = Lock()
-        self.responses = Responses(mind)
-        self.endpoints: dict[str, Endpoint] = {
-            "/v1/chat/completions": partial(chat.complete, mind=mind),
-            "/v1/responses": self.responses.create,
-        }
+        self._routes = routes
         super().__init__(address, _Handler)
+
+    def endpoint(self, method: str, path: str) -> Endpoint:
+        """What answers requests for a path.
+
+        Raises:
+            BadRequest: nothing does.
+        """
+        wanted = f"{method} {path}"
+        for route, endpoint in self._routes.items():
+            if wanted == route or (route.endswith("/") and wanted.startswith(route)):
+                return endpoint
+        known = ", ".join(route for route in self._routes if route.startswith(f"{method} "))
+        raise BadRequest(f"Unknown URL ({wanted}); this server has {known}.", status=HTTPStatus.NOT_FOUND)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -99,36 +123,23 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             super().handle()
 
+    def do_GET(self) -> None:
+        self._answer()
+
     def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        endpoint = self.server.endpoints.get(self.path)
-        if endpoint is None:
-            self._refuse(_unknown("POST", self.path, *self.server.endpoints))
-            return
         try:
-            answer = endpoint(body)
+            answer = self.server.endpoint(self.command, self.path)(self.path, body)
         except BadRequest as error:
-            self._refuse(error)
+            self._send(error.status, error.body)
             return
         if isinstance(answer, dict):
             self._send(HTTPStatus.OK, answer)
         else:
             self._stream(answer)
-
-    def do_GET(self) -> None:
-        try:
-            if self.path == "/v1/models":
-                model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "otel_tools"}
-                self._send(HTTPStatus.OK, {"object": "list", "data": [model]})
-            elif self.path.startswith(_RESPONSE):
-                self._send(HTTPStatus.OK, self.server.responses.retrieve(self.path.removeprefix(_RESPONSE)))
-            else:
-                self._refuse(_unknown("GET", self.path, "/v1/models", f"{_RESPONSE}ID"))
-        except BadRequest as error:
-            self._refuse(error)
-
-    def _refuse(self, error: BadRequest) -> None:
-        self._send(error.status, error.body)
 
     def _send(self, status: int, payload: dict[str, Any]) -> None:
         body = json.dumps(payload).encode()
@@ -154,9 +165,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
         """Say nothing: the terminal is the demo's."""
-
-
-def _unknown(method: str, path: str, *known: str) -> BadRequest:
-    return BadRequest(
-        f"Unknown URL ({method} {path}); this server has {', '.join(known)}.", status=HTTPStatus.NOT_FOUND
-    )

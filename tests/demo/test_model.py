@@ -7,14 +7,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from openai import OpenAI
 
 from otel_tools._demo.model import ScriptedModel
+from otel_tools._demo.script import QUESTION
 
 USER = {"role": "user", "content": "hello"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 ASKS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 TELLS = {"role": "tool", "tool_call_id": "c1", "content": "1"}
+NAMES = ("get_weather", "get_stock_price", "search_web")
+SCRIPT_TOOLS: Any = [{"type": "function", "function": {"name": name}} for name in NAMES]
 
 
 def chat(**changes: Any) -> dict[str, Any]:
@@ -22,11 +26,22 @@ def chat(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def connection() -> Iterator[HTTPConnection]:
+def base_url() -> Iterator[str]:
     with ScriptedModel() as server:
-        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=10)
-        yield connection
-        connection.close()
+        yield server.base_url
+
+
+@pytest.fixture(scope="module")
+def connection(base_url: str) -> Iterator[HTTPConnection]:
+    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=10)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def client(base_url: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
+        yield client
 
 
 def post(connection: HTTPConnection, body: Any) -> tuple[int, dict[str, Any]]:
@@ -96,29 +111,67 @@ def test_connections_are_kept_alive_also_over_refusals(connection: HTTPConnectio
 
 
 def test_results_of_any_kind_are_taken(connection: HTTPConnection) -> None:
-    names = ("get_weather", "get_stock_price", "search_web")
-    tools = [{"type": "function", "function": {"name": name}} for name in names]
-    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in names]
+    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in NAMES]
     results: list[Any] = ["it rains", json.dumps({"price": 1}), [{"type": "text", "text": "[]"}]]
     messages = [
         USER,
         {"role": "assistant", "tool_calls": calls},
-        *({"role": "tool", "tool_call_id": name, "content": each} for name, each in zip(names, results, strict=True)),
+        *({"role": "tool", "tool_call_id": name, "content": each} for name, each in zip(NAMES, results, strict=True)),
     ]
-    _, body = post(connection, chat(messages=messages, tools=tools))
+    _, body = post(connection, chat(messages=messages, tools=SCRIPT_TOOLS))
     assert body["choices"][0]["message"]["content"] == (
         'get_weather says: "it rains". get_stock_price says: {"price": 1}. search_web says: [].'
     )
 
 
 def test_a_second_question_starts_over(connection: HTTPConnection) -> None:
-    names = ("get_weather", "get_stock_price", "search_web")
-    tools = [{"type": "function", "function": {"name": name}} for name in names]
     before = [USER, ASKS, TELLS, {"role": "assistant", "content": [{"type": "text", "text": "so"}]}]
-    _, body = post(connection, chat(messages=[*before, USER], tools=tools))
+    _, body = post(connection, chat(messages=[*before, USER], tools=SCRIPT_TOOLS))
     choice = body["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
-    assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == list(names)
+    assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == list(NAMES)
+
+
+@pytest.mark.parametrize("tools", [None, SCRIPT_TOOLS])
+def test_a_streamed_chat_says_what_a_whole_one_does(client: OpenAI, tools: Any) -> None:
+    request: Any = {"model": "scripted", "messages": [{"role": "user", "content": QUESTION}]}
+    if tools:
+        request["tools"] = tools
+    whole = client.chat.completions.create(**request)
+    with client.chat.completions.stream(**request, stream_options={"include_usage": True}) as stream:
+        streamed = stream.get_final_completion()
+
+    (said,), (wanted,) = streamed.choices, whole.choices
+    assert said.finish_reason == wanted.finish_reason
+    assert (said.message.content or None) == wanted.message.content
+    calls = [
+        [call.function.arguments for call in each.message.tool_calls or () if call.type == "function"]
+        for each in (said, wanted)
+    ]
+    assert calls[0] == calls[1]
+    assert streamed.usage is not None
+    assert streamed.usage.prompt_tokens > 0
+
+
+def test_a_client_may_hang_up_in_the_middle_of_a_stream(client: OpenAI) -> None:
+    request: Any = {"model": "scripted", "messages": [USER]}
+    for _ in range(3):
+        with client.chat.completions.create(**request, tools=SCRIPT_TOOLS, stream=True) as stream:
+            next(stream)
+    assert client.chat.completions.create(**request).choices[0].finish_reason == "stop"
+
+
+def test_the_connection_is_kept_over_a_stream(base_url: str) -> None:
+    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=10)
+    body = json.dumps({"model": "scripted", "messages": [{"role": "user", "content": "x"}], "stream": True})
+    sockets = set()
+    for _ in range(2):
+        connection.request("POST", "/v1/chat/completions", body)
+        with connection.getresponse() as response:
+            assert response.read().endswith(b"data: [DONE]\n\n")
+        sockets.add(connection.sock)
+    connection.close()
+    assert len(sockets) == 1
 
 
 def test_the_server_ends_though_a_client_keeps_its_connection() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_tools._demo.model import ScriptedModel
+from tests.model.responses_server import ModelServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ def model() -> Callable[..., object]:
     @contextmanager
     def serve(*turns: list[Call] | str) -> Iterator[tuple[str, Play]]:
         play = Play(turns)
-        with ScriptedModel(play) as server:
+        with ModelServer(play) as server:
             yield server.base_url, play
 
     return serve

@@ -1,4 +1,4 @@
-"""The Responses API as the scripted model speaks it: what a proper request is, its response, and what it remembers."""
+"""The demo's scripted model with the Responses API added: checks requests, answers them, keeps its responses."""
 
 import time
 import uuid
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
+from otel_tools._demo.model import Endpoint, ScriptedModel
 from otel_tools._demo.script import Call, Done, Mind
 from otel_tools._demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
 
@@ -71,6 +72,17 @@ class _Request(BaseModel):
     parallel_tool_calls: bool | None = None
     previous_response_id: str | None = None
     stream: bool | None = None
+
+
+class ModelServer(ScriptedModel):
+    """The scripted model of the demo; it also serves the Responses API, whole or streamed."""
+
+    def routes(self, mind: Mind) -> dict[str, Endpoint]:
+        responses = Responses(mind)
+        return super().routes(mind) | {
+            "POST /v1/responses": lambda _path, body: responses.create(body),
+            "GET /v1/responses/": lambda path, _body: responses.retrieve(path.removeprefix("/v1/responses/")),
+        }
 
 
 class Responses:
