@@ -10,7 +10,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
 from otel_tools._call.steps import Call, is_cancellation
 from otel_tools._telemetry import names
-from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry, leave
+from otel_tools._telemetry.call_span import ObservedCall, leave
 from otel_tools._telemetry.exceptions import record_exception, record_failure
 from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import signals
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from otel_tools._call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
+    from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
 __all__ = ["AbandonedThread", "PoliciedCall"]
 

@@ -17,8 +17,9 @@ from otel_tools._call.plan import compile_plan
 from otel_tools._policies.build import policies_of
 from otel_tools._policies.options import POLICY_OPTIONS
 from otel_tools._policies.validation import accepted_arguments
-from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry
+from otel_tools._telemetry.call_span import ObservedCall
 from otel_tools._telemetry.policy_span import AbandonedThread, PoliciedCall
+from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 from otel_tools._tool.introspection import checked_name, described_function, kind_of, summary
 from otel_tools._tool.options import check_override
 from otel_tools.errors import ConfigurationError

@@ -16,9 +16,9 @@ from otel_tools import tool
 from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call
 from otel_tools._policies.retry.retry import Retry
-from otel_tools._telemetry.call_span import ToolTelemetry
 from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
 from otel_tools._telemetry.logs.call_records import call_began, call_ended, calls
+from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 from tests.telemetry.log_lines import Lines, logs_on
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from otel_tools._call.steps import Call, Result
-    from otel_tools._telemetry.call_span import ToolTelemetry
+    from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
 __all__ = [
     "Running",
