@@ -1,10 +1,11 @@
-"""What all tests share: telemetry in memory, and one test for sync and async."""
+"""What all tests share: telemetry in memory, one test for sync and async, and how workers divide the tests."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -15,6 +16,43 @@ from otel_tools.testing import Captured, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+SIDECAR_FILES: Final = ("tests/sidecar/test_end_to_end.py", "tests/sidecar/test_runner.py")
+"""They share one running sidecar: one worker runs them, one after the other."""
+
+LONGEST_FIRST: Final = SIDECAR_FILES
+"""Files that take the longest. Workers begin with them, so that no worker waits for another at the end."""
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Accept the options of `addopts` where pytest-xdist is switched off or not installed."""
+    if not pluginmanager.hasplugin("xdist"):
+        group = parser.getgroup("without pytest-xdist, these options have no effect")
+        group._addoption("-n", dest="numprocesses")  # only pytest itself may add short options
+        group.addoption("--dist")
+        group.addoption("--no-loadscope-reorder", action="store_true")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse test ids that another process would not have, and sort the files for workers."""
+    if differing := [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid)]:
+        raise pytest.UsageError("ids with memory addresses, which differ in each worker:", *differing)
+    if hasattr(config, "workerinput"):
+        files = {file: place for place, file in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: files.get(item.nodeid.partition("::")[0], len(files)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give workers whole files, as `--dist loadfile` does, and the files of `SIDECAR_FILES` to one worker."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only where it is installed
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return SIDECAR_FILES[0] if file in SIDECAR_FILES else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 class Flavour:
