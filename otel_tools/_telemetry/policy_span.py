@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from opentelemetry.context import attach
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
-from otel_tools._call.steps import is_cancellation
+from otel_tools._call.steps import Call, is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry, leave
 from otel_tools._telemetry.exceptions import record_exception, record_failure
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from otel_tools._call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
 
-__all__ = ["PoliciedCall"]
+__all__ = ["AbandonedThread", "PoliciedCall"]
 
 
 class _Attempt:
@@ -214,3 +214,18 @@ class PoliciedCall(ObservedCall):
                 listener(PolicyEvent(self._tool.tally.tool, name, values))
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("telling of a policy")
+
+
+class AbandonedThread(Call):
+    """Counts a thread that runs for nobody, where its call is another's to record."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self, tool: ToolTelemetry) -> None:
+        super().__init__((), {})
+        self._counts = tool.tally.counts
+
+    def abandoned(self, change: Literal[1, -1]) -> None:
+        """Count it."""
+        with self._counts.lock:
+            self._counts.policies.abandoned += change

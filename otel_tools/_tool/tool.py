@@ -18,7 +18,7 @@ from otel_tools._call.plan import compile_plan
 from otel_tools._policies.build import PolicyOptions, policies_of
 from otel_tools._policies.validation import accepted_arguments
 from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry
-from otel_tools._telemetry.policy_span import PoliciedCall
+from otel_tools._telemetry.policy_span import AbandonedThread, PoliciedCall
 from otel_tools._tool.introspection import checked_name, kind_of, speaker_of, summary
 from otel_tools.errors import ConfigurationError
 
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from otel_tools._call.plan import Plan
-    from otel_tools._call.steps import Policy
+    from otel_tools._call.steps import Call, Policy
     from otel_tools._policies.cache.cache import ToolCache
     from otel_tools._telemetry.counters import ToolStats
     from otel_tools._tool.introspection import Kind
     from otel_tools._tool.typing import PolicyArguments
+    from otel_tools.errors import InvalidArguments
 
 __all__ = ["Objective", "Options", "Tool"]
 
@@ -86,16 +87,17 @@ class Tool:
         wrapper: The function that `tool` gave back.
         options: What it was decorated with.
         kind: ``function``, ``coroutine``, ``generator`` or ``async_generator``.
+        info: What policies and schemas know of it.
     """
 
     __slots__ = (
         "_cache",
-        "_info",
         "_plan",
         "_schemas",
         "_telemetry",
         "description",
         "function",
+        "info",
         "kind",
         "name",
         "options",
@@ -112,7 +114,7 @@ class Tool:
         self.name = checked_name(options.name, speaker, function)
         self.kind: Kind = kind_of(function)
         self.description = options.description or summary(speaker.__doc__)
-        self._info = ToolInfo(
+        self.info = ToolInfo(
             self.name,
             function,
             asynchronous=self.kind in {"coroutine", "async_generator"},
@@ -121,10 +123,10 @@ class Tool:
             declared=options.args,
         )
         self._schemas: dict[tuple[str, bool], str] = {}
-        policies = policies_of(options, self._info)
-        self._cache = None if options.cache is None else options.cache.handle(self._info, self._prepare)
+        policies = policies_of(options, self.info)
+        self._cache = None if options.cache is None else options.cache.handle(self.info, self._arguments_in_cache)
         self._telemetry = ToolTelemetry(
-            self.name, self.description, self._info.arguments, options.objective.success if options.objective else None
+            self.name, self.description, self.info.arguments, options.objective.success if options.objective else None
         )
         self._declare()
         self._plan = self._planned(function, options, policies)
@@ -161,15 +163,40 @@ class Tool:
             from otel_tools._schema.schema import schema_of  # noqa: PLC0415 - imports pydantic
 
             made = self._schemas[api, strict] = json.dumps(
-                schema_of(
-                    self._info, self.wrapper.__doc__, description=self.options.description, api=api, strict=strict
-                )
+                schema_of(self.info, self.wrapper.__doc__, description=self.options.description, api=api, strict=strict)
             )
         return cast("dict[str, Any]", json.loads(made))
 
-    def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments as they are when they reach the cache."""
-        return accepted_arguments(self._info, args, kwargs) if self.options.validate else (args, kwargs)
+    def validate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as ``validate=True`` coerces them, whether or not the tool has it.
+
+        Raises:
+            InvalidArguments: They do not fit the signature, or the model of ``tool(args=...)``.
+            ConfigurationError: pydantic cannot check an annotation.
+        """
+        return accepted_arguments(self.info, args, kwargs)
+
+    def _arguments_in_cache(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as the cache sees them: validation stands before it."""
+        return self.validate(args, kwargs) if self.options.validate else (args, kwargs)
+
+    def record_refusal(self, kwargs: dict[str, Any], error: InvalidArguments) -> None:
+        """Report a call whose arguments were refused before the tool: a span, a duration, a count of ``invalid``."""
+        self._plan.open((), kwargs).close(None, error, "invalid", error.error_type)
+
+    def declare_timeout(self) -> None:
+        """Export the series of abandoned threads from 0 on: something else than ``timeout=`` bounds the calls."""
+        if not self.info.asynchronous:
+            self._telemetry.declare(frozenset({"timeout"}), None)
+
+    def abandoned_thread(self) -> Call:
+        """The record of a thread of the tool that nobody waits for: its ``abandoned(1)`` and ``abandoned(-1)`` count.
+
+        It counts where a call that begins now would, so that the end of a thread is taken from what its begin was added to.
+        """
+        return AbandonedThread(self._telemetry)
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
@@ -209,10 +236,10 @@ class Tool:
     def _replaced(self, function: Callable[..., Any], changes: PolicyArguments) -> AbstractContextManager[None]:
         # On top of what a block around this one has changed.
         options = replace(self._plan.current.options, **changes)
-        policies = policies_of(options, self._info)
+        policies = policies_of(options, self.info)
         if function is not self.function and options.cache is not None:
             # What another function returns is not what the tool's callers are to get after the block.
-            policies["cache"] = options.cache.around(self._info.with_function(function))
+            policies["cache"] = options.cache.around(self.info.with_function(function))
         other = self._planned(function, options, policies)
         # Whatever is overridden, the tool's threads are counted together.
         other.thread_budget = self._plan.thread_budget
@@ -221,7 +248,7 @@ class Tool:
     def _declare(self) -> None:
         """Say which series exist from 0 on."""
         asked = {f.name for f in fields(PolicyOptions) if getattr(self.options, f.name)}
-        if self._info.asynchronous:
+        if self.info.asynchronous:
             # Its timeout leaves no thread behind.
             asked.discard("timeout")
         breaker = self.options.circuit_breaker

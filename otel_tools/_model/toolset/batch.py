@@ -117,11 +117,11 @@ class Turn:
                 work.awaiting if entry.asynchronous else work.blocking,
                 entry.asynchronous,
                 ordered=call.name in self._rules.ordered,
-                given_up=entry.given_up,
+                abandoned_thread=entry.tool.abandoned_thread,
                 thread_budget=entry.thread_budget,
             )
         with _known_as(call.id, entry):
-            entry.refuse(given, refused)
+            entry.tool.record_refusal(given, refused)
         return self._rules.error(refused)
 
     def _unknown(self, call: ModelCall) -> str:
