@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._arguments.validation_errors import nearest
+from otel_tools._arguments.similar_names import similar_names
 from otel_tools._call.scope import cancelled
 from otel_tools._call.steps import is_cancellation
 from otel_tools._model.call_ids.pending_calls import calling
@@ -132,8 +132,8 @@ class Turn:
             message = f"{call.name} is a function: call it as one, with arguments in JSON."
         else:
             message = f"There is no tool {call.name[:_LONGEST_NAME]!r}."
-            if near := nearest(call.name, tools):
-                message += f" The nearest: {', '.join(near)}."
+            if near := similar_names(call.name, tools):
+                message += f" The similar_names: {', '.join(near)}."
         if len(tools) <= _FEW:
             message += f" There are: {listed(tools)}."
         return self._rules.failure("unknown_tool", message)

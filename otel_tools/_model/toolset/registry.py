@@ -8,8 +8,8 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from otel_tools._arguments.annotations import bound_names
-from otel_tools._arguments.validation_errors import MAX_LISTED, listed, unknown
+from otel_tools._arguments.annotations import partial_keywords
+from otel_tools._arguments.validation_errors import MAX_LISTED, bullet_list, unknown_argument
 from otel_tools._call.binding import Arguments
 from otel_tools._call.threads import ThreadBudget
 from otel_tools._tool.decorator import is_tool, tool
@@ -70,7 +70,7 @@ class Registered:
     @functools.cached_property
     def _filled(self) -> frozenset[str]:
         """What a partial has filled is not the model's to change."""
-        return frozenset(bound_names(self.tool.function))
+        return frozenset(partial_keywords(self.tool.function))
 
     @functools.cached_property
     def _by_position(self) -> tuple[list[inspect.Parameter], list[inspect.Parameter], str | None]:
@@ -137,14 +137,14 @@ class Registered:
             if each.default is each.empty and each.kind is not each.VAR_POSITIONAL and name not in given
         ]
         errors += [
-            unknown(name, parameters)
+            unknown_argument(name, parameters)
             for name in given
             if name in self._filled or (name not in parameters and not open_ended)
         ]
         return self._refusal(errors or [FieldError("(arguments)", "do not fit")])
 
     def _refusal(self, errors: list[FieldError]) -> InvalidArguments:
-        message = f"The arguments of {self.tool.name} were refused:\n{listed(errors)}"
+        message = f"The arguments of {self.tool.name} were refused:\n{bullet_list(errors)}"
         return InvalidArguments(message, tool=self.tool.name, errors=tuple(errors[:MAX_LISTED]))
 
 
