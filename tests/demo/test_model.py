@@ -24,7 +24,7 @@ def chat(**changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def connection() -> Iterator[HTTPConnection]:
     with ScriptedModel() as server:
-        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=10)
+        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=60)
         yield connection
         connection.close()
 
@@ -123,7 +123,7 @@ def test_a_second_question_starts_over(connection: HTTPConnection) -> None:
 
 def test_the_server_ends_though_a_client_keeps_its_connection() -> None:
     with ScriptedModel() as server:
-        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=10)
+        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=60)
         assert post(connection, chat())[0] == 200
     connection.close()
     with pytest.raises(ConnectionRefusedError):

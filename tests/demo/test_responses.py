@@ -137,7 +137,7 @@ def test_a_client_may_hang_up_in_the_middle_of_a_stream(client: OpenAI) -> None:
 
 
 def test_the_connection_is_kept_over_a_stream(base_url: str) -> None:
-    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=60)
     body = json.dumps({"model": "scripted", "messages": [{"role": "user", "content": "x"}], "stream": True})
     sockets = set()
     for _ in range(2):
