@@ -15,7 +15,7 @@ from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools.testing import Captured, capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 SIDECAR_FILES: Final = ("tests/sidecar/test_end_to_end.py", "tests/sidecar/test_runner.py")
 """They share one running sidecar: one worker runs them, one after the other."""
@@ -40,6 +40,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         files = {file: place for place, file in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: files.get(item.nodeid.partition("::")[0], len(files)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let a worker report what a test logged, also where that is no UTF-8: half a surrogate pair, for one."""
+    return _encodable((yield))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_encodable(each) for each in value)
+    return value
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -221,4 +221,4 @@ def test_a_left_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypat
         program = ProgramState(Identity.of(left.pid), "healthy", 0.0, 0, "", "", "")
         SidecarState(Identity(1, "gone"), "up", 0.0, {}, {"jaeger": program}).write(tmp_path)
         assert stop.stop_left_programs(tmp_path)
-        assert left.wait(5) == -9
+        assert left.wait(60) == -9

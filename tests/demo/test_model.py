@@ -33,7 +33,7 @@ def base_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def connection(base_url: str) -> Iterator[HTTPConnection]:
-    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=60)
     yield connection
     connection.close()
 
@@ -162,7 +162,7 @@ def test_a_client_may_hang_up_in_the_middle_of_a_stream(client: OpenAI) -> None:
 
 
 def test_the_connection_is_kept_over_a_stream(base_url: str) -> None:
-    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=60)
     body = json.dumps({"model": "scripted", "messages": [{"role": "user", "content": "x"}], "stream": True})
     sockets = set()
     for _ in range(2):
@@ -176,7 +176,7 @@ def test_the_connection_is_kept_over_a_stream(base_url: str) -> None:
 
 def test_the_server_ends_though_a_client_keeps_its_connection() -> None:
     with ScriptedModel() as server:
-        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=10)
+        connection = HTTPConnection(urlsplit(server.base_url).netloc, timeout=60)
         assert post(connection, chat())[0] == 200
     connection.close()
     with pytest.raises(ConnectionRefusedError):

@@ -32,7 +32,7 @@ def demo(*arguments: object, code: int = 0, **environment: str) -> str:
         env=kept | {"OTEL_EXPORTER_OTLP_ENDPOINT": CLOSED, "TERM": "xterm"} | environment,
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert run.returncode == code, run.stdout + run.stderr

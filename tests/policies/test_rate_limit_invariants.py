@@ -205,7 +205,7 @@ class Grants:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at: list[int] = []
-        self.waited: list[int] = []
+        self.gaps: list[int] = []  # of each token that was waited for, to the token before it
         self.ran: list[float] = []
         reserve: Callable[..., Reservation] = Bucket.reserve
 
@@ -217,7 +217,7 @@ class Grants:
         def recording(bucket: Bucket, present: int, max_wait: int | None) -> Reservation:
             reservation = reserve(bucket, present, max_wait)
             if reservation.wait:
-                self.waited.append(reservation.at)
+                self.gaps.append(reservation.at - self.at[-2])
             self.at[-1] = reservation.at
             return reservation
 
@@ -233,7 +233,8 @@ class Grants:
             assert ran * SECOND >= at - 2_000, "somebody ran before the token was theirs"
         ideal = (calls - burst) * interval
         assert self.at[-1] - self.at[0] >= ideal
-        assert self.ran[-1] - self.ran[0] <= ideal / SECOND + 2, "the backlog did not drain"
+        # Where there is a line, no token is wasted, however slowly its callers come and run.
+        assert max(self.gaps, default=0) <= interval
 
 
 def test_64_threads_drain_at_the_rate(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +269,4 @@ async def test_1000_tasks_drain_at_the_rate(seen: Captured, monkeypatch: pytest.
     await asyncio.gather(*(work() for _ in range(calls)))
 
     grants.check(limit, burst, calls)
-    # From the first that had to wait on there was a line; on a busy machine some may have come too slowly for one.
-    waited = len(grants.waited)
-    assert waited > 500
-    assert grants.waited[-1] - grants.waited[0] <= 1.01 * (waited - 1) / 1000 * SECOND
+    assert grants.gaps, "nobody waited"

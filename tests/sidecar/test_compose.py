@@ -24,7 +24,7 @@ COLLECTOR = collector_dir()
 def compose(binary: Path, path: Path) -> tuple[int, str]:
     """What docker compose would make of the file, as JSON, or its complaint."""
     done = subprocess.run(  # our own program
-        [binary, "-format", "json", path], capture_output=True, text=True, check=False, cwd=path.parent, timeout=60
+        [binary, "-format", "json", path], capture_output=True, text=True, check=False, cwd=path.parent, timeout=180
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -255,11 +255,11 @@ def test_a_generator_that_is_dropped_ends_with_one_record(lines: Lines) -> None:
 def test_a_record_costs_a_call_little(lines: Lines) -> None:
     noop = tool(lambda: None, name="t")
     noop()
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(200):
         noop()
 
-    assert (time.perf_counter() - began) / 200 < 0.005
+    assert (time.process_time() - began) / 200 < 0.005
 
 
 def test_retries_of_a_tool_are_told_at_its_end(both: Flavour, lines: Lines) -> None:
