@@ -396,7 +396,7 @@ def test_what_a_store_reserved_is_waited_for_and_given_back_by_its_own_means(at:
     flow = flow_of(RateLimit(10, store=Shelf()), call)
     asked_of(flow)
     reservation = _gcra.Reservation(
-        granted=True, wait=2 * 10**9, at=_gcra.now() + 2 * 10**9, give_back=lambda: given_back.append(True)
+        granted=True, wait=2 * 10**9, at=_gcra.now() + 2 * 10**9, cancel=lambda: given_back.append(True)
     )
     assert flow.send(Outcome(reservation)) == Sleep(2.0)
     flow.close()

@@ -19,8 +19,8 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
 from otel_tools._policies.rate_limit.limit import RateLimit
-from otel_tools.stores import _gcra as bucket_module
-from otel_tools.stores._gcra import Bucket, Quota, Reservation
+from otel_tools.stores import _gcra as gcra
+from otel_tools.stores._gcra import Quota, Reservation, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +163,7 @@ def test_when_all_waiters_are_cancelled_in_any_order_it_is_as_if_they_had_never_
     burst: int, waiters: int, cancelled: Any, elapsed: int
 ) -> None:
     quota = Quota.of(3, 1, burst)
-    bucket, untouched = Bucket(quota, 0), Bucket(quota, 0)
+    bucket, untouched = TokenBucket(quota, 0), TokenBucket(quota, 0)
     for _ in range(burst):
         bucket.reserve(0, None)
         untouched.reserve(0, None)
@@ -171,7 +171,7 @@ def test_when_all_waiters_are_cancelled_in_any_order_it_is_as_if_they_had_never_
     cancelled.shuffle(waiting)
     for reservation in waiting:
         assert reservation.wait > 0
-        bucket.give_back(reservation.at, elapsed)
+        bucket.cancel(reservation.at, elapsed)
     assert bucket.reserve(elapsed, None) == untouched.reserve(elapsed, None)
 
 
@@ -179,7 +179,7 @@ def test_when_all_waiters_are_cancelled_in_any_order_it_is_as_if_they_had_never_
 def test_places_given_back_never_let_two_have_the_same_token(data: st.DataObject) -> None:
     burst = data.draw(bursts)
     quota = Quota.of(10, 1, burst)
-    bucket = Bucket(quota, 0)
+    bucket = TokenBucket(quota, 0)
     present, granted = 0, []
     waiting: list[Reservation] = []
     for _ in range(data.draw(st.integers(1, 80))):
@@ -189,7 +189,7 @@ def test_places_given_back_never_let_two_have_the_same_token(data: st.DataObject
             granted += [reservation.at for reservation in waiting if reservation.at <= present]
             waiting = [reservation for reservation in waiting if reservation.at > present]
         elif what == "cancel" and waiting:
-            bucket.give_back(waiting.pop(data.draw(st.integers(0, len(waiting) - 1))).at, present)
+            bucket.cancel(waiting.pop(data.draw(st.integers(0, len(waiting) - 1))).at, present)
         elif what == "reserve":
             reservation = bucket.reserve(present, None)
             if reservation.wait:
@@ -207,22 +207,22 @@ class Grants:
         self.at: list[int] = []
         self.gaps: list[int] = []  # of each token that was waited for, to the token before it
         self.ran: list[float] = []
-        reserve: Callable[..., Reservation] = Bucket.reserve
+        reserve: Callable[..., Reservation] = TokenBucket.reserve
 
         # Both are asked under the lock of the limit, the clock first.
         def present() -> int:
             self.at.append(time.monotonic_ns())
             return self.at[-1]
 
-        def recording(bucket: Bucket, present: int, max_wait: int | None) -> Reservation:
+        def recording(bucket: TokenBucket, present: int, max_wait: int | None) -> Reservation:
             reservation = reserve(bucket, present, max_wait)
             if reservation.wait:
                 self.gaps.append(reservation.at - self.at[-2])
             self.at[-1] = reservation.at
             return reservation
 
-        monkeypatch.setattr(bucket_module, "monotonic_ns", present)
-        monkeypatch.setattr(Bucket, "reserve", recording)
+        monkeypatch.setattr(gcra, "monotonic_ns", present)
+        monkeypatch.setattr(TokenBucket, "reserve", recording)
 
     def check(self, limit: RateLimit, burst: int, calls: int) -> None:
         interval = limit._buckets.quota.interval

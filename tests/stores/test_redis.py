@@ -19,7 +19,7 @@ from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores._gcra import AT_ONCE, Quota
-from otel_tools.stores._protocols import Store
+from otel_tools.stores._protocols import CacheStore
 from otel_tools.stores._redis import health
 from otel_tools.stores._redis.store import RedisStore
 
@@ -59,7 +59,7 @@ def do(both: Flavour, store: RedisStore, operation: str, *args: Any) -> Any:
 
 
 def test_it_is_a_store_that_keeps_text(store: RedisStore, both: Flavour) -> None:
-    assert isinstance(store, Store)
+    assert isinstance(store, CacheStore)
     for text in ("", "text", "Grüße \N{PARTY POPPER}", "\ud800 alone", "\0*[x]?\\"):
         assert do(both, store, "get", text) is None
         do(both, store, "set", text, "old", 60)
@@ -128,7 +128,7 @@ def test_slow_and_fast_rates_are_exact(store: RedisStore, quota: Quota) -> None:
     waiting = [r for r in at if r.wait]
     # What is given back moves the bucket to exactly where it was.
     for reservation in reversed(waiting):
-        reservation.give_back()
+        reservation.cancel()
     again = store.reserve("exact", quota, None)
     assert again.wait <= (waiting[0].wait if waiting else 0)
 
@@ -155,9 +155,9 @@ def test_a_place_is_given_back_when_nobody_is_behind_it(store: RedisStore) -> No
     quota = Quota.of(1, 1000, 1)
     store.reserve("name", quota, None)
     first, second = store.reserve("name", quota, None), store.reserve("name", quota, None)
-    first.give_back()
+    first.cancel()
     assert store.reserve("name", quota, 2500 * SECOND).granted is False
-    second.give_back()
+    second.cancel()
     assert 1990 <= store.reserve("name", quota, None).wait / SECOND <= 2000
 
 

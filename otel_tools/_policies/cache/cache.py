@@ -17,7 +17,7 @@ from otel_tools._policies.cache.memory import Entries
 from otel_tools._policies.cache.single_flight import Flights
 from otel_tools._policies.checks import is_number
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._protocols import Store
+from otel_tools.stores._protocols import CacheStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ class Cache:
             apart in their place: any value that could be an argument.
         store: Where to keep the values instead: any `MutableMapping` of the process, such as a ``cachetools.LFUCache``,
             which then holds entries with the attribute ``value``; or a store that outlives the process or is shared by
-            several: ``SQLiteStore``, ``RedisStore``, or your own `Store`. Those know a tool by its name alone, and
+            several: ``SQLiteStore``, ``RedisStore``, or your own `CacheStore`. Those know a tool by its name alone, and
             only take what comes back from JSON as what it was.
         stale_if_error: When a call fails, serve an expired value that expired at most so many seconds ago.
         cache_if: Called with each value that the function returned; where it is false, the value is not kept.
@@ -87,7 +87,7 @@ class Cache:
     ttl: float
     maxsize: int = 1024
     key: Callable[[dict[str, Any]], Any] | None = None
-    store: MutableMapping[Any, Any] | Store | None = None
+    store: MutableMapping[Any, Any] | CacheStore | None = None
     stale_if_error: float | None = None
     cache_if: Callable[[Any], object] | None = None
     _entries: Entries = field(init=False, repr=False)
@@ -115,10 +115,10 @@ class Cache:
 
     def _check_store(self) -> None:
         store = self.store
-        if isinstance(store, type) or not (store is None or isinstance(store, (MutableMapping, Store))):
+        if isinstance(store, type) or not (store is None or isinstance(store, (MutableMapping, CacheStore))):
             raise ConfigurationError(
                 f"Cache(store={store!r}): a MutableMapping, SQLiteStore(path), RedisStore(url) or an object with the "
-                "methods of otel_tools.stores._protocols.Store is needed"
+                "methods of otel_tools.stores.CacheStore is needed"
             )
         if self._lasting is not None and math.isinf(self.ttl + (self.stale_if_error or 0.0)):
             raise ConfigurationError(
@@ -126,12 +126,12 @@ class Cache:
             )
 
     @property
-    def _lasting(self) -> Store | None:
+    def _lasting(self) -> CacheStore | None:
         """The store, where it is none of this process's memory."""
-        return self.store if isinstance(self.store, Store) else None
+        return self.store if isinstance(self.store, CacheStore) else None
 
     def _memory(self) -> Entries:
-        if self.store is not None and not isinstance(self.store, Store):
+        if self.store is not None and not isinstance(self.store, CacheStore):
             return Entries(partial(_same, self.store), owned=False)
         from cachetools import LRUCache  # noqa: PLC0415 - `import otel_tools` must not load it
 

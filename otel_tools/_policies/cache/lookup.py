@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otel_tools._policies.cache.cache import Cache
     from otel_tools._policies.cache.memory import Entries, Entry
     from otel_tools._policies.cache.single_flight import Flight, Flights
-    from otel_tools.stores._protocols import Store
+    from otel_tools.stores._protocols import CacheStore
 
 __all__ = ["Caching"]
 
@@ -49,7 +49,9 @@ class Caching:
         store: What it keeps its values in, where that is not memory.
     """
 
-    def __init__(self, options: Cache, info: ToolInfo, entries: Entries, flights: Flights, store: Store | None) -> None:
+    def __init__(
+        self, options: Cache, info: ToolInfo, entries: Entries, flights: Flights, store: CacheStore | None
+    ) -> None:
         self.owner = Owner(info.tool, entries)
         self._answers = {result: Counter() for result in _RESULTS}
         self.entries = entries
