@@ -24,7 +24,7 @@ from otel_tools._demo.script import QUESTION
 from otel_tools._demo.tools import available_functions, tools
 from otel_tools._demo.transcript import failed_calls, printable, transcript
 from otel_tools._sidecar.paths import short
-from otel_tools._terminal.console import out
+from otel_tools._terminal.console import stdout
 
 SERVICE_NAME = "otel-tools-demo"
 AGENT_NAME = "travel-assistant"
@@ -207,7 +207,7 @@ def _show_links(console: Console, conversation: Conversation) -> None:
 
 
 def _console() -> Console:
-    console = out()
+    console = stdout()
     console.width = min(console.width, _MAX_WIDTH)
     if console.options.ascii_only and hasattr(console.file, "reconfigure"):
         # A model's text may have any character; one that the terminal cannot show must not end the demo.

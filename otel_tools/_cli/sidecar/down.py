@@ -1,4 +1,4 @@
-"""``otel-tools sidecar down``."""
+"""``otel-tools sidecar down``: stops the sidecar."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def down(
         docker.require_engine()
         docker.down(folder)
         stopped = True
-    took = console.span(time.monotonic() - began)
-    console.say(f"Stopped in {took}" if stopped else "No sidecar was running")
+    took = console.format_duration(time.monotonic() - began)
+    console.print_text(f"Stopped in {took}" if stopped else "No sidecar was running")

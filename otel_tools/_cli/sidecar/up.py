@@ -67,24 +67,24 @@ def up(
         return
     signals = _Signals()
     began = time.monotonic()
-    console.say("Starting the sidecar")
+    console.print_text("Starting the sidecar")
     sidecar.start(detach=detach, within=timeout, watch=_Narrator(began))
     _tell_addresses(sidecar, short(sidecar.folder / "logs"))
-    console.say(
+    console.print_text(
         "Programs built by `sidecar build` answer their APIs; the web pages of Jaeger, Prometheus and"
         " Alertmanager come with --docker."
     )
     if detach:
-        console.say("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
+        console.print_text("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
         return
-    console.say("Check the whole way, in another terminal: otel-tools doctor.  Stop: Ctrl-C")
+    console.print_text("Check the whole way, in another terminal: otel-tools doctor.  Stop: Ctrl-C")
     signals.interrupt = False
     try:
         _follow(sidecar, signals)
     finally:
         signals.interrupt = True  # for who cannot wait
-        console.say()
-        console.say("Stopping")
+        console.print_text()
+        console.print_text("Stopping")
         sidecar.stop()
 
 
@@ -97,7 +97,7 @@ def _already_up(sidecar: Sidecar, state: SidecarState, alert_webhook: str | None
         )
     # Alertmanager reads the file at each message.
     write_webhook(sidecar.folder, alert_webhook)
-    console.say(f"The sidecar runs already. Alerts now go to {_alerts_go_to(sidecar)}")
+    console.print_text(f"The sidecar runs already. Alerts now go to {_alerts_go_to(sidecar)}")
 
 
 def _only_docker() -> bool:
@@ -121,7 +121,7 @@ def _up_with_docker(alert_webhook: str | None, ports: Ports) -> None:
     write_webhook(folder, alert_webhook)
     docker.up(folder, ports)
     _tell_addresses(Sidecar(ports=ports), "docker compose -p otel-tools logs")
-    console.say("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
+    console.print_text("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
 
 
 class _Narrator:
@@ -135,14 +135,14 @@ class _Narrator:
         for name, program in state.programs.items():
             if program.condition == "healthy" and name not in self._told:
                 self._told.add(name)
-                took = console.span(time.monotonic() - self._began)
-                console.columns([[console.word("healthy"), f"{name:<12}", took]])
+                took = console.format_duration(time.monotonic() - self._began)
+                console.print_columns([[console.state_text("healthy"), f"{name:<12}", took]])
 
 
 def _tell_addresses(sidecar: Sidecar, logs: str) -> None:
     ports = sidecar.ports
-    console.say()
-    console.columns(
+    console.print_text()
+    console.print_columns(
         [
             ["OTLP over HTTP", sidecar.otlp_http],
             ["OTLP over gRPC", sidecar.otlp_grpc],
@@ -153,16 +153,16 @@ def _tell_addresses(sidecar: Sidecar, logs: str) -> None:
             ["Alerts go to", _alerts_go_to(sidecar)],
         ]
     )
-    console.say()
+    console.print_text()
     if ports != Ports():
-        console.say("These are not the usual ports. Tell your programs:")
+        console.print_text("These are not the usual ports. Tell your programs:")
         for name, value in {
             "OTEL_EXPORTER_OTLP_ENDPOINT": sidecar.otlp_http,
             "OTEL_TOOLS_JAEGER_URL": sidecar.jaeger,
             "OTEL_TOOLS_PROMETHEUS_URL": sidecar.prometheus,
         }.items():
-            console.say(f"export {name}={value}", indent=2)
-        console.say()
+            console.print_text(f"export {name}={value}", indent=2)
+        console.print_text()
 
 
 def _alerts_go_to(sidecar: Sidecar) -> str:
@@ -200,11 +200,11 @@ def _follow(sidecar: Sidecar, signals: _Signals) -> None:
             if program.restarts > restarts[name]:
                 restarts[name] = program.restarts
                 at = time.strftime("%H:%M:%S")
-                console.say(f"{at}  {name} {program.last_exit}; started again")
+                console.print_text(f"{at}  {name} {program.last_exit}; started again")
         time.sleep(_LOOK)
     last = SidecarState.read(sidecar.folder)
     if last and last.phase == "stopped":
-        console.say("Stopped from elsewhere")
+        console.print_text("Stopped from elsewhere")
         return
     raise SidecarError(
         "the sidecar's supervisor ended by itself", f"Its log: {short(sidecar.folder / 'supervisor.log')}"
