@@ -23,7 +23,7 @@ from otel_tools._demo.recording import Recording, read_recording
 from otel_tools._demo.script import QUESTION
 from otel_tools._demo.tools import available_functions, tools
 from otel_tools._demo.transcript import failed_calls, printable, transcript
-from otel_tools._sidecar.paths import short
+from otel_tools._sidecar.paths import display_path
 from otel_tools._terminal.console import stdout
 
 SERVICE_NAME = "otel-tools-demo"
@@ -184,7 +184,8 @@ def _show_recording(console: Console, where: File, conversation: Conversation) -
     spans = recording.trace(conversation.trace_id)
     if not spans:
         console.print(
-            f"No trace was recorded in {short(where.path)}. Is OTEL_SDK_DISABLED, OTEL_CONFIG_FILE or a sampler set?"
+            f"No trace was recorded in {display_path(where.path)}. "
+            "Is OTEL_SDK_DISABLED, OTEL_CONFIG_FILE or a sampler set?"
         )
         return
     _heading(console, f"Trace {conversation.trace_id}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from otel_tools._cli.diagnosis.check import Check
 from otel_tools._sidecar import http
 from otel_tools._sidecar.configs import alert_names, collector_dir
-from otel_tools._sidecar.paths import short
-from otel_tools._sidecar.ports import HOST, Ports
+from otel_tools._sidecar.paths import display_path
+from otel_tools._sidecar.ports import Addresses, Ports
 from otel_tools._sidecar.webhook import read_webhook, without_secret
 
 if TYPE_CHECKING:
@@ -48,18 +48,8 @@ class Backends:
         """
         if not local:
             return cls("", "", "", "")
-        ports = Ports(**sidecar.ports) if sidecar else Ports()
-        return cls(
-            *(
-                f"http://{HOST}:{port}"
-                for port in (
-                    ports.jaeger_query,
-                    ports.prometheus,
-                    ports.alertmanager,
-                    ports.collector_health,
-                )
-            )
-        )
+        addresses = Addresses(Ports(**sidecar.ports) if sidecar else Ports())
+        return cls(addresses.jaeger, addresses.prometheus, addresses.alertmanager, addresses.collector_health)
 
 
 def check_reachable(name: str, url: str, path: str) -> Check:
@@ -126,7 +116,7 @@ def check_webhook(folder: Path) -> Check:
 def _check_rules(loaded: list[dict[str, Any]]) -> Check:
     expected = alert_names()
     names = {rule["name"] for rule in loaded}
-    rules_file = short(collector_dir() / "prometheus" / "rules" / "tools.yml")
+    rules_file = display_path(collector_dir() / "prometheus" / "rules" / "tools.yml")
     if missing := [name for name in expected if name not in names]:
         return Check(
             "alert rules", "failed", f"Prometheus has no {', '.join(missing)}", f"load {rules_file} in its rule_files"

@@ -125,7 +125,7 @@ def _collector_fix(endpoint: Endpoint, sidecar: SidecarState | None) -> str:
         return "see what keeps it from listening: otel-tools sidecar status"
     if not endpoint.is_local:
         return f"start the collector on {endpoint.host}, or unset {endpoint.variable} to use a local one"
-    if len(find_all()) < len(SIDECAR) and docker.engine():
+    if len(find_all()) < len(SIDECAR) and docker.unavailable_reason():
         return f"otel-tools sidecar build, then {SIDECAR_UP}"
     return SIDECAR_UP
 

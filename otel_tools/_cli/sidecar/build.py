@@ -11,9 +11,9 @@ from rich.progress import Progress as ProgressBar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from otel_tools._sidecar.binaries import COMPONENTS, SIDECAR, Component
-from otel_tools._sidecar.build import Progress, Report, require_go
+from otel_tools._sidecar.build import Progress, ProgressCallback, require_go
 from otel_tools._sidecar.build import build as build_component
-from otel_tools._sidecar.paths import short
+from otel_tools._sidecar.paths import display_path
 from otel_tools._terminal import console
 
 if TYPE_CHECKING:
@@ -40,18 +40,18 @@ def build(
     Exit codes: 0 all is built, 1 Go is missing or too old, or a build failed, 2 wrong usage.
     """
     chosen = _chosen(components or [], everything=everything)
-    if any(force or not component.installed().is_dir() for component in chosen):
+    if any(force or not component.build_dir().is_dir() for component in chosen):
         for component in chosen:
             require_go(component)  # fail before the first minutes are spent
     began = time.monotonic()
     for number, component in enumerate(chosen, 1):
         started = time.monotonic()
-        is_built = component.installed().is_dir() and not force
+        is_built = component.build_dir().is_dir() and not force
         with _progress(f"{number}/{len(chosen)}") as report:
             folder = build_component(component, report, force=force)
         result = "was built before" if is_built else f"in {console.format_duration(time.monotonic() - started)}"
         console.print_columns([[console.state_text("built"), f"{component.name:<12}", result]], indent=0)
-        console.print_text(short(folder), indent=7)
+        console.print_text(display_path(folder), indent=7)
     console.print_text()
     console.print_text(f"Done in {console.format_duration(time.monotonic() - began)}. Start it: otel-tools sidecar up")
 
@@ -63,7 +63,7 @@ def _chosen(names: list[str], *, everything: bool) -> list[Component]:
 
 
 @contextmanager
-def _progress(place: str) -> Iterator[Report]:
+def _progress(place: str) -> Iterator[ProgressCallback]:
     """Show the progress of one component: a live line on a terminal, else a line for each new step."""
     target = console.stderr()
     if not target.is_terminal:
@@ -75,7 +75,7 @@ def _progress(place: str) -> Iterator[Report]:
         yield lambda progress: bar.update(task, description=f"{place} {_describe(progress)}")
 
 
-def _print_progress(place: str) -> Report:
+def _print_progress(place: str) -> ProgressCallback:
     last_step, last_time = "", 0.0
 
     def report(progress: Progress) -> None:

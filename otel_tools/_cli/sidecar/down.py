@@ -23,7 +23,7 @@ def down(
     folder = state_dir()
     began = time.monotonic()
     stopped = stop_running(folder)
-    if use_docker or docker.is_marked(folder):
+    if use_docker or docker.runs_in_docker(folder):
         docker.require_engine()
         docker.down(folder)
         stopped = True

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from otel_tools._sidecar import docker, http
-from otel_tools._sidecar.paths import short, state_dir
+from otel_tools._sidecar.paths import display_path, state_dir
 from otel_tools._sidecar.ports import HOST
 from otel_tools._sidecar.state import ProgramState, SidecarState, running
 from otel_tools._terminal import console
@@ -37,7 +37,7 @@ def status(
     """
     folder = state_dir()
     state = running(folder)
-    if state is None and (use_docker or docker.is_marked(folder)):
+    if state is None and (use_docker or docker.runs_in_docker(folder)):
         raise typer.Exit(_docker_status(folder, as_json=as_json))
     raise typer.Exit(_native_status(state, folder, as_json=as_json))
 
@@ -65,12 +65,12 @@ def _native_status(state: SidecarState | None, folder: Path, *, as_json: bool) -
     console.print_columns([head, *(_row(state, name, condition) for name, condition in programs.items())], head=True)
     for name, program in state.programs.items():
         if program.restarts or programs[name] != "healthy":
-            log = short(Path(program.log))
+            log = display_path(Path(program.log))
             last_exit = f" {program.last_exit};" if program.last_exit else " does not answer;"
             console.print_text()
             console.print_text(f"{name}{last_exit} its log: {log}", indent=2)
     console.print_text()
-    console.print_text(f"Logs: {short(folder / 'logs')}", indent=2)
+    console.print_text(f"Logs: {display_path(folder / 'logs')}", indent=2)
     return 0 if healthy else 1
 
 
