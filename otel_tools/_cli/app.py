@@ -34,9 +34,9 @@ class OtelTools(Verbs):
         try:
             return super().invoke(ctx)
         except SidecarError as error:
-            console.error(error.what, error.fix)
+            console.print_error(error.what, error.fix)
         except ConfigurationError as error:
-            console.error(str(error))
+            console.print_error(str(error))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None  # as a shell reports Ctrl-C
         raise typer.Exit(1)

@@ -76,7 +76,7 @@ class Verbs(TyperGroup):
         except ModuleNotFoundError as error:
             if error.name not in _POSIX_MODULES:
                 raise
-            console.error(
+            console.print_error(
                 f"`{ctx.command_path} {cmd_name}` needs a POSIX system such as Linux, macOS or WSL"
                 f" (this Python has no {error.name})"
             )

@@ -1,4 +1,4 @@
-"""The scripted model's server: OpenAI-compatible HTTP on loopback, for where there is no real model."""
+"""The scripted model's server: an OpenAI-compatible HTTP API on loopback, for use without a real model."""
 
 import contextlib
 import json
@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from otel_tools._demo import chat
-from otel_tools._demo.script import Mind, reply
-from otel_tools._demo.wire import MODEL, BadRequest, Event
+from otel_tools._demo.protocol import MODEL, BadRequest, Event
+from otel_tools._demo.script import NextTurn, next_turn
 
 Endpoint = Callable[[str, bytes], dict[str, Any] | Iterator[Event]]
 """Answers one request, given its path and body: a JSON object, or the events of a stream."""
@@ -36,27 +36,27 @@ class ScriptedModel:
     `routes`.
 
     Args:
-        mind: decides what the model says; it plays the demo's script by default.
+        decide: decides each turn of the model; by default the demo's script.
     """
 
-    def __init__(self, mind: Mind = reply) -> None:
-        self._server = _Server(("127.0.0.1", 0), self.routes(mind))
+    def __init__(self, decide: NextTurn = next_turn) -> None:
+        self._server = _Server(("127.0.0.1", 0), self.routes(decide))
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="scripted-model")
 
-    def routes(self, mind: Mind) -> dict[str, Endpoint]:
+    def routes(self, decide: NextTurn) -> dict[str, Endpoint]:
         """The endpoints by method and path; a path that ends with a slash takes every path below it.
 
         Args:
-            mind: decides what the model says.
+            decide: decides each turn of the model.
         """
         return {
-            "POST /v1/chat/completions": lambda _path, body: chat.complete(body, mind),
+            "POST /v1/chat/completions": lambda _path, body: chat.complete(body, decide),
             "GET /v1/models": lambda _path, _body: _MODELS,
         }
 
     @property
     def base_url(self) -> str:
-        """What the OpenAI client takes as `base_url`."""
+        """The server's address, as the OpenAI client takes it in `base_url`."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> Self:
@@ -64,11 +64,11 @@ class ScriptedModel:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.shutdown()
         self._thread.join()
-        self._server.hang_up()
+        self._server.close_connections()
         self._server.server_close()  # waits for the connections' threads
 
 
@@ -82,10 +82,10 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def endpoint(self, method: str, path: str) -> Endpoint:
-        """What answers requests for a path.
+        """The endpoint that answers requests for a path.
 
         Raises:
-            BadRequest: nothing does.
+            BadRequest: there is none.
         """
         wanted = f"{method} {path}"
         for route, endpoint in self._routes.items():
@@ -104,11 +104,11 @@ class _Server(ThreadingHTTPServer):
             self._connections.discard(request)
         super().shutdown_request(request)
 
-    def hang_up(self) -> None:
-        """End the connections that clients keep alive: each has a thread that waits for the next request."""
+    def close_connections(self) -> None:
+        """Close the connections that clients keep alive; the thread of each waits for the next request."""
         with self._lock:
             for connection in self._connections:
-                # It fails where the client was faster.
+                # It fails where the client closed it first.
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        # A client that has heard enough of a stream hangs up.
+        # A client may close the connection in the middle of a stream.
         with contextlib.suppress(ConnectionError):
             super().handle()
 
@@ -164,4 +164,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
-        """Say nothing: the terminal is the demo's."""
+        """Log nothing: the terminal shows the demo's own output."""

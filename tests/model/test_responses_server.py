@@ -55,7 +55,7 @@ def test_an_unknown_response_or_model_is_not_found(client: OpenAI) -> None:
         client.responses.create(model="gpt-4.1", input="hello")
 
 
-def test_a_conversation_goes_on_from_the_response_before(client: OpenAI) -> None:
+def test_a_request_continues_the_conversation_of_an_earlier_response(client: OpenAI) -> None:
     first = client.responses.create(model="scripted", input=QUESTION, tools=TOOLS)
     calls = [item for item in first.output if item.type == "function_call"]
     assert [call.name for call in calls] == list(NAMES)
@@ -68,7 +68,7 @@ def test_a_conversation_goes_on_from_the_response_before(client: OpenAI) -> None
     assert second.usage.total_tokens == second.usage.input_tokens + second.usage.output_tokens
 
 
-def test_the_conversation_may_be_sent_whole(client: OpenAI) -> None:
+def test_a_request_may_carry_the_whole_conversation(client: OpenAI) -> None:
     messages: list[Any] = [
         {"role": "developer", "content": "be brief"},
         {"role": "user", "content": [{"type": "input_text", "text": QUESTION}]},
@@ -81,8 +81,8 @@ def test_the_conversation_may_be_sent_whole(client: OpenAI) -> None:
     assert [item.name for item in second.output if item.type == "function_call"] == list(NAMES[1:])
 
 
-def test_old_conversations_are_forgotten(monkeypatch: pytest.MonkeyPatch, client: OpenAI) -> None:
-    monkeypatch.setattr(responses_server, "_MAX_REMEMBERED", 1)
+def test_the_oldest_response_is_dropped_first(monkeypatch: pytest.MonkeyPatch, client: OpenAI) -> None:
+    monkeypatch.setattr(responses_server, "_MAX_STORED", 1)
     first = client.responses.create(model="scripted", input="hello")
     client.responses.create(model="scripted", input="hello")
 
@@ -91,7 +91,7 @@ def test_old_conversations_are_forgotten(monkeypatch: pytest.MonkeyPatch, client
 
 
 @pytest.mark.parametrize("tools", [[], TOOLS])
-def test_a_streamed_response_is_the_one_that_is_remembered(client: OpenAI, tools: Any) -> None:
+def test_a_streamed_response_equals_the_stored_one(client: OpenAI, tools: Any) -> None:
     with client.responses.stream(model="scripted", input=QUESTION, tools=tools) as stream:
         events = list(stream)
         streamed = stream.get_final_response()
@@ -104,7 +104,7 @@ def test_a_streamed_response_is_the_one_that_is_remembered(client: OpenAI, tools
     assert len(calls[0]) == len(tools)
 
 
-def test_a_client_may_hang_up_in_the_middle_of_a_stream(client: OpenAI) -> None:
+def test_a_client_may_close_the_connection_in_the_middle_of_a_stream(client: OpenAI) -> None:
     for _ in range(3):
         with client.responses.create(model="scripted", input=QUESTION, tools=TOOLS, stream=True) as stream:
             next(stream)

@@ -18,6 +18,7 @@ import pytest
 from otel_tools._sidecar import configs, http
 from otel_tools._sidecar.runner import Sidecar
 from otel_tools._telemetry import names
+from tests.sidecar.controlled import ControlledSidecar
 
 pytestmark = pytest.mark.sidecar
 
@@ -361,7 +362,7 @@ def test_every_metric_of_ours_is_exported(sidecar: Sidecar, demo: str) -> None:
         until(partial(some, sidecar, name), f"a series of {name}")
 
 
-def test_no_span_is_lost_or_doubled_while_jaeger_and_the_collector_are_killed(sidecar: Sidecar) -> None:
+def test_no_span_is_lost_or_doubled_while_jaeger_and_the_collector_are_killed(sidecar: ControlledSidecar) -> None:
     app = subprocess.Popen(
         [sys.executable, str(APP), "steady"], env=environment(sidecar), stdout=subprocess.PIPE, text=True
     )

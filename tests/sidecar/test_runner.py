@@ -21,8 +21,9 @@ from otel_tools._sidecar.errors import NotRunningError, PortsTakenError, Sidecar
 from otel_tools._sidecar.ports import Ports
 from otel_tools._sidecar.runner import Sidecar
 from otel_tools._sidecar.state import Identity, ProgramState, SidecarState, running
-from otel_tools._sidecar.stop import stop_left_programs, stop_running
+from otel_tools._sidecar.stop import stop_orphans, stop_running
 from otel_tools._sidecar.webhook import WEBHOOK_FILE
+from tests.sidecar.controlled import ControlledSidecar
 
 NAMES = ("jaeger", "collector", "alertmanager", "prometheus")
 
@@ -61,8 +62,8 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def small(stubs: dict[str, Path], tmp_path: Path) -> Iterator[Sidecar]:
-    sidecar = Sidecar(ports=Ports.free(), folder=tmp_path / "state", binaries=stubs)
+def small(stubs: dict[str, Path], tmp_path: Path) -> Iterator[ControlledSidecar]:
+    sidecar = ControlledSidecar(ports=Ports.free(), folder=tmp_path / "state", binaries=stubs)
     yield sidecar
     sidecar.stop()
 
@@ -112,7 +113,7 @@ def test_the_programs_do_not_inherit_the_applications_otel_variables(
         assert "my-application" not in (small.folder / "logs" / "jaeger.log").read_text()
 
 
-def test_what_dies_is_started_again_and_the_rest_is_left_alone(small: Sidecar) -> None:
+def test_what_dies_is_started_again_and_the_rest_is_left_alone(small: ControlledSidecar) -> None:
     with small:
         before = small.state().programs
         small.kill("collector")
@@ -124,7 +125,7 @@ def test_what_dies_is_started_again_and_the_rest_is_left_alone(small: Sidecar) -
             assert after[name] == before[name]
 
 
-def test_a_program_that_keeps_dying_is_started_ever_less_often(small: Sidecar) -> None:
+def test_a_program_that_keeps_dying_is_started_ever_less_often(small: ControlledSidecar) -> None:
     with small:
         tell(small, "jaeger", "die")
         small.kill("jaeger")
@@ -139,7 +140,7 @@ def test_a_program_that_keeps_dying_is_started_ever_less_often(small: Sidecar) -
         assert waits == [0.2 * 2**n for n in range(len(waits))]
 
 
-def test_restart_ends_it_in_order_and_waits_until_it_is_well(small: Sidecar) -> None:
+def test_restart_ends_it_in_order_and_waits_until_it_is_well(small: ControlledSidecar) -> None:
     with small:
         before = small.state().programs["prometheus"].identity
         small.restart("prometheus", 60)
@@ -148,7 +149,7 @@ def test_restart_ends_it_in_order_and_waits_until_it_is_well(small: Sidecar) -> 
         assert "SIGTERM" in after.last_exit
 
 
-def test_what_is_held_stays_down_until_it_is_restarted(small: Sidecar) -> None:
+def test_what_is_held_stays_down_until_it_is_restarted(small: ControlledSidecar) -> None:
     with small:
         small.kill("jaeger", hold=True)
         assert small.state().programs["jaeger"].identity is None
@@ -234,7 +235,7 @@ def test_it_ends_with_the_process_that_started_it(small: Sidecar, stubs: dict[st
     assert "whoever started this is gone" in (small.folder / "supervisor.log").read_text()
 
 
-def test_detached_it_outlives_who_started_it_and_is_stopped_from_elsewhere(small: Sidecar) -> None:
+def test_detached_it_outlives_who_started_it_and_is_stopped_from_elsewhere(small: ControlledSidecar) -> None:
     small.start(detach=True)
     children = processes(small)
     with pytest.raises(NotRunningError, match="attached"):
@@ -283,7 +284,7 @@ def test_programs_that_a_killed_supervisor_left_are_stopped(tmp_path: Path) -> N
         program = ProgramState(identity, "healthy", 0.0, 0, "", "http://127.0.0.1:1", "x.log")
         dead = Identity(left.pid, "a supervisor that is gone")
         SidecarState(dead, "up", 0.0, {}, {"jaeger": program}).write(tmp_path)
-        assert stop_left_programs(tmp_path)
+        assert stop_orphans(tmp_path)
         assert left.wait(60) == -signal.SIGTERM
 
 
@@ -337,7 +338,7 @@ def test_the_webhooks_address_is_read_from_its_file(sidecar: Sidecar) -> None:
 
 
 @pytest.mark.sidecar
-def test_a_killed_collector_is_started_again_at_once(sidecar: Sidecar) -> None:
+def test_a_killed_collector_is_started_again_at_once(sidecar: ControlledSidecar) -> None:
     sidecar.kill("collector")
     sidecar.wait_healthy("collector", 60)
     assert http.healthy(f"http://127.0.0.1:{sidecar.ports.collector_health}/", 10)
@@ -346,7 +347,7 @@ def test_a_killed_collector_is_started_again_at_once(sidecar: Sidecar) -> None:
 
 
 @pytest.mark.sidecar
-def test_jaeger_comes_back_on_its_data(sidecar: Sidecar) -> None:
+def test_jaeger_comes_back_on_its_data(sidecar: ControlledSidecar) -> None:
     sidecar.kill("jaeger", hold=True)
     sidecar.restart("jaeger")
     assert http.get(f"{sidecar.jaeger}/api/v3/services", 5)[0] == 200
