@@ -12,7 +12,7 @@ from opentelemetry.semconv.attributes import error_attributes, exception_attribu
 
 import otel_tools
 from otel_tools._telemetry import instruments, names
-from otel_tools._telemetry.policy_span import PoliciedCall
+from otel_tools._telemetry.policy_span import ObservedCallWithPolicies
 
 if TYPE_CHECKING:
     from otel_tools.testing import Captured
@@ -132,7 +132,7 @@ def test_every_metric_is_exported_under_its_scope_name_unit_and_description(
     work(1)
     with pytest.raises(otel_tools.RateLimited):
         work(2)
-    call = PoliciedCall(work.tool._telemetry, (), {})
+    call = ObservedCallWithPolicies(work.tool._telemetry, (), {})
     call.store_failed("get")
     call.close()
 

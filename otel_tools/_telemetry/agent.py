@@ -14,10 +14,10 @@ from opentelemetry.trace import Span, SpanKind, set_span_in_context
 from otel_tools._call.steps import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import AGENT_KEY, leave
-from otel_tools._telemetry.deferred import collecting, waiting
+from otel_tools._telemetry.deferred import gc_running, pending_reports
 from otel_tools._telemetry.exceptions import record_failure
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from otel_tools.errors import ConfigurationError, error_type_of
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
             leave(run.token)
         if run.span is not None:
             close = functools.partial(_close, run.span, error, time_ns())
-            if collecting:
-                waiting.append(close)
+            if gc_running:
+                pending_reports.append(close)
             else:
                 close()
 
@@ -155,7 +155,7 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         attributes = {names.OPERATION_NAME: names.INVOKE_AGENT, names.AGENT_NAME: self.name}
         if self.conversation_id is not None:
             attributes[names.CONVERSATION_ID] = str(self.conversation_id)
-        return signals.tracer.start_span(
+        return instruments.tracer.start_span(
             f"{names.INVOKE_AGENT} {self.name}", kind=SpanKind.INTERNAL, attributes=attributes
         )
 

@@ -13,11 +13,11 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, 
 from otel_tools._call.steps import Call
 from otel_tools._telemetry import names
 from otel_tools._telemetry.content.capture import content, render
-from otel_tools._telemetry.deferred import catch_up, collecting, waiting
+from otel_tools._telemetry.deferred import gc_running, pending_reports, report_pending
 from otel_tools._telemetry.exceptions import record_failure
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.instruments import signals
-from otel_tools._telemetry.logs.call_records import call_began, call_ended, logs
+from otel_tools._telemetry.instruments import instruments
+from otel_tools._telemetry.logs.call_records import call_ended, context_of_call, logs
 from otel_tools.errors import error_type_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from otel_tools._call.steps import Result
-    from otel_tools._telemetry.counters import Counts
+    from otel_tools._telemetry.counters import ToolCounters
     from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
 __all__ = ["AGENT_KEY", "ObservedCall", "leave"]
@@ -42,33 +42,33 @@ _BILLION: Final = 1e9
 class ObservedCall(Call):
     """A call whose span is open. It never raises into the driver, and only its first `close` counts."""
 
-    _said: Mapping[str, Any] = MappingProxyType({})
+    _policy_attributes: Mapping[str, Any] = MappingProxyType({})
     """What the policies did, as attributes of the span."""
 
-    __slots__ = ("_agent", "_began", "_context", "_counts", "_inside", "_span", "_started", "_token", "_tool")
+    __slots__ = ("_agent", "_began", "_body_context", "_context", "_counters", "_span", "_started", "_token", "_tool")
 
     def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.args = args
         self.kwargs = kwargs
         self._tool = tool
         self._token: Token[Context] | None = None
-        counts = tool.tally.counts
-        self._counts: Counts | None = counts
-        if waiting:
-            catch_up()
+        counts = tool.metrics.counters
+        self._counters: ToolCounters | None = counts
+        if pending_reports:
+            report_pending()
         self._began = began = time_ns()
         try:
             outer = get_current()
             self._agent = agent = cast("str | None", outer.get(AGENT_KEY))
             attributes = tool.attributes if agent is None else tool.span_attributes(agent)
             links: tuple[Link, ...] = ()
-            if signals.call_of is not None:
-                attributes, links = _asked_for(tool, attributes, args, kwargs)
-            span = signals.tracer.start_span(tool.span_name, outer, SpanKind.INTERNAL, attributes, links, began)
+            if instruments.find_model_call is not None:
+                attributes, links = _with_model_call(tool, attributes, args, kwargs)
+            span = instruments.tracer.start_span(tool.span_name, outer, SpanKind.INTERNAL, attributes, links, began)
             self._span = span
             context = set_span_in_context(span, outer)
             if logs.on:
-                context = call_began(context, tool.tally.tool, span, attributes.get(names.TOOL_CALL_ID))
+                context = context_of_call(context, tool.metrics.tool, span, attributes.get(names.TOOL_CALL_ID))
             self._context = context
             if content.on and span.is_recording():
                 _record_arguments(span, tool, args, kwargs)
@@ -76,7 +76,7 @@ class ObservedCall(Call):
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("opening a span")
             self._agent, self._span, self._context = None, INVALID_SPAN, get_current()
-            self._inside: Context | None = None
+            self._body_context: Context | None = None
         except BaseException:
             if self._token is not None:
                 leave(self._token)
@@ -88,14 +88,14 @@ class ObservedCall(Call):
     def suspend(self) -> None:
         """Leave the call's context, and remember where the body is in it: it may have opened spans of its own."""
         if self._token is not None:
-            self._inside = get_current()
+            self._body_context = get_current()
             leave(self._token)
             self._token = None
 
     def resume(self) -> None:
         """Go back to where the body was."""
-        if self._inside is not None:
-            self._token = attach(self._inside)
+        if self._body_context is not None:
+            self._token = attach(self._body_context)
 
     def close(
         self,
@@ -106,16 +106,16 @@ class ObservedCall(Call):
     ) -> None:
         """Count the call and end the span."""
         elapsed = perf_counter_ns() - self._started
-        counts = self._counts
+        counts = self._counters
         if counts is None:
             return
-        self._counts = None
+        self._counters = None
         try:
             counts.end(result, elapsed, elapsed / _BILLION)
             # A call that was running when the process forked is the parent's to report.
-            if counts is self._tool.tally.counts:
-                if collecting:
-                    waiting.append(partial(self._report, elapsed, None, error, result, error_type))
+            if counts is self._tool.metrics.counters:
+                if gc_running:
+                    pending_reports.append(partial(self._report, elapsed, None, error, result, error_type))
                 else:
                     self._report(elapsed, value, error, result, error_type)
         finally:
@@ -131,13 +131,13 @@ class ObservedCall(Call):
         span = self._span
         if result not in _SERVED:
             error_type = error_type or _error_type_of(error, result)
-        if result != "ok" or self._said:
-            _describe(span, error, result, error_type, self._said)
+        if result != "ok" or self._policy_attributes:
+            _describe(span, error, result, error_type, self._policy_attributes)
         if content.on and result in _SERVED and span.is_recording():
             _record_result(span, value)
         try:
             # With the span's context, so that an exemplar of the histogram leads to this trace.
-            signals.duration.record(
+            instruments.duration.record(
                 elapsed / _BILLION, self._tool.point_attributes(self._agent, error_type), self._context
             )
         except Exception:  # noqa: BLE001 - telemetry never fails a call
@@ -156,7 +156,7 @@ class ObservedCall(Call):
                 value=value,
                 result=result,
                 error_type=error_type,
-                said=self._said,
+                said=self._policy_attributes,
             )
 
 
@@ -175,13 +175,13 @@ def leave(token: Token[Context]) -> None:
         detach(token)
 
 
-def _asked_for(
+def _with_model_call(
     tool: ToolTelemetry, attributes: dict[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[dict[str, str], tuple[Link, ...]]:
     """What the span is created with where a model is known to have asked for the call."""
     try:
-        find = signals.call_of
-        call = None if find is None else find(tool.tally.tool, args, kwargs, lambda: tool.arguments.signature)
+        find = instruments.find_model_call
+        call = None if find is None else find(tool.metrics.tool, args, kwargs, lambda: tool.arguments.signature)
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("looking for a call's id")
         call = None

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, StatusCode, set_span_in_context
 
 from otel_tools._telemetry import names
 from otel_tools._telemetry.content.capture import redact_text
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from otel_tools._version import __version__
 from otel_tools.errors import class_name_of
 
@@ -71,7 +71,7 @@ def _record(span: Span, error: BaseException, operation: str, message: str) -> N
     if as_event and span.is_recording():
         span.add_event(names.EXCEPTION_EVENT, attributes)
     if as_log:
-        get_logger(names.SCOPE, __version__, signals.logger_provider).emit(
+        get_logger(names.SCOPE, __version__, instruments.logger_provider).emit(
             context=set_span_in_context(span, get_current()),
             severity_number=SeverityNumber.ERROR,
             event_name=f"gen_ai.{operation}.exception",

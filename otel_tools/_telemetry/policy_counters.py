@@ -13,9 +13,9 @@ __all__ = [
     "THROTTLING_POLICIES",
     "THROTTLING_RESULTS",
     "CacheCounts",
-    "PolicyCounts",
+    "PolicyCounters",
     "ThrottlingCounts",
-    "more",
+    "increment",
 ]
 
 CACHE_RESULTS: Final[tuple[CacheResult, ...]] = get_args(CacheResult)
@@ -66,8 +66,8 @@ class ThrottlingCounts:
     queued: int = 0
 
 
-class PolicyCounts:
-    """The numbers; whoever changes or reads them holds the lock of the `Counts` that they belong to.
+class PolicyCounters:
+    """The numbers; whoever changes or reads them holds the lock of the `ToolCounters` that they belong to.
 
     Attributes:
         retries: By ``error.type`` of what failed before.
@@ -107,7 +107,7 @@ class PolicyCounts:
         """One more, caused by such an error; classes made on the fly do not make series without end."""
         if error_type not in self.retries and len(self.retries) >= _MAX_TYPES:
             error_type = OTHER
-        more(self.retries, error_type)
+        increment(self.retries, error_type)
 
     def stats(self) -> dict[str, Any]:
         """The fields of `ToolStats` that these numbers are."""
@@ -124,6 +124,6 @@ class PolicyCounts:
         return ThrottlingCounts(**results, queued=self.queued.get(policy, 0))
 
 
-def more(counts: dict[K, int], key: K, change: int = 1) -> None:
+def increment(counts: dict[K, int], key: K, change: int = 1) -> None:
     """Add to one of them."""
     counts[key] = counts.get(key, 0) + change

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_tools._telemetry import names
-from otel_tools._telemetry.counters import Tally, tallies
-from otel_tools._telemetry.policy_counters import THROTTLING_POLICIES, PolicyCounts
+from otel_tools._telemetry.counters import ToolMetrics, all_tool_metrics
+from otel_tools._telemetry.policy_counters import THROTTLING_POLICIES, PolicyCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -48,71 +48,71 @@ class PolicyEvent(NamedTuple):
     values: Mapping[str, Any]
 
 
-def _copies(which: Callable[[PolicyCounts], dict[Any, int]]) -> Iterable[tuple[Tally, dict[Any, int]]]:
-    for tally in tallies():
-        counts = tally.counts
+def _copies(which: Callable[[PolicyCounters], dict[Any, int]]) -> Iterable[tuple[ToolMetrics, dict[Any, int]]]:
+    for tool_metrics in all_tool_metrics():
+        counts = tool_metrics.counters
         with counts.lock:
             numbers = dict(which(counts.policies))
-        yield tally, numbers
+        yield tool_metrics, numbers
 
 
 def observe_retries(_options: CallbackOptions) -> Iterable[Observation]:
     """Retries by what caused them."""
-    for tally, numbers in _copies(lambda counts: counts.retries):
+    for tool_metrics, numbers in _copies(lambda counts: counts.retries):
         for error_type, count in numbers.items():
-            yield Observation(count, {names.TOOL_NAME: tally.tool, names.ERROR_TYPE: error_type})
+            yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.ERROR_TYPE: error_type})
 
 
 def observe_cache(_options: CallbackOptions) -> Iterable[Observation]:
     """Calls by what the cache answered."""
-    for tally, numbers in _copies(lambda counts: counts.cache):
-        if "cache" in tally.policies:
+    for tool_metrics, numbers in _copies(lambda counts: counts.cache):
+        if "cache" in tool_metrics.policies:
             numbers = {"hit": 0, "miss": 0, **numbers}  # noqa: PLW2901 - with the series that begin at 0
         for result, count in numbers.items():
-            yield Observation(count, {names.TOOL_NAME: tally.tool, names.CACHE_RESULT: result})
+            yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.CACHE_RESULT: result})
 
 
 def observe_throttling(_options: CallbackOptions) -> Iterable[Observation]:
     """Attempts that asked for a slot or a token."""
-    for tally, numbers in _copies(lambda counts: counts.throttling):
+    for tool_metrics, numbers in _copies(lambda counts: counts.throttling):
         zeros = {
             (policy, result): 0
             for policy in THROTTLING_POLICIES
-            if policy in tally.policies
+            if policy in tool_metrics.policies
             for result in ("acquired", "rejected")
         }
         for (policy, result), count in {**zeros, **numbers}.items():
             yield Observation(
                 count,
-                {names.TOOL_NAME: tally.tool, names.THROTTLING_POLICY: policy, names.THROTTLING_RESULT: result},
+                {names.TOOL_NAME: tool_metrics.tool, names.THROTTLING_POLICY: policy, names.THROTTLING_RESULT: result},
             )
 
 
 def observe_queued(_options: CallbackOptions) -> Iterable[Observation]:
     """Attempts that wait now."""
-    for tally, numbers in _copies(lambda counts: counts.queued):
-        zeros = {policy: 0 for policy in THROTTLING_POLICIES if policy in tally.policies}
+    for tool_metrics, numbers in _copies(lambda counts: counts.queued):
+        zeros = {policy: 0 for policy in THROTTLING_POLICIES if policy in tool_metrics.policies}
         for policy, count in {**zeros, **numbers}.items():
-            yield Observation(count, {names.TOOL_NAME: tally.tool, names.THROTTLING_POLICY: policy})
+            yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.THROTTLING_POLICY: policy})
 
 
 def observe_circuits(_options: CallbackOptions) -> Iterable[Observation]:
     """The state of each circuit breaker, once for each tool that it stands around."""
-    for tally in tallies():
-        if tally.circuit is not None:
-            yield Observation(_STATES[tally.circuit()], {names.TOOL_NAME: tally.tool})
+    for tool_metrics in all_tool_metrics():
+        if tool_metrics.circuit is not None:
+            yield Observation(_STATES[tool_metrics.circuit()], {names.TOOL_NAME: tool_metrics.tool})
 
 
 def observe_abandoned(_options: CallbackOptions) -> Iterable[Observation]:
     """Threads whose function still runs."""
-    for tally in tallies():
-        abandoned = tally.counts.policies.abandoned
-        if abandoned or "timeout" in tally.policies:
-            yield Observation(abandoned, {names.TOOL_NAME: tally.tool})
+    for tool_metrics in all_tool_metrics():
+        abandoned = tool_metrics.counters.policies.abandoned
+        if abandoned or "timeout" in tool_metrics.policies:
+            yield Observation(abandoned, {names.TOOL_NAME: tool_metrics.tool})
 
 
 def observe_store_errors(_options: CallbackOptions) -> Iterable[Observation]:
     """What stores could not do."""
-    for tally, numbers in _copies(lambda counts: counts.store_errors):
+    for tool_metrics, numbers in _copies(lambda counts: counts.store_errors):
         for operation, count in numbers.items():
-            yield Observation(count, {names.TOOL_NAME: tally.tool, names.STORE_OPERATION: operation})
+            yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.STORE_OPERATION: operation})

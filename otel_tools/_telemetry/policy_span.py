@@ -13,8 +13,8 @@ from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import ObservedCall, leave
 from otel_tools._telemetry.exceptions import record_exception, record_failure
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.instruments import signals
-from otel_tools._telemetry.policy_counters import more
+from otel_tools._telemetry.instruments import instruments
+from otel_tools._telemetry.policy_counters import increment
 from otel_tools._telemetry.policy_metrics import PolicyEvent
 from otel_tools.errors import ToolError, error_type_of
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from otel_tools._call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
     from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
-__all__ = ["AbandonedThread", "PoliciedCall"]
+__all__ = ["AbandonedThread", "ObservedCallWithPolicies"]
 
 
 class _Attempt:
@@ -46,21 +46,21 @@ class _Attempt:
         self.token: Token[Context] | None = None
 
 
-class PoliciedCall(ObservedCall):
+class ObservedCallWithPolicies(ObservedCall):
     """A call whose policies report what they do. As its base it never raises into who reports."""
 
-    __slots__ = ("_attempt", "_cause", "_first_began", "_mine", "_said", "_waited")
+    __slots__ = ("_attempt", "_cause", "_counters_at_start", "_first_began", "_policy_attributes", "_waited")
 
     def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.scope = None
         # Of the first attempt only when it began: most calls have no other, and then it has no span.
         self._first_began: int | None = None
         self._attempt: _Attempt | None = None
-        self._said: dict[str, Any] = {}
+        self._policy_attributes: dict[str, Any] = {}
         self._cause = ToolError.error_type
         self._waited = 0.0
         # Kept after the call is over: a function that was given up ends later.
-        self._mine = tool.tally.counts
+        self._counters_at_start = tool.metrics.counters
         super().__init__(tool, args, kwargs)
 
     def attempt_began(self, number: int) -> None:
@@ -76,13 +76,13 @@ class PoliciedCall(ObservedCall):
                 attempt.token = attach(set_span_in_context(span, self._context))
             except Exception:  # noqa: BLE001 - telemetry never fails a call
                 log_failure("opening an attempt's span")
-        if signals.listener:
-            self._tell("attempt_began", number=number)
+        if instruments.policy_listener:
+            self._notify("attempt_began", number=number)
 
     def attempt_ended(self, outcome: Outcome, retry_in: float | None) -> None:
         """Close its span; where another attempt follows the first, write the first one's now, with its true times."""
         first, self._first_began = self._first_began, None
-        if retry_in is None and first is not None and not signals.listener:
+        if retry_in is None and first is not None and not instruments.policy_listener:
             return
         error_type = outcome.error_type or (None if outcome.error is None else error_type_of(outcome.error))
         attempt, self._attempt = self._attempt, None
@@ -93,56 +93,56 @@ class PoliciedCall(ObservedCall):
         if retry_in is not None:
             # Counted when the next one begins: the caller may give up before.
             self._cause = error_type or ToolError.error_type
-        if signals.listener:
-            self._tell("attempt_ended", outcome=outcome.result, error_type=error_type, retry_in=retry_in)
+        if instruments.policy_listener:
+            self._notify("attempt_ended", outcome=outcome.result, error_type=error_type, retry_in=retry_in)
 
     def retried(self, error_type: str) -> None:
         """Count it."""
-        with self._mine.lock:
-            self._mine.policies.retry(error_type)
-        self._said[names.RETRY_COUNT] = self._said.get(names.RETRY_COUNT, 0) + 1
-        if signals.listener:
-            self._tell("retried", error_type=error_type)
+        with self._counters_at_start.lock:
+            self._counters_at_start.policies.retry(error_type)
+        self._policy_attributes[names.RETRY_COUNT] = self._policy_attributes.get(names.RETRY_COUNT, 0) + 1
+        if instruments.policy_listener:
+            self._notify("retried", error_type=error_type)
 
     def cache_answered(self, result: CacheResult) -> None:
         """Count it."""
-        self._mine.policies.answers[result].more()
-        self._said[names.CACHE_RESULT] = result
-        if signals.listener:
-            self._tell("cache_answered", result=result)
+        self._counters_at_start.policies.answers[result].more()
+        self._policy_attributes[names.CACHE_RESULT] = result
+        if instruments.policy_listener:
+            self._notify("cache_answered", result=result)
 
     def queued(self, policy: ThrottlingPolicy) -> None:
         """Count it as waiting now."""
-        with self._mine.lock:
-            more(self._mine.policies.queued, policy)
-        if signals.listener:
-            self._tell("queued", policy=policy)
+        with self._counters_at_start.lock:
+            increment(self._counters_at_start.policies.queued, policy)
+        if instruments.policy_listener:
+            self._notify("queued", policy=policy)
 
     def throttled(self, policy: ThrottlingPolicy, result: ThrottlingResult, waited: float | None) -> None:
         """Count it; a wait, and a refusal, have a duration."""
-        numbers = self._mine.policies
+        numbers = self._counters_at_start.policies
         numbers.requests[policy][result].more()
         if waited is not None:
-            with self._mine.lock:
-                more(numbers.queued, policy, -1)
+            with self._counters_at_start.lock:
+                increment(numbers.queued, policy, -1)
         if waited is not None or result == "rejected":
             self._waited_for(policy, result, waited or 0.0)
-        if signals.listener:
-            self._tell("throttled", policy=policy, result=result, waited=waited)
+        if instruments.policy_listener:
+            self._notify("throttled", policy=policy, result=result, waited=waited)
 
     def store_failed(self, operation: str) -> None:
         """Count it."""
-        with self._mine.lock:
-            more(self._mine.policies.store_errors, operation)
-        if signals.listener:
-            self._tell("store_failed", operation=operation)
+        with self._counters_at_start.lock:
+            increment(self._counters_at_start.policies.store_errors, operation)
+        if instruments.policy_listener:
+            self._notify("store_failed", operation=operation)
 
     def abandoned(self, change: Literal[1, -1]) -> None:
         """Count it, also after the call is over."""
-        with self._mine.lock:
-            self._mine.policies.abandoned += change
-        if signals.listener:
-            self._tell("abandoned", change=change)
+        with self._counters_at_start.lock:
+            self._counters_at_start.policies.abandoned += change
+        if instruments.policy_listener:
+            self._notify("abandoned", change=change)
 
     def recovered(self, outcome: Outcome) -> None:
         """Record the error that the caller will not see: its span tells why something else was served."""
@@ -151,8 +151,8 @@ class PoliciedCall(ObservedCall):
                 record_exception(self._span, outcome.error, names.EXECUTE_TOOL)
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("recording what was replaced")
-        if signals.listener:
-            self._tell("recovered", outcome=outcome.result)
+        if instruments.policy_listener:
+            self._notify("recovered", outcome=outcome.result)
 
     def _report(
         self, elapsed: int, value: Any, error: BaseException | None, result: Result, error_type: str | None
@@ -166,12 +166,12 @@ class PoliciedCall(ObservedCall):
 
     def _waited_for(self, policy: ThrottlingPolicy, result: ThrottlingResult, seconds: float) -> None:
         self._waited += seconds
-        self._said[names.THROTTLING_WAIT] = self._waited
+        self._policy_attributes[names.THROTTLING_WAIT] = self._waited
         try:
-            signals.time_in_queue.record(
+            instruments.time_in_queue.record(
                 seconds,
                 {
-                    names.TOOL_NAME: self._tool.tally.tool,
+                    names.TOOL_NAME: self._tool.metrics.tool,
                     names.THROTTLING_POLICY: policy,
                     names.THROTTLING_RESULT: result,
                 },
@@ -181,8 +181,8 @@ class PoliciedCall(ObservedCall):
             log_failure("recording a wait")
 
     def _span_of(self, attempt: _Attempt) -> Span:
-        tool = self._tool.tally.tool
-        return signals.tracer.start_span(
+        tool = self._tool.metrics.tool
+        return instruments.tracer.start_span(
             f"{names.ATTEMPT} {tool}",
             self._context,
             SpanKind.INTERNAL,
@@ -208,25 +208,25 @@ class PoliciedCall(ObservedCall):
             if attempt.token is not None:
                 leave(attempt.token)
 
-    def _tell(self, name: str, **values: Any) -> None:
+    def _notify(self, name: str, **values: Any) -> None:
         try:
-            listener = signals.listener
+            listener = instruments.policy_listener
             if listener is not None:
-                listener(PolicyEvent(self._tool.tally.tool, name, values))
+                listener(PolicyEvent(self._tool.metrics.tool, name, values))
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("telling of a policy")
 
 
 class AbandonedThread(Call):
-    """Counts a thread that runs for nobody, where its call is another's to record."""
+    """ToolCounters a thread that runs for nobody, where its call is another's to record."""
 
-    __slots__ = ("_counts",)
+    __slots__ = ("_counters",)
 
     def __init__(self, tool: ToolTelemetry) -> None:
         super().__init__((), {})
-        self._counts = tool.tally.counts
+        self._counters = tool.metrics.counters
 
     def abandoned(self, change: Literal[1, -1]) -> None:
         """Count it."""
-        with self._counts.lock:
-            self._counts.policies.abandoned += change
+        with self._counters.lock:
+            self._counters.policies.abandoned += change

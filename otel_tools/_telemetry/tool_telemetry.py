@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._telemetry import names
-from otel_tools._telemetry.counters import tally_of
+from otel_tools._telemetry.counters import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +29,12 @@ class ToolTelemetry:
         objective: The success ratio that the tool declares.
     """
 
-    __slots__ = ("_for_agent", "_for_point", "arguments", "attributes", "span_name", "tally")
+    __slots__ = ("_for_agent", "_for_point", "arguments", "attributes", "metrics", "span_name")
 
     def __init__(self, tool: str, description: str | None, arguments: Arguments, objective: float | None) -> None:
-        self.tally = tally_of(tool)
+        self.metrics = metrics_of(tool)
         if objective is not None:
-            self.tally.objective = objective
+            self.metrics.objective = objective
         self.arguments = arguments
         self.span_name = f"{names.EXECUTE_TOOL} {tool}"
         self.attributes: dict[str, str] = {
@@ -51,9 +51,9 @@ class ToolTelemetry:
 
     def declare(self, policies: frozenset[str], circuit: Callable[[], CircuitState] | None) -> None:
         """Say which policies stand around the tool: their series exist from 0 on."""
-        self.tally.policies |= policies
+        self.metrics.policies |= policies
         if circuit is not None:
-            self.tally.circuit = circuit
+            self.metrics.circuit = circuit
 
     def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments under the names of the function's parameters, without ``self``."""
@@ -77,7 +77,7 @@ class ToolTelemetry:
         """What a point of the duration histogram carries."""
         known = self._for_point.get((agent, error_type))
         if known is None:
-            known = {names.TOOL_NAME: self.tally.tool, names.TOOL_TYPE: names.FUNCTION}
+            known = {names.TOOL_NAME: self.metrics.tool, names.TOOL_TYPE: names.FUNCTION}
             if agent is not None:
                 known[names.AGENT_NAME] = agent
             if error_type is not None:

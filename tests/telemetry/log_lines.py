@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.settings import read_settings
-from otel_tools._telemetry.deferred import catch_up
+from otel_tools._telemetry.deferred import report_pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Lines(io.StringIO):
     @property
     def all(self) -> list[Line]:
         """Every line so far, parsed as strictly as JSON is defined."""
-        catch_up()
+        report_pending()
         text = self.getvalue()
         assert text.isascii()
         assert text == "" or text.endswith("\n")

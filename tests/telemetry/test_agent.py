@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_tools import ConfigurationError, agent, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -172,7 +172,7 @@ def test_agents_nest_and_the_inner_one_makes_the_calls(seen: Captured) -> None:
     with agent("outer"):
         with agent("inner"):
             work()
-        with signals.tracer.start_as_current_span("by hand"):
+        with instruments.tracer.start_as_current_span("by hand"):
             work()
 
     inner, outer = (each for each in seen.spans if each.name == "execute_tool work")

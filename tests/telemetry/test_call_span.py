@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_tools import __version__, agent, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -130,7 +130,7 @@ def test_name_type_and_operation_are_there_when_the_sampler_decides(seen: Captur
         def get_description(self) -> str:
             return "asking"
 
-    signals.tracer = TracerProvider(sampler=Asking(), shutdown_on_exit=False).get_tracer("test")
+    instruments.tracer = TracerProvider(sampler=Asking(), shutdown_on_exit=False).get_tracer("test")
     tool(lookup)("Oslo")
 
     assert {key: asked[0][key] for key in BASE} == BASE
@@ -152,7 +152,7 @@ def test_tools_called_by_tools_and_spans_of_the_applications_own_nest(seen: Capt
 
     @tool
     async def middle() -> str:
-        with signals.tracer.start_as_current_span("by hand"):
+        with instruments.tracer.start_as_current_span("by hand"):
             return inner("Oslo")
 
     @tool
@@ -172,7 +172,7 @@ def test_tools_called_by_tools_and_spans_of_the_applications_own_nest(seen: Capt
 
 
 def test_a_call_continues_the_trace_that_it_is_made_in(seen: Captured) -> None:
-    with signals.tracer.start_as_current_span("request") as request:
+    with instruments.tracer.start_as_current_span("request") as request:
         tool(lookup)("Oslo")
 
     parent = seen.span("lookup").parent
@@ -205,7 +205,7 @@ def test_what_is_sampled_out_is_counted_all_the_same(seen: Captured, both: Flavo
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    signals.tracer = provider.get_tracer("test")
+    instruments.tracer = provider.get_tracer("test")
     decorated = tool(both.function(lookup))
 
     both.call(decorated, "Oslo")

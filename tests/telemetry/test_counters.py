@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from otel_tools import CallCounts, stats, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.counters import RESULTS, Counts, Tally
+from otel_tools._telemetry.counters import RESULTS, ToolCounters, ToolMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ def test_stats_of_the_tool_and_of_all_tools_are_the_same(seen: Captured) -> None
     ],
 )
 def test_the_success_rate_is_that_of_the_alerts(endings: dict[Any, int], rate: float | None) -> None:
-    counts = Counts()
+    counts = ToolCounters()
     for result, times in endings.items():
         for _ in range(times):
             counts.active.append(None)
@@ -114,7 +114,7 @@ def test_stats_are_the_numbers_that_are_exported(seen: Captured) -> None:
 
 @given(st.lists(st.integers(0, 200_000_000_000), min_size=1, max_size=60))
 def test_p95_is_what_prometheus_would_say(durations: list[int]) -> None:
-    counts = Counts()
+    counts = ToolCounters()
     for nanoseconds in durations:
         counts.active.append(None)
         counts.end("ok", nanoseconds, nanoseconds / 1e9)
@@ -125,7 +125,7 @@ def test_p95_is_what_prometheus_would_say(durations: list[int]) -> None:
 
 @pytest.mark.parametrize("bound", names.DURATION_BUCKETS)
 def test_a_duration_on_a_bound_is_in_the_bucket_below(bound: float) -> None:
-    counts = Counts()
+    counts = ToolCounters()
     counts.active.append(None)
     counts.end("ok", round(bound * 1e9), bound)
 
@@ -133,10 +133,10 @@ def test_a_duration_on_a_bound_is_in_the_bucket_below(bound: float) -> None:
 
 
 def test_a_million_calls_take_no_more_memory_than_one() -> None:
-    def size(counts: Counts) -> int:
+    def size(counts: ToolCounters) -> int:
         return sum(sys.getsizeof(part) for part in (counts, counts.calls, counts.buckets, counts.active))
 
-    counts = Counts()
+    counts = ToolCounters()
     counts.active.append(None)
     counts.end("ok", 1, 1e-9)
     once = size(counts)
@@ -189,5 +189,5 @@ async def test_a_thousand_tasks_lose_no_call(seen: Captured) -> None:
 
 
 def test_a_name_has_one_tally_for_ever() -> None:
-    assert Tally("a").counts is not Tally("a").counts
+    assert ToolMetrics("a").counters is not ToolMetrics("a").counters
     assert tool(name="kept")(len).tool.stats() == tool(name="kept")(max).tool.stats()

@@ -17,7 +17,7 @@ import pytest
 import otel_tools
 from otel_tools import stats, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.deferred import catch_up, collecting, waiting
+from otel_tools._telemetry.deferred import gc_running, pending_reports, report_pending
 from otel_tools.testing import capture
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def test_what_waits_from_before_a_capture_is_not_in_it() -> None:
     with capture() as before:
         drop()
         gc.collect()
-        assert len(waiting) == 1
+        assert len(pending_reports) == 1
         with capture() as inner:
-            assert len(waiting) == 0
+            assert len(pending_reports) == 0
         assert len(before.spans) == 1
     assert inner.spans == ()
     assert inner.points(names.DURATION.name) == []
@@ -77,11 +77,11 @@ def test_what_waits_from_before_a_capture_is_not_in_it() -> None:
 def test_it_is_reported_by_the_next_call_of_any_tool(seen: Captured) -> None:
     drop()
     gc.collect()
-    assert len(waiting) == 1
+    assert len(pending_reports) == 1
 
     ping()
 
-    assert len(waiting) == 0
+    assert len(pending_reports) == 0
     assert [span.name for span in seen.spans] == ["execute_tool items", "execute_tool ping"]
 
 
@@ -120,7 +120,7 @@ def test_a_body_that_fails_while_it_is_collected_is_an_error(seen: Captured, mon
 def test_a_tool_that_a_finalizer_calls_is_counted(seen: Captured) -> None:
     class Closing:
         def __del__(self) -> None:
-            assert collecting
+            assert gc_running
             ping()
 
     cycle: list[Any] = [Closing()]
@@ -128,7 +128,7 @@ def test_a_tool_that_a_finalizer_calls_is_counted(seen: Captured) -> None:
     del cycle
     gc.collect()
 
-    assert not collecting
+    assert not gc_running
     assert ping.tool.stats().calls.ok == 1
     assert seen.span("ping").status.is_unset
 
@@ -150,12 +150,12 @@ async def test_a_task_that_is_collected_while_its_tool_waits_is_counted(seen: Ca
 
 def test_no_python_runs_when_the_collector_begins_and_ends() -> None:
     """A Ctrl-C that came in Python code called by the collector would be swallowed by it."""
-    (ours,) = (each for each in gc.callbacks if getattr(each, "args", None) == (collecting,))
+    (ours,) = (each for each in gc.callbacks if getattr(each, "args", None) == (gc_running,))
 
     assert isinstance(ours, functools.partial)
     assert isinstance(ours.func, types.BuiltinFunctionType)
     for name in ("start", "stop"):
-        setter = vars(type(collecting))[name]
+        setter = vars(type(gc_running))[name]
         assert type(setter) is property
         assert isinstance(setter.fset, types.MethodDescriptorType)
 
@@ -167,15 +167,15 @@ def test_what_waits_in_the_parent_of_a_fork_is_not_the_childs(seen: Captured) ->
     gc.collect()
     child = os.fork()
     if child == 0:
-        os._exit(len(waiting))
+        os._exit(len(pending_reports))
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(seen.spans) == 1
 
 
 def test_catching_up_when_nothing_waits_changes_nothing() -> None:
-    catch_up()
-    assert len(waiting) == 0
+    report_pending()
+    assert len(pending_reports) == 0
 
 
 PROGRAM = """

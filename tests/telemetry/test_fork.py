@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
-from otel_tools._telemetry.counters import tally_of
+from otel_tools._telemetry.counters import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ def test_a_call_that_was_running_is_the_parents(seen: Captured) -> None:
 
 
 def test_a_lock_that_another_thread_held_is_free_in_the_child(seen: Captured) -> None:
-    counts = tally_of("work").counts
+    counts = metrics_of("work").counters
     taken, done = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -14,7 +14,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from otel_tools import tool
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from tests.telemetry.log_lines import Lines, logs_on
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_under_a_span_of_the_tools_own_the_record_names_that_span_and_the_tool(l
 
     @tool(name="fetch")
     def fetch() -> None:
-        with signals.tracer.start_as_current_span("GET") as span:
+        with instruments.tracer.start_as_current_span("GET") as span:
             inner.append(span)
             log.warning("sent")
 

@@ -17,7 +17,7 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call
 from otel_tools._policies.retry.retry import Retry
 from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
-from otel_tools._telemetry.logs.call_records import call_began, call_ended, calls
+from otel_tools._telemetry.logs.call_records import call_ended, calls, context_of_call
 from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 from tests.telemetry.log_lines import Lines, logs_on
 
@@ -91,7 +91,7 @@ def ended(result: Result, **values: Any) -> None:
     said = {
         "tool": ToolTelemetry("t", None, Arguments(lambda a: a), None),
         "call": Call((1,), {}),
-        "context": call_began(get_current(), "t", get_current_span(), "call_7"),
+        "context": context_of_call(get_current(), "t", get_current_span(), "call_7"),
         "ended": 1_700_000_000_250_000_000,
         "elapsed": 250_000_000,
         "value": "v",

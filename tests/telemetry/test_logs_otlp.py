@@ -11,7 +11,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 
 from otel_tools import tool
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from tests.telemetry.log_lines import logs_on
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def test_what_the_application_says_under_the_name_of_an_id_is_told_beside_it(see
 
 
 @pytest.mark.parametrize(
-    "name", ["opentelemetry.sdk._shared_internal", "opentelemetry", "otel_tools", "otel_tools._export.configure"]
+    "name", ["opentelemetry.sdk._shared_internal", "opentelemetry", "otel_tools", "otel_tools.telemetry.setup"]
 )
 def test_what_telemetry_says_of_itself_is_not_exported(name: str, seen: Captured) -> None:
     logging.getLogger(name).error("cannot be delivered")
@@ -151,7 +151,7 @@ def test_what_is_said_while_this_thread_exports_is_not_exported(seen: Captured) 
 def test_a_processor_that_logs_is_not_asked_about_its_own_record(
     seen: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = signals.logger_provider
+    provider = instruments.logger_provider
     assert provider is not None
     get_logger = provider.get_logger
 
@@ -169,8 +169,8 @@ def test_a_provider_that_fails_fails_no_tool(seen: Captured, monkeypatch: pytest
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("broken")
 
-    assert signals.logger_provider is not None
-    monkeypatch.setattr(signals.logger_provider, "get_logger", fails)
+    assert instruments.logger_provider is not None
+    monkeypatch.setattr(instruments.logger_provider, "get_logger", fails)
 
     @tool
     def seven() -> int:

@@ -12,8 +12,8 @@ from opentelemetry.trace import StatusCode
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, RateLimit, RateLimited, Retry, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.instruments import signals
-from otel_tools._telemetry.policy_counters import OTHER, PolicyCounts
+from otel_tools._telemetry.instruments import instruments
+from otel_tools._telemetry.policy_counters import OTHER, PolicyCounters
 from otel_tools.testing import FakeClock, faults
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_every_attempt_has_a_span_under_the_calls_with_its_own_times_and_error(s
 
 
 def test_what_an_attempt_does_is_under_its_span(seen: Captured, both: Flavour) -> None:
-    tracer = signals.tracer
+    tracer = instruments.tracer
     ids: list[int] = []
 
     def work() -> int:
@@ -215,7 +215,7 @@ def test_a_listener_that_raises_is_nobody_elses_business(seen: Captured, both: F
     def broken(_event: object) -> None:
         raise RuntimeError
 
-    signals.listener = broken
+    instruments.policy_listener = broken
     decorated = tool(name="heard", cache=Cache(ttl=1), retry=Retry(), fallback=both.function(lambda: 2))(
         both.function(lambda: 1)
     )
@@ -249,7 +249,7 @@ def test_events_say_one_by_one_what_the_policies_did(seen: Captured) -> None:
 
 
 def test_exception_classes_made_on_the_fly_do_not_make_series_without_end() -> None:
-    counts = PolicyCounts()
+    counts = PolicyCounters()
     for number in range(1000):
         counts.retry(f"Error{number}")
 

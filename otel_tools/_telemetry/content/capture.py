@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from otel_tools._telemetry.content.jsonable import CUT, Look, redacted_end, redacted_start
+from otel_tools._telemetry.content.jsonable import CUT, JsonWalker, redacted_end, redacted_start
 from otel_tools._telemetry.content.redaction import Redaction
 
 __all__ = ["CAP", "CAPTURE_MESSAGE_CONTENT", "content", "redact_text", "render"]
@@ -78,7 +78,7 @@ def _marked(text: str, keep: Literal["start", "end"]) -> str:
 
 def render(value: Any, cap: int = CAP) -> str:
     """A value as JSON of at most ``cap`` characters, redacted; what was left out is marked by an ellipsis."""
-    looked_at = Look(cap * _LOOK, content.redaction).at(value, _DEPTH)
+    looked_at = JsonWalker(cap * _LOOK, content.redaction).at(value, _DEPTH)
     text = _dump(looked_at)
     room = cap
     while len(text) > cap and room > 1:

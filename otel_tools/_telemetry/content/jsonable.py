@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from otel_tools._telemetry.content.redaction import Redaction
 
-__all__ = ["CUT", "Look", "redacted_end", "redacted_start"]
+__all__ = ["CUT", "JsonWalker", "redacted_end", "redacted_start"]
 
 CUT: Final = "…"
 """Stands for what was left out."""
@@ -84,7 +84,7 @@ def redacted_end(text: str, length: int, redaction: Redaction) -> tuple[str, boo
     return redaction.text(text[len(text) - length :], headless=True)[MARGIN:], True
 
 
-class Look:
+class JsonWalker:
     """Walks a value within a budget of characters.
 
     Args:

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
 __all__ = [
-    "Running",
+    "RunningCall",
     "Sink",
-    "call_began",
     "call_ended",
     "calls",
-    "carried",
+    "carried_context",
+    "context_of_call",
     "correlate",
+    "current_call",
     "is_end_of_call",
     "logs",
-    "started_by",
-    "whereabouts",
+    "set_thread_context",
 ]
 
 calls: Final = logging.getLogger(names.CALLS.name)
@@ -59,7 +59,7 @@ _LEVELS: Final[dict[Result, int]] = {
 _SERVED: Final = ("ok", "cached", "fallback")
 
 
-class Running:
+class RunningCall:
     """A call as the log records made under it know it.
 
     Attributes:
@@ -84,7 +84,7 @@ class Running:
         return self._call_id
 
 
-Sink: TypeAlias = "Callable[[logging.LogRecord, Context, Running | None], None]"
+Sink: TypeAlias = "Callable[[logging.LogRecord, Context, RunningCall | None], None]"
 """Takes every record that is logged, with the context and the call that it belongs to; what it raises is contained."""
 
 
@@ -106,7 +106,7 @@ class Logs:
         self.instead = False
         self.sinks: tuple[Sink, ...] = ()
 
-    def tell(self, record: logging.LogRecord, context: Context, running: Running | None) -> None:
+    def tell(self, record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
         """Hand a record to every sink."""
         for sink in self.sinks:
             try:
@@ -117,16 +117,16 @@ class Logs:
 
 logs: Final = Logs()
 
-carried: Final[ContextVar[Context | None]] = ContextVar("otel_tools-carried", default=None)
+carried_context: Final[ContextVar[Context | None]] = ContextVar("otel_tools-carried_context", default=None)
 """The context of the call that handed the running piece of work to a pool of threads."""
 
 
-def started_by(thread: threading.Thread, context: Context) -> None:
+def set_thread_context(thread: threading.Thread, context: Context) -> None:
     """Remember in whose context a thread was started: it has none of its own."""
     thread.__dict__[_THREAD] = context
 
 
-def call_began(context: Context, tool: str, span: Span, call_id: str | None = None) -> Context:
+def context_of_call(context: Context, tool: str, span: Span, call_id: str | None = None) -> Context:
     """The context of a call, from which the records made under it know it.
 
     Args:
@@ -135,16 +135,16 @@ def call_began(context: Context, tool: str, span: Span, call_id: str | None = No
         span: The call's span; tells the call's id where that is not given.
         call_id: The model's id of the call.
     """
-    return set_value(_RUNNING, Running(tool, span, call_id), context)
+    return set_value(_RUNNING, RunningCall(tool, span, call_id), context)
 
 
-def whereabouts() -> tuple[Context, Running | None]:
+def current_call() -> tuple[Context, RunningCall | None]:
     """The context that a record made here belongs to, and the innermost call that is running."""
     context = get_current()
     running = _running_in(context)
     if running is not None:
         return context, running
-    inherited = carried.get()
+    inherited = carried_context.get()
     if inherited is not None:
         running = _running_in(inherited)
     else:
@@ -159,7 +159,7 @@ def whereabouts() -> tuple[Context, Running | None]:
     return (context if has_span else inherited), running
 
 
-def correlate(record: logging.LogRecord, context: Context, running: Running | None) -> None:
+def correlate(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
     """Put the ids on a record; what the application says under one of their names stays."""
     said = record.__dict__
     span = get_current_span(context).get_span_context()
@@ -186,7 +186,7 @@ def call_ended(  # noqa: PLR0913 - what is known of a call
     Args:
         tool: Its tool.
         call: The call; its arguments are looked at where content is on.
-        context: Its context, as `call_began` made it; one made before logs were on will do.
+        context: Its context, as `context_of_call` made it; one made before logs were on will do.
         ended: Nanoseconds since the epoch.
         elapsed: Nanoseconds that it took.
         value: What it returned.
@@ -195,7 +195,7 @@ def call_ended(  # noqa: PLR0913 - what is known of a call
         said: What its policies did, under the names of the span's attributes.
     """
     try:
-        name = tool.tally.tool
+        name = tool.metrics.tool
         running = _running_in(context)
         if running is not None and running.tool != name:
             # The call began before logs were on, or without a context of its own: this is the call around it.
@@ -246,8 +246,8 @@ def is_end_of_call(record: logging.LogRecord) -> bool:
     return record.name == calls.name and record.__dict__.get("event") == names.CALL_EVENT
 
 
-def _running_in(context: Context) -> Running | None:
-    return cast("Running | None", context.get(_RUNNING))
+def _running_in(context: Context) -> RunningCall | None:
+    return cast("RunningCall | None", context.get(_RUNNING))
 
 
 def _kept_back(level: int) -> bool:
@@ -255,7 +255,7 @@ def _kept_back(level: int) -> bool:
     return max(calls.level or _ours.level, calls.manager.disable + 1) > level
 
 
-def _hand_on(record: logging.LogRecord, context: Context, running: Running | None) -> None:
+def _hand_on(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
     """To our sinks; to the application's handlers where its level for other records like this lets it through."""
     if not calls.isEnabledFor(record.levelno):
         correlate(record, context, running)

@@ -16,7 +16,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.logs.call_records import calls, carried, correlate, logs, started_by, whereabouts
+from otel_tools._telemetry.logs.call_records import (
+    calls,
+    carried_context,
+    correlate,
+    current_call,
+    logs,
+    set_thread_context,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +83,7 @@ def _call_handlers(original: Callable[..., None], logger: logging.Logger, record
 def _is_told(logger: logging.Logger, record: logging.LogRecord) -> bool:
     """Tell our sinks; whether that was all that is to be done."""
     try:
-        context, running = whereabouts()
+        context, running = current_call()
         correlate(record, context, running)
         logs.tell(record, context, running)
         # Python's last resort would print it a second time, as text; or the end of a call, unasked.
@@ -90,7 +97,7 @@ def _start(original: Callable[..., None], thread: threading.Thread) -> None:
     if logs.on and not _submitting.get():
         context = _context_of_call()
         if context is not None:
-            started_by(thread, context)
+            set_thread_context(thread, context)
     original(thread)
 
 
@@ -108,16 +115,16 @@ def _submit(
 
 
 def _carry(context: Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    token = carried.set(context)
+    token = carried_context.set(context)
     try:
         return fn(*args, **kwargs)
     finally:
-        carried.reset(token)
+        carried_context.reset(token)
 
 
 def _context_of_call() -> Context | None:
     try:
-        context, running = whereabouts()
+        context, running = current_call()
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("handing a call's context to a thread")
         return None

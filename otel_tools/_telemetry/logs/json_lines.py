@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
 
 from otel_tools._telemetry.content.capture import content, redact_text
-from otel_tools._telemetry.content.jsonable import Look
+from otel_tools._telemetry.content.jsonable import JsonWalker
 from otel_tools._telemetry.logs.call_records import is_end_of_call
-from otel_tools._telemetry.logs.records import IDS, extras_of, message_of
+from otel_tools._telemetry.logs.records import IDS, extra_fields, message_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_tools._telemetry.logs.call_records import Running
+    from otel_tools._telemetry.logs.call_records import RunningCall
 
 __all__ = ["JsonFormatter", "JsonLines"]
 
@@ -57,12 +57,12 @@ class JsonFormatter(_JsonFormatter):
         log_data["level"] = redact_text(record.levelname, _NAME_CAP)
         log_data["logger"] = redact_text(record.name, _NAME_CAP)
         log_data["message"] = redact_text(message if isinstance(message, str) else str(message), _CAP)
-        look = Look(_CAP, content.redaction)
+        look = JsonWalker(_CAP, content.redaction)
         for key in IDS:
             if value := record.__dict__.get(key):
                 # Not redacted: a pattern of the user's own may look like an id of a trace.
                 log_data[key] = value[:_NAME_CAP] if type(value) is str and value.isascii() else look.at(value, _DEPTH)
-        extras = extras_of(record)
+        extras = extra_fields(record)
         # As they are on the span: redacting what is redacted would make another text of it.
         said = extras if is_end_of_call(record) else look.at({**extras, **message_dict}, _DEPTH)
         for key, value in said.items():
@@ -83,7 +83,7 @@ class JsonLines(logging.Handler):
         self._stream = stream
         self.setFormatter(JsonFormatter())
 
-    def __call__(self, record: logging.LogRecord, _context: Context, _running: Running | None, /) -> None:
+    def __call__(self, record: logging.LogRecord, _context: Context, _running: RunningCall | None, /) -> None:
         """Write a record."""
         self.handle(record)
 

@@ -16,19 +16,19 @@ from opentelemetry.trace import format_span_id, format_trace_id, get_current_spa
 
 from otel_tools._telemetry import names
 from otel_tools._telemetry.content.capture import content, redact_text
-from otel_tools._telemetry.content.jsonable import Look
-from otel_tools._telemetry.deferred import collecting, waiting
+from otel_tools._telemetry.content.jsonable import JsonWalker
+from otel_tools._telemetry.deferred import gc_running, pending_reports
 from otel_tools._telemetry.exceptions import error_message_of, stacktrace_of
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from otel_tools._telemetry.logs.call_records import is_end_of_call
-from otel_tools._telemetry.logs.records import IDS, extras_of, message_of
+from otel_tools._telemetry.logs.records import IDS, extra_fields, message_of
 from otel_tools.errors import class_name_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_tools._telemetry.logs.call_records import Running
+    from otel_tools._telemetry.logs.call_records import RunningCall
 
 __all__ = ["send_record"]
 
@@ -68,7 +68,7 @@ class _Busy(threading.local):
 _busy: Final = _Busy()
 
 
-def send_record(record: logging.LogRecord, context: Context, running: Running | None) -> None:
+def send_record(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
     """Emit a record, unless it tells of the sending of records.
 
     Neither what is said while this thread exports telemetry, nor what is said while it hands over a record, nor what
@@ -76,9 +76,9 @@ def send_record(record: logging.LogRecord, context: Context, running: Running | 
     """
     if _busy.sending or get_current().get(_SUPPRESS_INSTRUMENTATION_KEY) or _is_of_telemetry(record.name):
         return
-    if collecting:
+    if gc_running:
         # This thread may be in the middle of the SDK, and hold what a record needs.
-        waiting.append(partial(_later, record, context, running))
+        pending_reports.append(partial(_later, record, context, running))
     else:
         _send(record, context, running)
 
@@ -88,19 +88,19 @@ def _is_of_telemetry(logger: str) -> bool:
     return logger == names.SCOPE or f"{logger}.".startswith(_OF_TELEMETRY)
 
 
-def _later(record: logging.LogRecord, context: Context, running: Running | None) -> None:
+def _later(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
     try:
         _send(record, context, running)
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("writing a log record")
 
 
-def _send(record: logging.LogRecord, context: Context, running: Running | None) -> None:
+def _send(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
     _busy.sending = True
     try:
         of_call = is_end_of_call(record)
         severity, text = _severity_of(record.levelno)
-        get_logger(redact_text(record.name, _NAME_CAP), logger_provider=signals.logger_provider).emit(
+        get_logger(redact_text(record.name, _NAME_CAP), logger_provider=instruments.logger_provider).emit(
             timestamp=int(record.created * _NANOSECONDS),
             observed_timestamp=time_ns(),
             context=context,
@@ -123,11 +123,11 @@ def _severity_of(level: int) -> tuple[SeverityNumber, str]:
 
 def _body_of(record: logging.LogRecord) -> Any:
     if isinstance(record.msg, dict):
-        return _fitting(Look(_CAP, content.redaction).at(record.msg, _DEPTH))
+        return _fitting(JsonWalker(_CAP, content.redaction).at(record.msg, _DEPTH))
     return redact_text(message_of(record), _CAP)
 
 
-def _of_call(record: logging.LogRecord, running: Running | None) -> dict[str, Any]:
+def _of_call(record: logging.LogRecord, running: RunningCall | None) -> dict[str, Any]:
     said = record.__dict__
     return {
         names.TOOL_NAME: said["tool"],
@@ -136,7 +136,7 @@ def _of_call(record: logging.LogRecord, running: Running | None) -> dict[str, An
     }
 
 
-def _of_record(record: logging.LogRecord, context: Context, running: Running | None) -> dict[str, Any]:
+def _of_record(record: logging.LogRecord, context: Context, running: RunningCall | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "code.file.path": record.pathname,
         "code.function.name": record.funcName,
@@ -156,17 +156,17 @@ def _of_record(record: logging.LogRecord, context: Context, running: Running | N
         # What the application says itself under one of these names is not told elsewhere.
         if said.get(key) == value:
             del said[key]
-    looked_at = Look(_CAP, content.redaction).at({**extras_of(record), **said}, _DEPTH)
+    looked_at = JsonWalker(_CAP, content.redaction).at({**extra_fields(record), **said}, _DEPTH)
     return {**{key: _fitting(value) for key, value in looked_at.items()}, **attributes}
 
 
-def _known(context: Context, running: Running | None) -> dict[str, str]:
+def _known(context: Context, running: RunningCall | None) -> dict[str, str]:
     span = get_current_span(context).get_span_context()
     known = {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
     return known if running is None else {**known, "tool": running.tool, "call_id": running.call_id}
 
 
-def _call_id(running: Running | None) -> dict[str, str]:
+def _call_id(running: RunningCall | None) -> dict[str, str]:
     call_id = "" if running is None else running.call_id
     return {names.TOOL_CALL_ID: redact_text(call_id, _NAME_CAP)} if call_id else {}
 

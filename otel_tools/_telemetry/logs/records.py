@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-__all__ = ["IDS", "extras_of", "message_of"]
+__all__ = ["IDS", "extra_fields", "message_of"]
 
 IDS: Final = ("trace_id", "span_id", "tool", "call_id")
 """What `correlate` puts on a record."""
@@ -14,7 +14,7 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 """The attributes that every record has; all others are what was said with it."""
 
 
-def extras_of(record: logging.LogRecord) -> dict[str, Any]:
+def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
     """What was said with a record, as in ``extra=``, without the ids."""
     return {
         key: value
