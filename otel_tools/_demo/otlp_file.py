@@ -9,11 +9,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from otel_tools._telemetry import names
+from otel_tools._telemetry.quantiles import quantile
 
 _INSTANCE = "service.instance.id"
 _DELTA = {1, "AGGREGATION_TEMPORALITY_DELTA"}
@@ -57,15 +57,9 @@ class Histogram:
 
     def quantile(self, share: float) -> float | None:
         """Estimate a quantile: linear in its bucket, as Prometheus does, but never outside what was seen."""
-        rank, seen = share * sum(self.counts), 0
-        if not rank:
+        if not any(self.counts):
             return None
-        for (low, high), count in zip(pairwise((0.0, *self.bounds, self.most)), self.counts, strict=True):
-            if count and seen + count >= rank:
-                estimate = low + (high - low) * (rank - seen) / count
-                return min(max(estimate, self.least), self.most)
-            seen += count
-        return self.most
+        return min(max(quantile(share, self.bounds, self.counts, self.most), self.least), self.most)
 
     def __add__(self, other: "Histogram") -> "Histogram":
         if not self.counts:

@@ -16,6 +16,7 @@ from otel_tools._call.forks import at_fork
 from otel_tools._call.steps import Result
 from otel_tools._telemetry.names import DURATION_BUCKETS
 from otel_tools._telemetry.policy_counters import CacheCounts, PolicyCounters, ThrottlingCounts
+from otel_tools._telemetry.quantiles import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -142,7 +143,7 @@ class ToolCounters:
             active=active,
             success_rate=succeeded / judged if judged else None,
             mean=total / _NANOSECONDS / calls.total if calls.total else None,
-            p95=min(_quantile(0.95, buckets), longest) if calls.total else None,
+            p95=min(quantile(0.95, DURATION_BUCKETS, buckets), longest) if calls.total else None,
             **policies,
         )
 
@@ -205,18 +206,6 @@ def zeroed_counters() -> Iterator[None]:
     finally:
         for tool_metrics in all_tool_metrics():
             tool_metrics.counters = before.get(tool_metrics) or ToolCounters()
-
-
-def _quantile(q: float, buckets: tuple[int, ...]) -> float:
-    """Linear interpolation inside the bucket that holds the quantile (Prometheus, ``histogram_quantile``)."""
-    rank = q * sum(buckets)
-    below = 0
-    for index, count in enumerate(buckets[:-1]):
-        if below + count >= rank:
-            lower = DURATION_BUCKETS[index - 1] if index else 0.0
-            return lower + (DURATION_BUCKETS[index] - lower) * (rank - below) / count
-        below += count
-    return DURATION_BUCKETS[-1]
 
 
 def _start_again() -> None:
