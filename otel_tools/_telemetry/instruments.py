@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from inspect import Signature
 
-    from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from otel_tools._telemetry.api_private import LoggerProvider
     from otel_tools._telemetry.policy_metrics import PolicyEvent
 
     FindModelCall = Callable[

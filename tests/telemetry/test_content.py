@@ -16,7 +16,7 @@ from otel_tools._telemetry import names
 from otel_tools._telemetry.content.capture import (
     CAP,
     CAPTURE_MESSAGE_CONTENT,
-    asked_for_by_environment,
+    enabled_by_environment,
     redact_text,
     render,
 )
@@ -153,7 +153,7 @@ def test_the_variable_of_the_conventions_asks_for_it(
     if value is not None:
         monkeypatch.setenv(CAPTURE_MESSAGE_CONTENT, value)
 
-    assert asked_for_by_environment() is on
+    assert enabled_by_environment() is on
     assert caplog.records == []
 
 
@@ -163,7 +163,7 @@ def test_an_unknown_value_of_the_variable_is_logged_and_means_no(
 ) -> None:
     monkeypatch.setenv(CAPTURE_MESSAGE_CONTENT, value)
 
-    assert asked_for_by_environment() is False
+    assert enabled_by_environment() is False
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert re.search(rf"{CAPTURE_MESSAGE_CONTENT}={value}.* is unknown.*SPAN_ONLY", record.getMessage(), re.IGNORECASE)

@@ -387,8 +387,8 @@ class Broken(Lines):
 
 
 def test_a_stream_that_fails_fails_no_tool(seen: Captured, lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
-    from otel_tools._telemetry.logs.call_records import logs  # noqa: PLC0415 - read while logs are on
     from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - needs the extra
+    from otel_tools._telemetry.logs.settings import logs  # noqa: PLC0415 - read while logs are on
 
     logs.sinks = (JsonLines(Broken()), *logs.sinks)
 

@@ -17,7 +17,8 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.steps import Call
 from otel_tools._policies.retry.retry import Retry
 from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
-from otel_tools._telemetry.logs.call_records import call_ended, calls, context_of_call
+from otel_tools._telemetry.logs.call_records import EndedCall, call_ended, call_logger
+from otel_tools._telemetry.logs.correlation import context_of_call
 from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 from tests.telemetry.log_lines import Lines, logs_on
 
@@ -88,18 +89,18 @@ def test_a_call_that_was_cancelled(lines: Lines) -> None:
 
 
 def ended(result: Result, **values: Any) -> None:
-    said = {
+    fields: dict[str, Any] = {
         "tool": ToolTelemetry("t", None, Arguments(lambda a: a), None),
         "call": Call((1,), {}),
         "context": context_of_call(get_current(), "t", get_current_span(), "call_7"),
-        "ended": 1_700_000_000_250_000_000,
+        "end_time": 1_700_000_000_250_000_000,
         "elapsed": 250_000_000,
         "value": "v",
         "error_type": None,
-        "said": {},
+        "policy_attributes": {},
         **values,
     }
-    call_ended(**said, result=result)
+    call_ended(EndedCall(**fields, result=result))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,11 @@ def test_what_policies_did_and_the_models_call_id_are_told(lines: Lines) -> None
     ended(
         "error",
         error_type="timeout",
-        said={"otel_tools.retry.count": 2, "otel_tools.cache.result": "miss", "otel_tools.throttling.wait": 0.5},
+        policy_attributes={
+            "otel_tools.retry.count": 2,
+            "otel_tools.cache.result": "miss",
+            "otel_tools.throttling.wait": 0.5,
+        },
     )
 
     end = lines.end
@@ -231,13 +236,13 @@ def test_a_failing_filter_fails_no_call(lines: Lines) -> None:
     def fails(_record: logging.LogRecord) -> bool:
         raise RuntimeError("broken")
 
-    calls.addFilter(fails)
-    calls.setLevel(logging.INFO)
+    call_logger.addFilter(fails)
+    call_logger.setLevel(logging.INFO)
     try:
         assert tool(lambda: 7, name="t")() == 7
     finally:
-        calls.removeFilter(fails)
-        calls.setLevel(logging.NOTSET)
+        call_logger.removeFilter(fails)
+        call_logger.setLevel(logging.NOTSET)
 
 
 def test_a_generator_that_is_dropped_ends_with_one_record(lines: Lines) -> None:
