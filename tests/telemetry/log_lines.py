@@ -1,4 +1,4 @@
-"""Logs turned on for a test, without the rest of `configure()`."""
+"""Turns logs on for a test, without the rest of `configure()`."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ class Lines(io.StringIO):
         return [json.loads(line, parse_constant=refuse) for line in text.split("\n")[:-1]]
 
     @property
-    def said(self) -> list[Line]:
-        """What was logged, without the ends of calls."""
+    def application_lines(self) -> list[Line]:
+        """The lines of the application's records, without those of ended calls."""
         return [line for line in self.all if line.get("event") != "tool.call"]
 
     @property
     def one(self) -> Line:
-        """The one line that was logged."""
-        (line,) = self.said
+        """The one line of the application."""
+        (line,) = self.application_lines
         return line
 
     @property
     def ends(self) -> list[Line]:
-        """The ends of calls."""
+        """The lines of ended calls."""
         return [line for line in self.all if line.get("event") == "tool.call"]
 
     @property
     def end(self) -> Line:
-        """The one end of a call."""
+        """The one line of an ended call."""
         (line,) = self.ends
         return line
 

@@ -1,4 +1,4 @@
-"""What `_telemetry` uses of the OpenTelemetry API: documented names, and three others in one file."""
+"""What `_telemetry` uses of the OpenTelemetry API: documented names, and a few others in one file."""
 
 from __future__ import annotations
 

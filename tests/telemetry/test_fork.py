@@ -1,4 +1,4 @@
-"""In the child of a fork the numbers start at zero, the locks are free, and what the parent began is the parent's."""
+"""In the child of a fork counters start at zero, locks are free, and the parent's calls are not reported."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_child_counts_from_zero_and_the_parent_goes_on(seen: Captured) -> No
     assert work.tool.stats().calls.ok == 2
 
 
-def test_a_call_that_was_running_is_the_parents(seen: Captured) -> None:
+def test_a_call_that_was_running_is_reported_by_the_parent(seen: Captured) -> None:
     running = items()
     next(running)
 

@@ -1,4 +1,4 @@
-"""A thousand tools keep a thousand series of each kind: the SDK's own limit of 2,000 is not enough for them."""
+"""A thousand tools keep all their series, although the SDK's default limit is 2,000."""
 
 from __future__ import annotations
 
