@@ -9,11 +9,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from otel_tools._telemetry import names
+from otel_tools._telemetry.quantiles import quantile
 
 _INSTANCE = "service.instance.id"
 _DELTA = {1, "AGGREGATION_TEMPORALITY_DELTA"}
@@ -63,24 +63,11 @@ class Histogram:
         """The exact mean; None without values."""
         return self.total / sum(self.counts) if any(self.counts) else None
 
-    def quantile(self, q: float) -> float | None:
-        """Estimate a quantile: linear interpolation inside its bucket, as Prometheus' `histogram_quantile` does.
-
-        Args:
-            q: the quantile, between 0 and 1.
-
-        Returns:
-            The estimate, between the smallest and the greatest value; None without values.
-        """
-        rank, seen = q * sum(self.counts), 0
-        if not rank:
+    def quantile(self, share: float) -> float | None:
+        """Estimate a quantile, between 0 and 1; the result lies between the smallest and the greatest value."""
+        if not any(self.counts):
             return None
-        for (low, high), count in zip(pairwise((0.0, *self.bounds, self.maximum)), self.counts, strict=True):
-            if count and seen + count >= rank:
-                estimate = low + (high - low) * (rank - seen) / count
-                return min(max(estimate, self.minimum), self.maximum)
-            seen += count
-        return self.maximum
+        return min(max(quantile(share, self.bounds, self.counts, self.maximum), self.minimum), self.maximum)
 
     def __add__(self, other: "Histogram") -> "Histogram":
         if not self.counts:

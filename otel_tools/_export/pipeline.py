@@ -19,7 +19,7 @@ from otel_tools._export import loss_log
 from otel_tools._export.exporters import outlet_of
 from otel_tools._export.meter_provider import Metering
 from otel_tools._export.processors import INSTANCE_ID, BoundedLogProcessor, BoundedSpanProcessor
-from otel_tools._telemetry.instruments import bind, bind_metrics
+from otel_tools._telemetry.instruments import bind_meter_provider, bind_providers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ class Pipeline:
         for metering in self._meterings:
             metrics.set_meter_provider(metering.provider)
         # Only now, so that the names resolve to what was just set.
-        bind()
+        bind_providers()
 
     def flush(self, timeout: float) -> bool:
         """Send what is waiting; whether all of it left within the timeout."""
@@ -173,7 +173,7 @@ class Pipeline:
             self._resource = inherited.resource
             ours = self._new_metering()
             self._meterings = [ours, inherited]
-            bind_metrics(ours.provider)
+            bind_meter_provider(ours.provider)
             inherited.without_ours()
 
     def _lost(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._telemetry import names
-from otel_tools._telemetry.counters import tally_of
+from otel_tools._telemetry.counters import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,21 +20,27 @@ _RECEIVERS: Final = frozenset({"self", "cls"})
 
 
 class ToolTelemetry:
-    """All that is known of a tool's telemetry before it is called, made once at decoration.
+    """The telemetry of one tool, created at decoration.
 
     Args:
         tool: The tool's name.
-        description: What the model is told of the tool, if anything.
+        description: The description that the model gets; None or empty where there is none.
         arguments: Names the arguments where content is recorded.
-        objective: The success ratio that the tool declares.
+        objective: The success ratio that the tool declares; None where it declares none.
+
+    Attributes:
+        metrics: The metrics of the tool's name.
+        arguments: As given.
+        span_name: Name of a call's span.
+        attributes: Attributes that a call's span is created with, where no agent makes the call.
     """
 
-    __slots__ = ("_for_agent", "_for_point", "arguments", "attributes", "span_name", "tally")
+    __slots__ = ("_agent_attributes", "_point_attributes", "arguments", "attributes", "metrics", "span_name")
 
     def __init__(self, tool: str, description: str | None, arguments: Arguments, objective: float | None) -> None:
-        self.tally = tally_of(tool)
+        self.metrics = metrics_of(tool)
         if objective is not None:
-            self.tally.objective = objective
+            self.metrics.objective = objective
         self.arguments = arguments
         self.span_name = f"{names.EXECUTE_TOOL} {tool}"
         self.attributes: dict[str, str] = {
@@ -46,42 +52,42 @@ class ToolTelemetry:
         }
         if description:
             self.attributes[names.TOOL_DESCRIPTION] = description
-        self._for_agent: dict[str, dict[str, str]] = {}
-        self._for_point: dict[tuple[str | None, str | None], dict[str, str]] = {}
+        self._agent_attributes: dict[str, dict[str, str]] = {}
+        self._point_attributes: dict[tuple[str | None, str | None], dict[str, str]] = {}
 
     def declare(self, policies: frozenset[str], circuit: Callable[[], CircuitState] | None) -> None:
-        """Say which policies stand around the tool: their series exist from 0 on."""
-        self.tally.policies |= policies
+        """Declare the tool's policies, whose series then start at 0, and its circuit breaker."""
+        self.metrics.policies |= policies
         if circuit is not None:
-            self.tally.circuit = circuit
+            self.metrics.circuit = circuit
 
-    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments under the names of the function's parameters, without ``self``."""
+    def named_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by the names of the function's parameters, without ``self`` and ``cls``."""
         try:
             arguments = dict(self.arguments.signature.bind(*args, **kwargs).arguments)
         except TypeError:
-            # They do not fit, which is what the call itself will fail of.
+            # They do not fit the signature. The call itself will raise this error.
             arguments = {"args": args, "kwargs": kwargs}
         return {name: value for name, value in arguments.items() if name not in _RECEIVERS}
 
     def span_attributes(self, agent: str) -> dict[str, str]:
-        """What the span of a call that an agent makes is created with."""
-        known = self._for_agent.get(agent)
-        if known is None:
-            known = {**self.attributes, names.AGENT_NAME: agent}
-            if len(self._for_agent) < _MAX_ATTRIBUTE_SETS:
-                self._for_agent[agent] = known
-        return known
+        """Attributes that the span of a call is created with, where this agent makes the call."""
+        attributes = self._agent_attributes.get(agent)
+        if attributes is None:
+            attributes = {**self.attributes, names.AGENT_NAME: agent}
+            if len(self._agent_attributes) < _MAX_ATTRIBUTE_SETS:
+                self._agent_attributes[agent] = attributes
+        return attributes
 
     def point_attributes(self, agent: str | None, error_type: str | None) -> dict[str, str]:
-        """What a point of the duration histogram carries."""
-        known = self._for_point.get((agent, error_type))
-        if known is None:
-            known = {names.TOOL_NAME: self.tally.tool, names.TOOL_TYPE: names.FUNCTION}
+        """Attributes of a point of the duration histogram."""
+        attributes = self._point_attributes.get((agent, error_type))
+        if attributes is None:
+            attributes = {names.TOOL_NAME: self.metrics.tool, names.TOOL_TYPE: names.FUNCTION}
             if agent is not None:
-                known[names.AGENT_NAME] = agent
+                attributes[names.AGENT_NAME] = agent
             if error_type is not None:
-                known[names.ERROR_TYPE] = error_type
-            if len(self._for_point) < _MAX_ATTRIBUTE_SETS:
-                self._for_point[agent, error_type] = known
-        return known
+                attributes[names.ERROR_TYPE] = error_type
+            if len(self._point_attributes) < _MAX_ATTRIBUTE_SETS:
+                self._point_attributes[agent, error_type] = attributes
+        return attributes

@@ -18,7 +18,7 @@ from otel_tools._policies.build import policies_of
 from otel_tools._policies.options import POLICY_OPTIONS
 from otel_tools._policies.validation import accepted_arguments
 from otel_tools._telemetry.call_span import ObservedCall
-from otel_tools._telemetry.policy_span import AbandonedThread, PoliciedCall
+from otel_tools._telemetry.policy_span import AbandonedThread, ObservedCallWithPolicies
 from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 from otel_tools._tool.introspection import checked_name, described_function, kind_of, summary
 from otel_tools._tool.options import check_override
@@ -166,7 +166,7 @@ class Tool:
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
-        return self._telemetry.tally.stats()
+        return self._telemetry.metrics.stats()
 
     def override(self, **options: Unpack[PolicyArguments]) -> AbstractContextManager[None]:
         """Use other policies for the calls that the current context makes in a ``with`` block.
@@ -217,7 +217,7 @@ class Tool:
         self._telemetry.declare(frozenset(given), None if breaker is None else lambda: breaker.state)
 
     def _planned(self, function: Callable[..., Any], options: Options, policies: dict[str, Policy]) -> Plan:
-        record = functools.partial(PoliciedCall if policies else ObservedCall, self._telemetry)
+        record = functools.partial(ObservedCallWithPolicies if policies else ObservedCall, self._telemetry)
         plan = compile_plan(function, record, policies)
         plan.options = options
         plan.run = _DRIVERS[self.kind](plan)

@@ -15,7 +15,7 @@ from opentelemetry import trace
 import otel_tools
 from otel_tools._demo.script import FunctionCall
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from tests.model.response_readers import (
     ASYNC_WAYS,
     CHAT,
@@ -312,7 +312,7 @@ async def test_switched_off_under_another_wrapper_it_does_nothing_and_can_be_swi
 @pytest.mark.skipif(WITH_MODEL_SPANS, reason="the model has a span of its own: see test_openai_model_spans.py")
 @pytest.mark.usefixtures("instrumented")
 async def test_a_span_around_the_models_call_is_linked_to(client: OpenAI, seen: Captured) -> None:
-    with signals.tracer.start_as_current_span("chat scripted", kind=trace.SpanKind.CLIENT) as span:
+    with instruments.tracer.start_as_current_span("chat scripted", kind=trace.SpanKind.CLIENT) as span:
         asked = chat_stream(client)
     await work(asked)
 
