@@ -13,7 +13,7 @@ from otel_tools._policies.failed_if import failed_if
 from otel_tools._policies.fallback import fallback
 from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools._policies.retry.retry import Retry
-from otel_tools._policies.third_party import around_decorated
+from otel_tools._policies.third_party import third_party_policy
 from otel_tools._policies.timeout import timeout
 from otel_tools._policies.validation import validate_arguments, validate_result
 from otel_tools.errors import ConfigurationError
@@ -71,7 +71,7 @@ def policies_of(options: PolicyOptions, info: ToolInfo) -> dict[str, Policy]:
         policies["circuit_breaker_again"] = options.circuit_breaker.policy_after_wait(info)
     if options.failed_if is not None:
         policies["failed_if"] = failed_if(options.failed_if, info)
-    if not info.generator and (decorated := around_decorated(info, has_cache=options.cache is not None)) is not None:
+    if not info.generator and (decorated := third_party_policy(info, has_cache=options.cache is not None)) is not None:
         policies["decorated"] = decorated
     if options.timeout is not None:
         policies["timeout"] = timeout(options.timeout, info)
