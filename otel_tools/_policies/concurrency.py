@@ -12,7 +12,7 @@ from weakref import WeakSet
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
 from otel_tools._call.steps import IS_AWAITED, Outcome, Wait, loop_runs_here
-from otel_tools._policies.checks import is_wait
+from otel_tools._policies.checks import is_wait_seconds
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Concurrency:
         if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
             raise ConfigurationError(f"Concurrency(limit={self.limit!r}): a whole number of slots is needed, 1 or more")
         wait = self.max_wait
-        if wait is not None and not is_wait(wait):
+        if wait is not None and not is_wait_seconds(wait):
             raise ConfigurationError(
                 f"Concurrency(max_wait={wait!r}): seconds are needed, 0 or more (0 never waits), "
                 "or None to wait as long as it takes"

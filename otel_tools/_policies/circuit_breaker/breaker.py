@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Outcome, over
-from otel_tools._policies.checks import is_number
+from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
 from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidArguments
 
@@ -65,11 +65,13 @@ class CircuitBreaker:
             if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MAX:
                 raise ConfigurationError(f"CircuitBreaker({name}={count!r}): a whole number is needed, 1 to {_MAX}")
         for name in ("window", "cooldown"):
-            if not is_number(seconds := getattr(self, name)) or seconds <= 0:
+            if not is_finite_number(seconds := getattr(self, name)) or seconds <= 0:
                 raise ConfigurationError(
                     f"CircuitBreaker({name}={seconds!r}): a positive number of seconds is needed, such as 30.0"
                 )
-        if self.failure_ratio is not None and not (is_number(self.failure_ratio) and 0 < self.failure_ratio <= 1):
+        if self.failure_ratio is not None and not (
+            is_finite_number(self.failure_ratio) and 0 < self.failure_ratio <= 1
+        ):
             raise ConfigurationError(
                 f"CircuitBreaker(failure_ratio={self.failure_ratio!r}): a ratio above 0 and up to 1 is needed, "
                 "such as 0.5, or None to count failures in a row"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Outcome, Perform, Sleep
-from otel_tools._policies.checks import is_number, is_wait
+from otel_tools._policies.checks import is_finite_number, is_wait_seconds
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores._gcra import AT_ONCE, COMMON, Buckets, Quota, Reservation, nanoseconds, now
 
@@ -251,7 +251,7 @@ def _log(tool: str, error: Exception) -> None:
 def _check(limit: RateLimit) -> None:
     for option in ("rate", "per"):
         value = getattr(limit, option)
-        if not is_number(value) or value <= 0:
+        if not is_finite_number(value) or value <= 0:
             raise ConfigurationError(f"RateLimit({option}={value!r}): a finite number above 0 is needed")
     if not _FASTEST <= Fraction(limit.per) / Fraction(limit.rate) <= _SLOWEST:
         raise ConfigurationError(
@@ -261,7 +261,7 @@ def _check(limit: RateLimit) -> None:
     burst = limit.burst
     if burst is not None and (isinstance(burst, bool) or not isinstance(burst, int) or burst < 1):
         raise ConfigurationError(f"RateLimit(burst={burst!r}): a whole number of tokens is needed, 1 or more")
-    if limit.max_wait is not None and not is_wait(limit.max_wait):
+    if limit.max_wait is not None and not is_wait_seconds(limit.max_wait):
         raise ConfigurationError(
             f"RateLimit(max_wait={limit.max_wait!r}): seconds are needed, 0 or more (0 never waits), "
             "or None to wait as long as it takes"

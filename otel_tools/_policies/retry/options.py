@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
-from otel_tools._policies.checks import is_number
+from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.retry.transient import transient
 from otel_tools._policies.third_party_private import is_async
 from otel_tools.errors import REFUSED, ConfigurationError, InvalidArguments
@@ -78,11 +78,11 @@ class RetryOptions:
             self._refuse("attempts", "a whole number from 1 is needed; 1 is without a second attempt")
         for option, minimum in (("initial", 0), ("max", 0), ("multiplier", 1)):
             value = getattr(self, option)
-            if not is_number(value) or value < minimum:
+            if not is_finite_number(value) or value < minimum:
                 self._refuse(option, f"a number from {minimum} is needed")
         if self.max < self.initial and type(self.initial) is not _DefaultFloat:
             self._refuse("max", f"seconds from initial={self.initial!r} up are needed")
-        if self.deadline is not None and (not is_number(self.deadline) or self.deadline <= 0):
+        if self.deadline is not None and (not is_finite_number(self.deadline) or self.deadline <= 0):
             self._refuse("deadline", "seconds above 0, or None, are needed")
 
     def _check_on(self) -> None:
