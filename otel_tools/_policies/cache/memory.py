@@ -172,22 +172,22 @@ class CacheMemory:
 
     def instance(self, receiver: Any) -> InstanceRef | None:
         """The reference that stands for an object in keys; None for an object that takes no weak references."""
-        known = self._instances.get(id(receiver))
+        existing = self._instances.get(id(receiver))
         # An object that is gone may have had this id, and its callback may not have run yet.
-        if known is not None and known() is receiver:
-            return known
+        if existing is not None and existing() is receiver:
+            return existing
         try:
-            made = InstanceRef(receiver, self._instance_gone)
+            reference = InstanceRef(receiver, self._instance_gone)
         except TypeError:
             return None
-        made.id = id(receiver)
-        made.entries = weakref.WeakSet()
+        reference.id = id(receiver)
+        reference.entries = weakref.WeakSet()
         with self.lock:
-            known = self._instances.get(made.id)
-            if known is not None and known() is receiver:
-                return known
-            self._instances[made.id] = made
-        return made
+            existing = self._instances.get(reference.id)
+            if existing is not None and existing() is receiver:
+                return existing
+            self._instances[reference.id] = reference
+        return reference
 
     def _instance_gone(self, instance: Any) -> None:
         """Note that an object is gone.
