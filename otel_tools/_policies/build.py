@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._policies.options import POLICY_OPTIONS
-from otel_tools._policies.third_party import around_decorated
+from otel_tools._policies.third_party import third_party_policy
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def policies_of(options: Options, info: ToolInfo) -> dict[str, Policy]:
             if policy is not None:
                 policies[place] = policy
     # Not asked for by an option: the function was decorated with retries or a cache before it became a tool.
-    if not info.generator and (policy := around_decorated(info, has_cache=options.cache is not None)) is not None:
+    if not info.generator and (policy := third_party_policy(info, has_cache=options.cache is not None)) is not None:
         policies["decorated"] = policy
     return policies
 

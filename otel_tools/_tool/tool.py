@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from otel_tools._call.plan import Plan
     from otel_tools._call.steps import Call, Policy
-    from otel_tools._policies.cache.cache import ToolCache
+    from otel_tools._policies.cache.tool_cache import ToolCache
     from otel_tools._policies.options import Options
     from otel_tools._telemetry.counters import ToolStats
     from otel_tools._tool.introspection import FunctionKind

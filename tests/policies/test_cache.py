@@ -373,7 +373,7 @@ class TestMethods:
 
         assert gone() is None
         assert handle.info().size == 2
-        assert len(cache._entries._instances) == 1
+        assert len(cache._memory._instances) == 1
         assert not Asked(flow, two, "Oslo").ran
 
     def test_an_instance_that_gets_the_id_of_another_does_not_get_its_values(self) -> None:
@@ -386,7 +386,7 @@ class TestMethods:
             return id(station)
 
         assert len({ask(number) for number in range(200)}) < 200
-        assert cache._entries._instances == {}
+        assert cache._memory._instances == {}
 
     def test_an_instance_that_cannot_be_referred_to_weakly_is_known_by_its_value_or_not_at_all(self) -> None:
         class Point(NamedTuple):
@@ -552,5 +552,5 @@ def test_distinct_arguments_leave_nothing_behind() -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < 100_000
-    assert len(cache._entries._mapping) <= 100
-    assert len(cache._flights) == 0
+    assert len(cache._memory._mapping) <= 100
+    assert len(cache._in_flight) == 0

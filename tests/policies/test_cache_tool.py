@@ -243,7 +243,7 @@ class TestAtOnce:
             first = pool.submit(slow, 1)
             begun.wait(30)
             others = [pool.submit(slow, 1) for _ in range(7)]
-            while sum(len(flight.tickets) for flight in list(slow.tool.cache._flights._under_way.values())) < 7:
+            while sum(len(in_flight.waiters) for in_flight in list(slow.tool.cache._in_flight._by_key.values())) < 7:
                 pass
             go_on.set()
             got = [future.result(30) for future in (first, *others)]
@@ -407,7 +407,7 @@ class TestAtOnce:
             done = [pool.submit(asyncio.run, many()) for _ in range(2)] + [pool.submit(blocking) for _ in range(4)]
             for future in done:
                 future.result(120)
-        assert len(cache._flights) == 0
+        assert len(cache._in_flight) == 0
         assert not _graph.busy
         info = sync.tool.cache.info()
         assert info.hits + info.misses + info.coalesced + info.bypassed == 400
@@ -436,7 +436,7 @@ async def test_a_call_that_is_cancelled_anywhere_leaves_nothing_behind(
     got = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
 
     assert [value for value in got if not isinstance(value, asyncio.CancelledError)] in ([1, 1], [1, 1, 1])
-    assert len(cache._flights) == 0
+    assert len(cache._in_flight) == 0
     assert await slow(1) == 1
 
 

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools._policies.cache.canonical_arguments import Unkeyable, form, text
+from otel_tools._policies.cache.canonical_arguments import NoCacheKeyError, canonical_form, canonical_text
 
 
 class Colour(enum.Enum):
@@ -93,13 +93,13 @@ def named(value: Any) -> str:
 
 def test_what_a_function_could_tell_apart_has_another_key() -> None:
     for (i, left), (j, right) in itertools.combinations(enumerate(DIFFERENT), 2):
-        assert form(left) != form(right), (i, left, j, right)
+        assert canonical_form(left) != canonical_form(right), (i, left, j, right)
 
 
 @pytest.mark.parametrize("value", DIFFERENT, ids=named)
 def test_a_key_is_hashable_and_the_same_when_asked_again(value: Any) -> None:
-    assert form(value) == form(value)
-    assert hash(form(value)) == hash(form(value))
+    assert canonical_form(value) == canonical_form(value)
+    assert hash(canonical_form(value)) == hash(canonical_form(value))
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_a_key_is_hashable_and_the_same_when_asked_again(value: Any) -> None:
     ids=named,
 )
 def test_what_a_function_could_not_tell_apart_has_the_same_key(left: Any, right: Any) -> None:
-    assert form(left) == form(right)
-    assert hash(form(left)) == hash(form(right))
+    assert canonical_form(left) == canonical_form(right)
+    assert hash(canonical_form(left)) == hash(canonical_form(right))
 
 
 class Plain:
@@ -202,8 +202,8 @@ UNKEYABLE: dict[str, Any] = {
 
 @pytest.mark.parametrize("make", UNKEYABLE.values(), ids=UNKEYABLE.keys())
 def test_what_cannot_be_told_from_others_is_said_to_be_so(make: Any) -> None:
-    with pytest.raises(Unkeyable):
-        form(make())
+    with pytest.raises(NoCacheKeyError):
+        canonical_form(make())
 
 
 def test_a_comparison_that_raises_says_no() -> None:
@@ -214,7 +214,7 @@ def test_a_comparison_that_raises_says_no() -> None:
         def __eq__(self, other: object) -> bool:
             raise RuntimeError
 
-    assert form(Raises()) != form(Raises())
+    assert canonical_form(Raises()) != canonical_form(Raises())
 
 
 def test_a_key_stays_what_it_was_when_its_object_changes() -> None:
@@ -228,11 +228,11 @@ def test_a_key_stays_what_it_was_when_its_object_changes() -> None:
             return isinstance(other, Mutable) and other.size == self.size
 
     value = Mutable()
-    key = form(value)
+    key = canonical_form(value)
     before = hash(key)
     value.size = 2
     assert hash(key) == before
-    assert key != form(value)
+    assert key != canonical_form(value)
 
 
 JSON = st.recursive(
@@ -257,36 +257,36 @@ def same(left: Any, right: Any) -> Any:
 
 @given(JSON, JSON)
 def test_two_json_values_have_one_key_exactly_when_they_are_the_same(left: Any, right: Any) -> None:
-    assert (form(left) == form(right)) == same(left, right)
-    assert (text(form(left)) == text(form(right))) == same(left, right)
+    assert (canonical_form(left) == canonical_form(right)) == same(left, right)
+    assert (canonical_text(canonical_form(left)) == canonical_text(canonical_form(right))) == same(left, right)
 
 
 @pytest.mark.parametrize("value", [v for v in DIFFERENT if type(v).__name__ not in {"Text", "function"}], ids=named)
 def test_a_key_has_a_text_that_tells_it_from_others(value: Any) -> None:
     try:
-        written = text(form(value))
-    except Unkeyable:
+        written = canonical_text(canonical_form(value))
+    except NoCacheKeyError:
         # Run by path, this module has no name that its classes could be imported by.
         assert type(value).__module__ == __name__ or getattr(value, "__module__", None) == __name__
         return
-    others = [other for other in DIFFERENT if form(other) != form(value)]
+    others = [other for other in DIFFERENT if canonical_form(other) != canonical_form(value)]
     for other in others:
         try:
-            assert text(form(other)) != written
-        except Unkeyable:
+            assert canonical_text(canonical_form(other)) != written
+        except NoCacheKeyError:
             continue
 
 
 @pytest.mark.parametrize("value", [lambda: 0, Text("a"), type("Local", (), {}), [].append], ids=named)
 def test_what_another_process_would_not_know_has_no_text(value: Any) -> None:
-    with pytest.raises(Unkeyable):
-        text(form(value))
+    with pytest.raises(NoCacheKeyError):
+        canonical_text(canonical_form(value))
 
 
 PROGRAM = """
 import datetime, decimal, uuid
-from otel_tools._policies.cache.canonical_arguments import form, text
-print(text(form({
+from otel_tools._policies.cache.canonical_arguments import canonical_form, canonical_text
+print(canonical_text(canonical_form({
     "b": {3, "x", 2.5, None, (1, "a")}, "a": [True, 1, 1.0, b"z", "\\ud800", float("nan")], "t": dict, "f": len,
     "c": {uuid.UUID(int=7), decimal.Decimal("1.10"), datetime.date(2026, 1, 2)},
 })))

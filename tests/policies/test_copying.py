@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools._policies.cache.copying import as_json, copier
+from otel_tools._policies.cache.copying import copy_factory, to_lossless_json
 
 
 class Colour(enum.Enum):
@@ -70,7 +70,7 @@ PLAIN = st.recursive(
 
 @given(PLAIN)
 def test_a_copy_is_what_the_value_was(value: Any) -> None:
-    make = copier(value)
+    make = copy_factory(value)
     assert make is not None
     assert repr(make()) == repr(value) or make() == value
     assert type(make()) is type(value)
@@ -87,7 +87,7 @@ def test_a_copy_is_what_the_value_was(value: Any) -> None:
 )  # fmt: skip
 def test_what_a_caller_does_to_a_copy_is_seen_by_nobody_else(value: Any) -> None:
     before = copy.deepcopy(value)
-    make = copier(value)
+    make = copy_factory(value)
     assert make is not None
     for mine in (value, make()):
         inner = mine[0] if isinstance(mine, tuple) else mine
@@ -103,17 +103,17 @@ def test_what_a_caller_does_to_a_copy_is_seen_by_nobody_else(value: Any) -> None
 
 @pytest.mark.parametrize("value", [1, "a", None, Colour.RED, len, Place, 1.5, b"x"], ids=repr)
 def test_what_cannot_change_is_not_copied(value: Any) -> None:
-    make = copier(value)
+    make = copy_factory(value)
     assert make is not None
     assert make() is value
 
 
 def test_lists_that_contain_themselves_or_are_deep_are_copied_too() -> None:
-    make = copier(cyclic())
+    make = copy_factory(cyclic())
     assert make is not None
     copied = make()
     assert copied[1] is copied
-    make = copier(deep(300))
+    make = copy_factory(deep(300))
     assert make is not None
     assert repr(make()) == repr(deep(300))
 
@@ -124,7 +124,7 @@ def test_lists_that_contain_themselves_or_are_deep_are_copied_too() -> None:
     ids=lambda v: type(v).__name__,
 )
 def test_what_cannot_be_copied_is_said_to_be_so(value: Any) -> None:
-    assert copier(value) is None
+    assert copy_factory(value) is None
 
 
 JSON = st.recursive(
@@ -136,7 +136,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_json_shaped_values_come_back_from_json_as_what_they_were(value: Any) -> None:
-    written = as_json(value, at=1.5)
+    written = to_lossless_json(value, at=1.5)
     assert written is not None
     found = json.loads(written)
     assert repr(found["value"]) == repr(value)
@@ -152,4 +152,4 @@ def test_json_shaped_values_come_back_from_json_as_what_they_were(value: Any) ->
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_what_would_not_come_back_from_json_as_what_it_was_is_not_written(value: Any) -> None:
-    assert as_json(value) is None
+    assert to_lossless_json(value) is None

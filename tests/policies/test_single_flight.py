@@ -1,4 +1,4 @@
-"""Single flight: one goes, the others get what it brings, and nobody waits for ever."""
+"""Single flight: one call runs, the others get its result, and none waits for ever."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
 from otel_tools._call.steps import Invoke, Outcome, Wait
 from otel_tools._policies.cache.cache import Cache
-from otel_tools._policies.cache.single_flight import Flight, Flights, Ticket, _graph, hand_over
+from otel_tools._policies.cache.single_flight import InFlightCall, InFlightCalls, Waiter, _graph, deliver
 from otel_tools.errors import ToolTimeout
 from tests.policies.cache_scene import HeardCall, ended, inner, tool_info_of
 
@@ -72,11 +72,11 @@ class Driven:
 def cache() -> Iterator[Cache]:
     cache = Cache(ttl=60)
     yield cache
-    assert len(cache._flights) == 0
+    assert len(cache._in_flight) == 0
     assert not _graph.busy
 
 
-def test_those_who_come_while_one_is_under_way_get_a_copy_of_what_it_brings(cache: Cache) -> None:
+def test_those_who_come_while_one_is_by_key_get_a_copy_of_what_it_brings(cache: Cache) -> None:
     flow = flow_of(cache)
     first, *others = [Driven(flow) for _ in range(4)]
     assert first.runs
@@ -262,63 +262,63 @@ class TestNobodyWaitsForEver:
         b.end(Outcome(1))
 
     def test_a_blocking_call_in_the_thread_or_the_loop_of_the_leader(self, cache: Cache) -> None:
-        flights = Flights()
-        flight = flights.board("key", blocking=True)
-        assert flights.board("key", blocking=True) is None
-        assert isinstance(flights.board("key", blocking=False), Ticket)
+        calls = InFlightCalls()
+        in_flight = calls.join("key", blocking=True)
+        assert calls.join("key", blocking=True) is None
+        assert isinstance(calls.join("key", blocking=False), Waiter)
 
         async def in_a_loop() -> Any:
-            return flights.board("key", blocking=True)
+            return calls.join("key", blocking=True)
 
         with ThreadPoolExecutor(1) as pool:
-            assert isinstance(pool.submit(flights.board, "key", blocking=True).result(), Ticket)
+            assert isinstance(pool.submit(calls.join, "key", blocking=True).result(), Waiter)
             assert pool.submit(asyncio.run, in_a_loop()).result() is None
-        flights.end("key", flight)  # type: ignore[arg-type] # a flight
+        calls.end("key", in_flight)  # type: ignore[arg-type] # an in-flight call
 
     def test_a_call_out_of_the_middle_of_another_one(self, cache: Cache) -> None:
-        flights = Flights()
-        flight = flights.board("key", blocking=False)
+        calls = InFlightCalls()
+        in_flight = calls.join("key", blocking=False)
         with _graph.changing():
-            assert flights.board("key", blocking=False) is None
-        flights.end("key", flight)  # type: ignore[arg-type] # a flight
+            assert calls.join("key", blocking=False) is None
+        calls.end("key", in_flight)  # type: ignore[arg-type] # an in-flight call
 
 
 def test_a_call_that_finds_a_flight_as_it_ends_leads_the_next() -> None:
-    flights = Flights()
-    first = flights.board("key", blocking=False)
-    assert isinstance(first, Flight)
+    calls = InFlightCalls()
+    first = calls.join("key", blocking=False)
+    assert isinstance(first, InFlightCall)
 
     class Late(dict[Any, Any]):
         def setdefault(self, key: Any, default: Any = None) -> Any:
             found = super().setdefault(key, default)
-            if found is first and isinstance(found, Flight):
-                flights.end(key, found)
+            if found is first and isinstance(found, InFlightCall):
+                calls.end(key, found)
             return found
 
-    flights._under_way = Late(flights._under_way)
-    second = flights.board("key", blocking=False)
-    assert isinstance(second, Flight)
+    calls._by_key = Late(calls._by_key)
+    second = calls.join("key", blocking=False)
+    assert isinstance(second, InFlightCall)
     assert second is not first
-    flights.end("key", second)
-    assert len(flights) == 0
+    calls.end("key", second)
+    assert len(calls) == 0
 
 
 def test_threads_that_come_and_go_at_once_lead_one_by_one_and_are_all_served() -> None:
-    flights = Flights()
-    under_way: list[Flight] = []
+    calls = InFlightCalls()
+    under_way: list[InFlightCall] = []
     together: list[int] = []
 
     def come_and_go() -> None:
         for _ in range(300):
-            boarded = flights.board("key", blocking=False)
-            if isinstance(boarded, Ticket):
-                boarded.future.result(timeout=30)
-                boarded.leave()
-            elif boarded is not None:
-                under_way.append(boarded)
+            joined = calls.join("key", blocking=False)
+            if isinstance(joined, Waiter):
+                joined.future.result(timeout=30)
+                joined.leave()
+            elif joined is not None:
+                under_way.append(joined)
                 together.append(len(under_way))
-                under_way.remove(boarded)
-                hand_over(flights.end("key", boarded), None)
+                under_way.remove(joined)
+                deliver(calls.end("key", joined), None)
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -329,13 +329,13 @@ def test_threads_that_come_and_go_at_once_lead_one_by_one_and_are_all_served() -
     finally:
         sys.setswitchinterval(before)
     assert max(together) == 1
-    assert len(flights) == 0
+    assert len(calls) == 0
 
 
 def test_a_call_that_the_garbage_collector_closes_elsewhere_ends_its_flight(cache: Cache) -> None:
     driven = Driven(flow_of(cache))
     driven.flow.close()
-    assert len(cache._flights) == 0
+    assert len(cache._in_flight) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to fork")

@@ -27,7 +27,7 @@ from otel_tools._call.scope import Scope, current
 from otel_tools._call.steps import Call, Invoke, Outcome
 from otel_tools._policies.deadline import deadline
 from otel_tools._policies.retry.retry import Retry
-from otel_tools._policies.third_party import around_decorated
+from otel_tools._policies.third_party import third_party_policy
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def tool_info_of(function: Any) -> ToolInfo:
 
 
 def around(function: Any) -> Callable[[Call], Flow]:
-    policy = around_decorated(tool_info_of(function))
+    policy = third_party_policy(tool_info_of(function))
     assert policy is not None
     return policy(inner)
 
@@ -148,12 +148,12 @@ def test_a_function_that_is_not_decorated_needs_no_policy() -> None:
 
     functions: list[Any] = [plain, wrapped, functools.partial(plain, 1), len, str.upper]
     for function in functions:
-        assert around_decorated(tool_info_of(function)) is None
+        assert third_party_policy(tool_info_of(function)) is None
 
 
 def test_a_mock_is_not_decorated_and_is_left_alone() -> None:
     mock = Mock()
-    assert around_decorated(tool_info_of(mock)) is None
+    assert third_party_policy(tool_info_of(mock)) is None
     assert mock.mock_calls == []
 
 
@@ -258,7 +258,7 @@ class TestCaches:
 
         assert [answer for answer, _ in answers(Place().weather, (1,), (1,))] == ["miss", "hit"]
         with pytest.raises(ConfigurationError, match="tool 'work': cachetools' cachedmethod must be the outermost"):
-            around_decorated(tool_info_of(Place.__dict__["weather"]))
+            third_party_policy(tool_info_of(Place.__dict__["weather"]))
 
     def test_below_another_decorator_only_counts_are_trusted(self) -> None:
         def doubled(function: Any) -> Any:
@@ -269,7 +269,7 @@ class TestCaches:
             return wrapper
 
         assert [a for a, _ in answers(doubled(functools.cache(plain)), (1,), (1,))] == ["miss", "hit"]
-        assert around_decorated(tool_info_of(doubled(cachetools.cached({})(plain)))) is None
+        assert third_party_policy(tool_info_of(doubled(cachetools.cached({})(plain)))) is None
 
     def test_the_lock_of_the_cache_may_be_held_by_who_calls_the_tool(self) -> None:
         lock = threading.RLock()
@@ -343,7 +343,7 @@ class TestCaches:
 
     def test_a_call_that_is_retried_reports_its_first_answer(self) -> None:
         function = functools.cache(plain)
-        policy = around_decorated(tool_info_of(function))
+        policy = third_party_policy(tool_info_of(function))
         assert policy is not None
         call = Recorded(-1)
         drive(Retry(3, on=ValueError, initial=0).policy(tool_info_of(function))(policy(inner)), function, call)
