@@ -10,7 +10,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import ForkHandlers
 from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.settings import SIGNALS, Logs, Redact, Settings, read_settings, redaction_of
@@ -210,7 +210,8 @@ def _hook_into_process() -> None:
         return
     _state.hooked = True
     atexit.register(shutdown)
-    at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
+    # A registration of its own, made now: the SDK's handlers, registered when it was imported, run first in the child.
+    ForkHandlers().add(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
     _flush_at_end_of_multiprocessing()
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_sigterm)

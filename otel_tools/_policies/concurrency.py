@@ -6,11 +6,10 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
 from otel_tools._call.steps import IS_AWAITED, Outcome, Wait, loop_runs_here
 from otel_tools._policies.checks import is_wait_seconds
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
@@ -57,7 +56,7 @@ class Concurrency:
                 "or None to wait as long as it takes"
             )
         self._set_new_slots()
-        _everywhere.add(self)
+        reset_after_fork(self)
 
     @property
     def in_use(self) -> int:
@@ -144,7 +143,7 @@ class Concurrency:
         message = f"tool {tool!r} was not started: {what}{why}"
         return Outcome(None, ConcurrencyLimited(message, tool=tool), "error")
 
-    def after_fork(self) -> None:
+    def reset_after_fork(self) -> None:
         """In the child of a fork: new slots, since the threads that held or awaited the old ones are gone."""
         self._slots.abandon()
         self._set_new_slots()
@@ -237,14 +236,3 @@ class _Slots:
         """In the child of a fork: nobody waits any more, and no other thread holds the lock."""
         self.lock = RLock()
         self.waiters.clear()
-
-
-_everywhere: Final[WeakSet[Concurrency]] = WeakSet()
-
-
-def _start_again() -> None:
-    for concurrency in tuple(_everywhere):
-        concurrency.after_fork()
-
-
-at_fork(after_in_child=_start_again)

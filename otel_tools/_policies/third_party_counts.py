@@ -11,7 +11,7 @@ import weakref
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import at_fork, reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._unclaimed = _Unclaimed()
-        _all.add(self)
+        reset_after_fork(self)
 
     def begin(self, info: Callable[[], Any]) -> Callable[[bool], CacheResult | None]:
         """A call begins.
@@ -44,7 +44,7 @@ class Counts:
         unclaimed = self._unclaimed
         return functools.partial(unclaimed.end, info, *unclaimed.begin(info))
 
-    def start_again(self) -> None:
+    def reset_after_fork(self) -> None:
         """In the child of a fork the threads are gone that held the lock, or would have ended their calls."""
         # A call that goes on in the child keeps what it began with.
         self._unclaimed.lock = RLock()
@@ -135,7 +135,6 @@ def _totals(info: Callable[[], Any]) -> tuple[int, int] | None:
         return None
 
 
-_all: Final[weakref.WeakSet[Counts]] = weakref.WeakSet()
 _by_cache: Final[weakref.WeakKeyDictionary[Any, Counts]] = weakref.WeakKeyDictionary()
 _lock = RLock()
 
@@ -153,8 +152,6 @@ def counts_of(cache: Any) -> Counts:
 def _start_again() -> None:
     global _lock  # noqa: PLW0603 - the one way to be rid of a lock that a thread of the parent holds
     _lock = RLock()
-    for counts in list(_all):
-        counts.start_again()
 
 
 at_fork(after_in_child=_start_again)

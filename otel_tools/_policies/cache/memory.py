@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
@@ -90,7 +90,7 @@ class CacheMemory:
         self._instances: dict[int, InstanceRef] = {}
         self._gone: deque[InstanceRef] = deque()
         self._logged: dict[str, float] = {}
-        _all.add(self)
+        reset_after_fork(self)
 
     @property
     def maxsize(self) -> float | None:
@@ -231,7 +231,7 @@ class CacheMemory:
         with contextlib.suppress(Exception):
             logger.warning("the store of a cache failed in %s", operation, exc_info=error or sys.exc_info())
 
-    def after_fork(self) -> None:
+    def reset_after_fork(self) -> None:
         """In the child of a fork: the threads that were changing the mapping are gone."""
         self.lock = threading.RLock()
         if self._busy and self._owned:
@@ -242,14 +242,3 @@ class CacheMemory:
 
 def _keys_of(mapping: MutableMapping[Any, Any], has_namespace: Callable[[Any], bool]) -> list[Any]:
     return [key for key in list(mapping) if isinstance(key, tuple) and key and has_namespace(key[0])]
-
-
-_all: Final[weakref.WeakSet[CacheMemory]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for entries in _all:
-        entries.after_fork()
-
-
-at_fork(after_in_child=_after_fork)

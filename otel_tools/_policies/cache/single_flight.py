@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
-from weakref import WeakSet
 
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import at_fork, reset_after_fork
 from otel_tools._call.steps import loop_runs_here
 
 if TYPE_CHECKING:
@@ -127,7 +126,6 @@ class _Graph:
 
 _graph: Final = _Graph()
 _part_of: Final[ContextVar[tuple[InFlightCall, ...]]] = ContextVar("otel_tools-flights", default=())
-_all: Final[WeakSet[InFlightCalls]] = WeakSet()
 
 
 class InFlightCalls:
@@ -135,7 +133,7 @@ class InFlightCalls:
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, InFlightCall] = {}
-        _all.add(self)
+        reset_after_fork(self)
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -185,8 +183,8 @@ class InFlightCalls:
             for key in [key for key in list(self._by_key) if has_key(key)]:
                 self._by_key.pop(key).outdated = True
 
-    def forget(self) -> None:
-        """Remove all, in the child of a fork."""
+    def reset_after_fork(self) -> None:
+        """Remove all in a forked child: the threads that run the calls, or wait for them, are the parent's."""
         for in_flight in self._by_key.values():
             in_flight.waiters, in_flight.waits_for = (), ()
         self._by_key = {}
@@ -234,10 +232,8 @@ def _would_hang(in_flight: InFlightCall, part_of: tuple[InFlightCall, ...], *, b
 
 
 def _after_fork() -> None:
-    # The threads of the in-flight calls and of their waiters are not here.
+    # A thread that is not in the child may hold the lock.
     _graph.lock, _graph.busy = RLock(), False
-    for flights in _all:
-        flights.forget()
 
 
 at_fork(after_in_child=_after_fork)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from threading import RLock
 from typing import TYPE_CHECKING, ClassVar, Final
-from weakref import WeakSet
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,7 +193,7 @@ class Circuit:
         self.places = places
         self.lock = RLock()
         self.period: Period = closed()
-        _everywhere.add(self)
+        reset_after_fork(self)
 
     def admit(self, call: Call) -> Period:
         """Try to admit a call as a probe. Returns the current period, whose ``lets_through`` says whether it was."""
@@ -231,21 +230,10 @@ class Circuit:
                 return True
         return False
 
-    def start_again(self) -> None:
+    def reset_after_fork(self) -> None:
         """In the child of a fork: the threads that made attempts or held the lock are gone."""
         self.lock = RLock()
         if isinstance(self.period, Closed):
             self.period = self.closed()
         elif isinstance(self.period, HalfOpen):
             self.period = Open(clock.now())
-
-
-_everywhere: Final[WeakSet[Circuit]] = WeakSet()
-
-
-def _start_again() -> None:
-    for circuit in tuple(_everywhere):
-        circuit.start_again()
-
-
-at_fork(after_in_child=_start_again)
