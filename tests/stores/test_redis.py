@@ -337,22 +337,22 @@ async def test_a_call_that_is_cancelled_while_it_asks_leaves_the_connection_soun
 def test_each_event_loop_has_a_client_and_takes_it_along_when_it_ends(store: RedisStore) -> None:
     for number in range(3):
         asyncio.run(store.aset(f"key {number}", "value", 60))
-        assert store._clients._loops == {}
+        assert store._clients._loop_clients == {}
     assert store.count("") == 3
 
 
 def test_a_loop_that_was_closed_without_ceremony_is_forgotten(store: RedisStore) -> None:
     async def use() -> None:
         await store.acount("")
-        (mine,) = store._clients._loops.values()
+        (mine,) = store._clients._loop_clients.values()
         await mine.client.connection_pool.disconnect()
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(use())
     loop.close()
-    assert list(store._clients._loops) == [loop]
+    assert list(store._clients._loop_clients) == [loop]
     asyncio.run(store.acount(""))
-    assert store._clients._loops == {}
+    assert store._clients._loop_clients == {}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

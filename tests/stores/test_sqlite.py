@@ -197,7 +197,7 @@ def test_a_forked_child_has_a_connection_of_its_own(store: SQLiteStore) -> None:
         busy.join()
     assert [child.exitcode for child in children] == [0] * 4
     assert store.count("") == 201
-    assert store._do("PRAGMA integrity_check") == [("ok",)]
+    assert store._database.execute("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_table_beside_others_leaves_them_alone(path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_table_beside_others_leaves_them_alone(path: Path) -> None:
     with SQLiteStore(path) as store:
         store.set("a", "1", 60)
         store.clear("")
-        assert store._do("SELECT x FROM mine") == [(1,)]
+        assert store._database.execute("SELECT x FROM mine") == [(1,)]
 
 
 def test_after_it_was_closed_it_says_so(path: Path) -> None:
