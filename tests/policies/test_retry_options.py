@@ -1,4 +1,4 @@
-"""The options of `Retry`: nonsense and contradictions are refused where they are written."""
+"""The options of `Retry`: values that cannot work and contradictions are refused at once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 import tenacity
 import tenacity.asyncio
 
-from otel_tools._policies.retry.retry import Retry
-from otel_tools._policies.retry.transient import transient
+from otel_tools import Retry, transient
 from otel_tools.errors import CircuitOpen, ConfigurationError, InvalidArguments
 
 
@@ -84,7 +83,7 @@ class _Later:
     ],
     ids=lambda options: f"{next(iter(options))}-{next(iter(options.values()))!r:.40}",
 )
-def test_what_cannot_work_is_refused_by_name_and_value(options: dict[str, Any]) -> None:
+def test_an_option_that_cannot_work_is_refused_by_name_and_value(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Retry(**options)
     ((name, value),) = options.items()
@@ -101,7 +100,7 @@ def test_what_cannot_work_is_refused_by_name_and_value(options: dict[str, Any]) 
         ({"initial": 5, "max": 4}, ("max", "initial")),
     ],
 )
-def test_two_that_contradict_are_refused_by_both_names(options: dict[str, Any], named: tuple[str, str]) -> None:
+def test_two_options_that_contradict_are_refused_by_both_names(options: dict[str, Any], named: tuple[str, str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Retry(**options)
     assert all(f"{name}=" in str(caught.value) for name in named)
@@ -123,7 +122,7 @@ def test_two_that_contradict_are_refused_by_both_names(options: dict[str, Any], 
         {"wait": lambda _: 1.0, "stop": lambda _: True, "retry": lambda _: False},
     ],
 )
-def test_what_can_work_is_accepted(options: dict[str, Any]) -> None:
+def test_options_that_can_work_are_accepted(options: dict[str, Any]) -> None:
     policy = Retry(**options)
     assert all(getattr(policy, name) == value for name, value in options.items())
 
