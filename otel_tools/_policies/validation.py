@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_tools._arguments.validation_errors import MAX_LISTED, listed
+from otel_tools._arguments.validation_errors import MAX_LISTED, bullet_list
 from otel_tools._call.steps import Call, Outcome, over
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 
@@ -37,14 +37,14 @@ def validate_arguments(info: ToolInfo) -> Policy:
         # No generator: one that only delegates costs as much as the validation itself.
         def flow(call: Call) -> Flow:
             ready, failure = taken.built, None
-            if ready is not None and ready.plain:
+            if ready is not None and ready.is_simple:
                 try:
-                    if len(call.args) == ready.receivers:
+                    if len(call.args) == ready.receiver_count:
                         call.kwargs = ready.validate(call.kwargs)
                         return inner(call)
-                    if ready.take_plain(call):
+                    if ready.coerce_simple(call):
                         return inner(call)
-                except ready.failure as error:
+                except ready.error_class as error:
                     failure = error
                 except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
                     return over(Outcome.of_error(error))
@@ -93,11 +93,11 @@ def validate_result(info: ToolInfo) -> Policy:
             outcome = yield from inner(call)
             if outcome.error is None and outcome.result in {"ok", "cached"}:
                 try:
-                    wrong = returned.get().wrong(outcome.value)
+                    wrong = returned.get().errors(outcome.value)
                 except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
                     return Outcome.of_error(error)
                 if wrong:
-                    message = f"{info.tool} returned what its annotation does not allow:\n{listed(wrong)}"
+                    message = f"{info.tool} returned what its annotation does not allow:\n{bullet_list(wrong)}"
                     return Outcome(
                         None, InvalidResult(message, tool=info.tool, errors=tuple(wrong[:MAX_LISTED])), "error"
                     )
@@ -111,11 +111,11 @@ def validate_result(info: ToolInfo) -> Policy:
 def _take(info: ToolInfo, call: Call, failure: Any) -> Outcome | None:
     """Validate arguments of any kind; returns the outcome of the call where they are refused."""
     try:
-        wrong = info.argument_validator.get().take(call, failure)
+        wrong = info.argument_validator.get().coerce(call, failure)
     except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
         return Outcome.of_error(error)
     if not wrong:
         return None
     tool = info.tool
-    message = f"The arguments of {tool} were refused:\n{listed(wrong)}"
+    message = f"The arguments of {tool} were refused:\n{bullet_list(wrong)}"
     return Outcome(None, InvalidArguments(message, tool=tool, errors=tuple(wrong[:MAX_LISTED])), "invalid")

@@ -58,7 +58,7 @@ def run(tmp_path: Path, state: Path) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=180,
             env={**kept, **own, **(variables or {})},
             stdin=subprocess.DEVNULL,
         )

@@ -329,6 +329,6 @@ def test_ctrl_c_ends_the_waiting(world: World) -> None:
                 break
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=90)
     assert process.returncode == 130
     assert "Traceback" not in said

@@ -48,13 +48,13 @@ def quiet(_: Progress) -> None:
 
 
 def left_over(component: Component) -> list[str]:
-    return [path.name for path in component.installed().parent.iterdir() if path.name.startswith(".building")]
+    return [path.name for path in component.build_dir().parent.iterdir() if path.name.startswith(".building")]
 
 
 def test_every_program_of_a_component_is_built_and_runs(tiny: Component) -> None:
     seen: list[Progress] = []
     folder = build(tiny, seen.append)
-    assert folder == tiny.installed()
+    assert folder == tiny.build_dir()
     assert sorted(path.name for path in folder.iterdir()) == ["bye", "hello"]
     said = subprocess.run([folder / "bye"], capture_output=True, text=True, check=True)
     assert said.stdout == "bye"
@@ -85,7 +85,7 @@ def test_two_at_once_build_it_once(tiny: Component) -> None:
 
 
 def test_what_a_killed_build_left_is_cleared_away(tiny: Component) -> None:
-    left = tiny.installed().parent / ".building-tiny-abc"
+    left = tiny.build_dir().parent / ".building-tiny-abc"
     left.mkdir(parents=True)
     (left / "half").touch()
     build(tiny, quiet)
@@ -99,7 +99,7 @@ def test_a_failed_build_shows_what_go_said_and_installs_nothing(tiny: Component)
     assert "could not build bye" in caught.value.what
     assert "undefined: nonsense" in caught.value.what
     assert "docker" in caught.value.fix
-    assert not tiny.installed().exists()
+    assert not tiny.build_dir().exists()
     assert left_over(tiny) == []
 
 
@@ -177,8 +177,8 @@ def test_ctrl_c_ends_gos_compilers_too(tiny: Component, tmp_path: Path) -> None:
         compiler = Identity.of(int(pids.read_text()))
         assert compiler
         builder.send_signal(signal.SIGINT)
-        builder.wait(20)
-    deadline = time.monotonic() + 20
+        builder.wait(60)
+    deadline = time.monotonic() + 60
     while compiler.alive():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -223,11 +223,11 @@ def test_the_verb_says_what_is_missing_before_it_begins(run: Run, tmp_path: Path
 
 @pytest.mark.sidecar
 def test_the_verb_tells_where_what_was_built_is(run: Run) -> None:
-    if not all(COMPONENTS[name].installed().is_dir() for name in SIDECAR):
+    if not all(COMPONENTS[name].build_dir().is_dir() for name in SIDECAR):
         why = "the sidecar is not built (otel-tools sidecar build)"
         pytest.fail(why) if os.environ.get("OTEL_TOOLS_REQUIRE_SIDECAR") == "1" else pytest.skip(why)
     shown = run("sidecar", "build").stdout
     for name in SIDECAR:
-        assert COMPONENTS[name].installed().name in shown
+        assert COMPONENTS[name].build_dir().name in shown
     assert shown.count("was built before") == 4
     assert "otel-tools sidecar up" in shown

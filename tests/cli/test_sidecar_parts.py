@@ -101,7 +101,7 @@ def test_folders_follow_the_variables(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     assert paths.state_dir() == tmp_path / ".local/state/otel-tools/sidecar"
     assert paths.cache_dir() == tmp_path / ".cache/otel-tools/sidecar"
-    assert paths.short(paths.cache_dir()) == "~/.cache/otel-tools/sidecar"
+    assert paths.display_path(paths.cache_dir()) == "~/.cache/otel-tools/sidecar"
     monkeypatch.setenv("XDG_STATE_HOME", "/xdg/state")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
     assert paths.state_dir() == Path("/xdg/state/otel-tools/sidecar")
@@ -123,11 +123,11 @@ def manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_changed_manifest_is_another_program(manifests: Path) -> None:
-    before = {name: component.installed() for name, component in COMPONENTS.items()}
-    assert before == {name: component.installed() for name, component in COMPONENTS.items()}
+    before = {name: component.build_dir() for name, component in COMPONENTS.items()}
+    assert before == {name: component.build_dir() for name, component in COMPONENTS.items()}
     (manifests / "builder.yaml").write_text("dist: {}\n")
     (manifests / "build" / "jaeger" / "go.sum").write_text("")
-    after = {name: component.installed() for name, component in COMPONENTS.items()}
+    after = {name: component.build_dir() for name, component in COMPONENTS.items()}
     assert {name for name in COMPONENTS if before[name] != after[name]} == {"collector", "jaeger"}
 
 
@@ -141,7 +141,7 @@ def test_a_built_program_wins_over_one_on_path(tmp_path: Path) -> None:
     assert binaries.find("promtool") is None
     on_path = program(tmp_path / "bin" / "promtool")
     assert binaries.find("promtool") == on_path
-    built = program(COMPONENTS["prometheus"].installed() / "promtool")
+    built = program(COMPONENTS["prometheus"].build_dir() / "promtool")
     assert binaries.find("promtool") == built
     contrib = program(tmp_path / "bin" / "otelcol-contrib")
     assert binaries.find("otel-tools-collector") == contrib
@@ -213,12 +213,12 @@ def test_where_there_is_no_proc_lsof_tells_who_holds_a_port(monkeypatch: pytest.
 
 
 def test_a_left_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop, "_LEFT_PATIENCE", 0.2)
+    monkeypatch.setattr(stop, "_ORPHAN_TIMEOUT", 0.2)
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as left:
         assert left.stdout
         left.stdout.readline()
         program = ProgramState(Identity.of(left.pid), "healthy", 0.0, 0, "", "", "")
         SidecarState(Identity(1, "gone"), "up", 0.0, {}, {"jaeger": program}).write(tmp_path)
-        assert stop.stop_left_programs(tmp_path)
-        assert left.wait(5) == -9
+        assert stop.stop_orphans(tmp_path)
+        assert left.wait(60) == -9

@@ -64,7 +64,7 @@ def run_to_end(flow: Flow, answer: Any = None) -> Outcome:
 
 
 class TextStore:
-    """A `Store` in memory that can be away."""
+    """A `CacheStore` in memory that can be away."""
 
     def __init__(self, on_error: OnError = "local") -> None:
         self.on_error: OnError = on_error

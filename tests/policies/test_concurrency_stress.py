@@ -1,4 +1,4 @@
-"""Threads, event loops, timeouts and cancellations at once: at most ``limit`` run, and all slots are free at the end."""
+"""Threads, event loops, timeouts and cancellations at once: at most ``limit`` run; all slots are free at the end."""
 
 from __future__ import annotations
 

@@ -395,7 +395,7 @@ def test_a_reservation_of_a_store_is_waited_for_and_given_back_by_its_own_method
     flow = flow_of(RateLimit(10, store=FakeStore()), call)
     store_step(flow)
     reservation = _gcra.Reservation(
-        granted=True, wait=2 * 10**9, at=_gcra.now() + 2 * 10**9, give_back=lambda: given_back.append(True)
+        granted=True, wait=2 * 10**9, at=_gcra.now() + 2 * 10**9, cancel=lambda: given_back.append(True)
     )
     assert flow.send(Outcome(reservation)) == Sleep(2.0)
     flow.close()

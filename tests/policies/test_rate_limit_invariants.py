@@ -18,8 +18,8 @@ from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
-from otel_tools.stores import _gcra as bucket_module
-from otel_tools.stores._gcra import Bucket, Quota, Reservation
+from otel_tools.stores import _gcra as gcra
+from otel_tools.stores._gcra import Quota, Reservation, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +160,7 @@ def test_after_all_waiters_are_cancelled_in_any_order_the_bucket_is_as_before(
     burst: int, waiters: int, cancelled: Any, elapsed: int
 ) -> None:
     quota = Quota.of(3, 1, burst)
-    bucket, untouched = Bucket(quota, 0), Bucket(quota, 0)
+    bucket, untouched = TokenBucket(quota, 0), TokenBucket(quota, 0)
     for _ in range(burst):
         bucket.reserve(0, None)
         untouched.reserve(0, None)
@@ -168,7 +168,7 @@ def test_after_all_waiters_are_cancelled_in_any_order_the_bucket_is_as_before(
     cancelled.shuffle(waiting)
     for reservation in waiting:
         assert reservation.wait > 0
-        bucket.give_back(reservation.at, elapsed)
+        bucket.cancel(reservation.at, elapsed)
     assert bucket.reserve(elapsed, None) == untouched.reserve(elapsed, None)
 
 
@@ -176,7 +176,7 @@ def test_after_all_waiters_are_cancelled_in_any_order_the_bucket_is_as_before(
 def test_places_given_back_never_let_two_have_the_same_token(data: st.DataObject) -> None:
     burst = data.draw(bursts)
     quota = Quota.of(10, 1, burst)
-    bucket = Bucket(quota, 0)
+    bucket = TokenBucket(quota, 0)
     present, granted = 0, []
     waiting: list[Reservation] = []
     for _ in range(data.draw(st.integers(1, 80))):
@@ -186,7 +186,7 @@ def test_places_given_back_never_let_two_have_the_same_token(data: st.DataObject
             granted += [reservation.at for reservation in waiting if reservation.at <= present]
             waiting = [reservation for reservation in waiting if reservation.at > present]
         elif what == "cancel" and waiting:
-            bucket.give_back(waiting.pop(data.draw(st.integers(0, len(waiting) - 1))).at, present)
+            bucket.cancel(waiting.pop(data.draw(st.integers(0, len(waiting) - 1))).at, present)
         elif what == "reserve":
             reservation = bucket.reserve(present, None)
             if reservation.wait:
@@ -202,24 +202,24 @@ class Grants:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at: list[int] = []
-        self.waited: list[int] = []
+        self.gaps: list[int] = []  # of each token that was waited for, to the token before it
         self.ran: list[float] = []
-        reserve: Callable[..., Reservation] = Bucket.reserve
+        reserve: Callable[..., Reservation] = TokenBucket.reserve
 
         # Both are asked under the lock of the limit, the clock first.
         def present() -> int:
             self.at.append(time.monotonic_ns())
             return self.at[-1]
 
-        def recording(bucket: Bucket, present: int, max_wait: int | None) -> Reservation:
+        def recording(bucket: TokenBucket, present: int, max_wait: int | None) -> Reservation:
             reservation = reserve(bucket, present, max_wait)
             if reservation.wait:
-                self.waited.append(reservation.at)
+                self.gaps.append(reservation.at - self.at[-2])
             self.at[-1] = reservation.at
             return reservation
 
-        monkeypatch.setattr(bucket_module, "monotonic_ns", present)
-        monkeypatch.setattr(Bucket, "reserve", recording)
+        monkeypatch.setattr(gcra, "monotonic_ns", present)
+        monkeypatch.setattr(TokenBucket, "reserve", recording)
 
     def check(self, limit: RateLimit, burst: int, calls: int) -> None:
         interval = limit._buckets.quota.interval
@@ -230,7 +230,8 @@ class Grants:
             assert ran * SECOND >= at - 2_000, "somebody ran before the token was theirs"
         ideal = (calls - burst) * interval
         assert self.at[-1] - self.at[0] >= ideal
-        assert self.ran[-1] - self.ran[0] <= ideal / SECOND + 2, "the backlog did not drain"
+        # Where there is a line, no token is wasted, however slowly its callers come and run.
+        assert max(self.gaps, default=0) <= interval
 
 
 def test_64_threads_drain_at_the_rate(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +266,4 @@ async def test_1000_tasks_drain_at_the_rate(seen: Captured, monkeypatch: pytest.
     await asyncio.gather(*(work() for _ in range(calls)))
 
     grants.check(limit, burst, calls)
-    # From the first that had to wait on there was a line; on a busy machine some may have come too slowly for one.
-    waited = len(grants.waited)
-    assert waited > 500
-    assert grants.waited[-1] - grants.waited[0] <= 1.01 * (waited - 1) / 1000 * SECOND
+    assert grants.gaps, "nobody waited"

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import math
+import re
 from typing import Any
 
 import pytest
@@ -81,7 +82,10 @@ class _Later:
         {"retry": tenacity.retry_if_exception(_later)},  # type: ignore[arg-type] # the mistake
         {"wait": tenacity.wait_combine(_later)},  # type: ignore[arg-type] # the mistake
     ],
-    ids=lambda options: f"{next(iter(options))}-{next(iter(options.values()))!r:.40}",
+    # Without addresses in memory: a test has the same name in every process.
+    ids=lambda options: "-".join(
+        re.sub(r" at 0x[0-9a-f]+", "", f"{name}-{value!r}")[:60] for name, value in options.items()
+    ),
 )
 def test_an_option_that_cannot_work_is_refused_by_name_and_value(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -1,4 +1,4 @@
-"""Functions under tenacity, cachetools or lru_cache as tools: they work as before, and retries and hits are reported."""
+"""Functions under tenacity, cachetools or lru_cache as tools work as before, and retries and hits are reported."""
 
 from __future__ import annotations
 

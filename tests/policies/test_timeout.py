@@ -188,7 +188,7 @@ def test_a_function_that_runs_on_is_counted_until_it_ends_and_too_many_are_refus
         decorated()
 
     go.set()
-    for _ in range(1000):
+    for _ in range(12_000):
         if decorated.tool.stats().abandoned == 0:
             break
         time.sleep(0.005)
@@ -208,11 +208,11 @@ def test_a_tool_can_read_its_remaining_time_and_whether_it_was_given_up(seen: Ca
         stopped.set()
 
     with pytest.raises(ToolTimeout):
-        tool(timeout=0.05)(patient)()
+        tool(timeout=0.5)(patient)()
 
-    assert stopped.wait(10), "the loop ended by itself"
+    assert stopped.wait(60), "the loop ended by itself"
     assert left[0] is not None
-    assert 0 < left[0] <= 0.05
+    assert 0 < left[0] <= 0.5
     assert left[1] == 0.0
     assert remaining() is None
     assert not cancelled()

@@ -15,7 +15,7 @@ import pytest
 
 from otel_tools._sidecar.binaries import SIDECAR, find, find_all
 from otel_tools._sidecar.ports import Ports
-from otel_tools._sidecar.runner import Sidecar
+from tests.sidecar.controlled import ControlledSidecar
 
 # What a test cannot wait for. Everything else in the configs and rules is as shipped.
 SHORT = {
@@ -107,9 +107,11 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture(scope="session")
-def sidecar(binaries: Binaries, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+def sidecar(
+    binaries: Binaries, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlledSidecar]:
     """One for the whole session. A test that hurts it waits until it is well again."""
-    with Sidecar(
+    with ControlledSidecar(
         ports=Ports.free(),
         folder=tmp_path_factory.mktemp("sidecar"),
         binaries=binaries.all(),

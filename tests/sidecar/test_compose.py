@@ -16,7 +16,7 @@ import yaml
 from otel_tools._sidecar.binaries import SIDECAR
 from otel_tools._sidecar.configs import collector_dir, compose_file
 from otel_tools._sidecar.ports import Ports
-from otel_tools._sidecar.programs import plan
+from otel_tools._sidecar.programs import make_plan
 
 COLLECTOR = collector_dir()
 
@@ -24,7 +24,7 @@ COLLECTOR = collector_dir()
 def compose(binary: Path, path: Path) -> tuple[int, str]:
     """What docker compose would make of the file, as JSON, or its complaint."""
     done = subprocess.run(  # our own program
-        [binary, "-format", "json", path], capture_output=True, text=True, check=False, cwd=path.parent, timeout=60
+        [binary, "-format", "json", path], capture_output=True, text=True, check=False, cwd=path.parent, timeout=180
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -110,7 +110,7 @@ def test_go_collects_its_garbage_before_the_limiter_refuses() -> None:
 
 def test_the_programs_are_started_as_without_docker(tmp_path: Path) -> None:
     # Addresses and paths differ; what decides how a program behaves does not.
-    programs = plan({name: Path(name) for name in SIDECAR}, Ports(), tmp_path, tmp_path).programs
+    programs = make_plan({name: Path(name) for name in SIDECAR}, Ports(), tmp_path, tmp_path).programs
     for program in programs:
         service = services()[program.name]
         for flag in ("--enable-feature", "--storage.tsdb.retention.time", "--storage.tsdb.retention.size", "--cluster"):

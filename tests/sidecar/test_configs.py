@@ -29,7 +29,7 @@ BUILT = COLLECTOR / "build" / "collector"
 def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> tuple[int, str]:
     """The exit code and all that was said."""
     done = subprocess.run(  # our own programs
-        command, capture_output=True, text=True, check=False, cwd=cwd, timeout=120, env={**os.environ, **(env or {})}
+        command, capture_output=True, text=True, check=False, cwd=cwd, timeout=280, env={**os.environ, **(env or {})}
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -38,7 +38,9 @@ def promtool(request: pytest.FixtureRequest, binaries: Mapping[str, Path]) -> Pa
 
 def run(*command: str | Path, cwd: Path | None = None) -> tuple[int, str]:
     """The exit code and all that was said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=60)  # our own programs
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, timeout=180
+    )  # our own programs
     return done.returncode, done.stdout + done.stderr
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from otel_tools._call.clock import clock
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._protocols import Store
+from otel_tools.stores._protocols import CacheStore
 from otel_tools.stores._sqlite import SQLiteStore
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def store(path: Path) -> Iterator[SQLiteStore]:
 
 
 def test_it_is_a_store(store: SQLiteStore) -> None:
-    assert isinstance(store, Store)
+    assert isinstance(store, CacheStore)
     assert store.on_error == "local"
 
 

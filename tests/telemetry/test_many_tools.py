@@ -1,4 +1,4 @@
-"""A thousand tools keep a thousand series of each kind: the SDK's own limit of 2,000 is not enough for them."""
+"""A thousand tools keep all their series, although the SDK's default limit is 2,000."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_tools import Objective, tool
 from otel_tools._export.meter_provider import _VIEWS
-from otel_tools._telemetry import counters, instruments, names
-from otel_tools._telemetry.counters import fresh_counts
-from otel_tools._telemetry.instruments import bind, signals
+from otel_tools._telemetry import counters, names
+from otel_tools._telemetry.counters import zeroed_counters
+from otel_tools._telemetry.instruments import bind_providers, instruments
 from otel_tools.testing import capture
 
 
@@ -21,17 +21,17 @@ def work(number: int) -> int:
 @pytest.fixture(autouse=True)
 def _no_other_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tools of these tests are gone after them: every look at the metrics would go on to see them."""
-    monkeypatch.setattr(counters, "_tallies", {})
+    monkeypatch.setattr(counters, "_by_name", {})
     # Nor is there anything to say of what other tests could not deliver.
-    monkeypatch.setattr(instruments, "dropped", {})
+    monkeypatch.setattr("otel_tools._telemetry.instruments.dropped", {})
 
 
 def test_a_thousand_tools_keep_every_series() -> None:
     tools = [tool(name=f"tool_{number}", objective=Objective(success=0.99))(work) for number in range(1000)]
     reader = InMemoryMetricReader()
-    before = signals.tracer, signals.duration, signals.logger_provider
-    with fresh_counts():
-        bind(meter_provider=MeterProvider([reader], views=_VIEWS, shutdown_on_exit=False))
+    before = instruments.tracer, instruments.duration, instruments.logger_provider
+    with zeroed_counters():
+        bind_providers(meter_provider=MeterProvider([reader], views=_VIEWS, shutdown_on_exit=False))
         try:
             for each in tools:
                 for number in (1, 0):
@@ -41,7 +41,7 @@ def test_a_thousand_tools_keep_every_series() -> None:
                         continue
             data = reader.get_metrics_data()
         finally:
-            signals.tracer, signals.duration, signals.logger_provider = before
+            instruments.tracer, instruments.duration, instruments.logger_provider = before
 
     assert data is not None
     (scope,) = data.resource_metrics[0].scope_metrics

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from otel_tools._call.steps import Call, Step
     from otel_tools._policies.cache.memory import CacheMemory
-    from otel_tools.stores._protocols import Store
+    from otel_tools.stores._protocols import CacheStore
 
     Steps: TypeAlias = Generator[Step, Any, Any]
 
@@ -84,9 +84,9 @@ class MemoryBackend:
 
 
 class StoreBackend:
-    """Keeps values as JSON text in a `Store`."""
+    """Keeps values as JSON text in a `CacheStore`."""
 
-    def __init__(self, store: Store, expires_in: float, log: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, store: CacheStore, expires_in: float, log: Callable[[str, BaseException], None]) -> None:
         """Keep values in a store.
 
         Args:

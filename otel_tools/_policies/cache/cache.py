@@ -14,7 +14,7 @@ from otel_tools._policies.cache.options import CacheOptions
 from otel_tools._policies.cache.single_flight import InFlightCalls
 from otel_tools._policies.cache.tool_cache import ToolCache
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._protocols import Store
+from otel_tools.stores._protocols import CacheStore
 
 if TYPE_CHECKING:
     from otel_tools._arguments.tool_info import ToolInfo
@@ -48,7 +48,7 @@ class Cache(CacheOptions):
             apart in their place: any value that could be an argument.
         store: Where to keep the values instead: any `MutableMapping` of the process, such as a ``cachetools.LFUCache``,
             which then holds entries with the attribute ``value``; or a store that outlives the process or is shared by
-            several: ``SQLiteStore``, ``RedisStore``, or your own `Store`. Those know a tool by its name alone, and
+            several: ``SQLiteStore``, ``RedisStore``, or your own `CacheStore`. Those know a tool by its name alone, and
             only keep values that JSON gives back unchanged.
         stale_if_error: When a call fails, serve an expired value that expired at most so many seconds ago.
         cache_if: Called with each value that the function returned; where it is false, the value is not kept.
@@ -69,7 +69,7 @@ class Cache(CacheOptions):
             object.__setattr__(self, name, value)
 
     def _new_memory(self) -> CacheMemory:
-        if self.store is not None and not isinstance(self.store, Store):
+        if self.store is not None and not isinstance(self.store, CacheStore):
             return CacheMemory(partial(_same, self.store), owned=False)
         from cachetools import LRUCache  # noqa: PLC0415 - `import otel_tools` must not load it
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from otel_tools._policies.cache.memory import CacheMemory, Entry
     from otel_tools._policies.cache.options import CacheOptions
     from otel_tools._policies.cache.single_flight import InFlightCall
-    from otel_tools.stores._protocols import Store
+    from otel_tools.stores._protocols import CacheStore
 
 __all__ = ["KeptValues", "copied"]
 
@@ -34,7 +34,7 @@ class KeptValues:
         store: The store; None keeps the values in memory.
     """
 
-    def __init__(self, options: CacheOptions, tool: str, memory: CacheMemory, store: Store | None) -> None:
+    def __init__(self, options: CacheOptions, tool: str, memory: CacheMemory, store: CacheStore | None) -> None:
         self._ttl = options.ttl
         self._kept_for = options.kept_for
         self._serves_stale = options.stale_if_error is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tools._policies.checks import is_finite_number
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._protocols import Store
+from otel_tools.stores._protocols import CacheStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ class CacheOptions:
     ttl: float
     maxsize: int = 1024
     key: Callable[[dict[str, Any]], Any] | None = None
-    store: MutableMapping[Any, Any] | Store | None = None
+    store: MutableMapping[Any, Any] | CacheStore | None = None
     stale_if_error: float | None = None
     cache_if: Callable[[Any], object] | None = None
 
@@ -52,10 +52,10 @@ class CacheOptions:
 
     def _check_store(self) -> None:
         store = self.store
-        if isinstance(store, type) or not (store is None or isinstance(store, (MutableMapping, Store))):
+        if isinstance(store, type) or not (store is None or isinstance(store, (MutableMapping, CacheStore))):
             raise ConfigurationError(
                 f"Cache(store={store!r}): a MutableMapping, SQLiteStore(path), RedisStore(url) or an object with the "
-                "methods of otel_tools.stores._protocols.Store is needed"
+                "methods of otel_tools.stores.CacheStore is needed"
             )
         if self.outside_store is not None and math.isinf(self.kept_for):
             raise ConfigurationError(
@@ -63,9 +63,9 @@ class CacheOptions:
             )
 
     @property
-    def outside_store(self) -> Store | None:
+    def outside_store(self) -> CacheStore | None:
         """The store, where it is none of this process's memory."""
-        return self.store if isinstance(self.store, Store) else None
+        return self.store if isinstance(self.store, CacheStore) else None
 
     @property
     def kept_for(self) -> float:

@@ -9,22 +9,22 @@ import math
 from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from otel_tools._call.clock import clock
 from otel_tools._call.steps import Outcome, Perform, Sleep
 from otel_tools._policies.checks import is_finite_number, is_wait_seconds
 from otel_tools.errors import ConfigurationError, RateLimited
-from otel_tools.stores._gcra import AT_ONCE, COMMON, Buckets, Quota, Reservation, nanoseconds, now
+from otel_tools.stores._gcra import AT_ONCE, COMMON, KeyedBuckets, Quota, Reservation, nanoseconds, now
+from otel_tools.stores._protocols import RateLimitStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
 
     from otel_tools._arguments.tool_info import ToolInfo
     from otel_tools._call.steps import Call, Flow, Next, Policy, Step
-    from otel_tools.stores._protocols import OnError
 
-__all__ = ["RateLimit", "Reserves"]
+__all__ = ["RateLimit"]
 
 logger = logging.getLogger("otel_tools.policies.rate_limit")
 
@@ -36,25 +36,6 @@ _MAX_INTERVAL: Final = 366 * 86_400
 
 _MAX_EARLY: Final = 1_000
 """Nanoseconds by which a sleep may end too early: less than the resolution of any timer."""
-
-
-@runtime_checkable
-class Reserves(Protocol):
-    """A store that keeps rate limits for several processes: `otel_tools.stores.RedisStore`, or one of your own.
-
-    Attributes:
-        on_error: What becomes of a call whose store is unavailable.
-    """
-
-    on_error: OnError
-
-    def reserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
-        """Reserve a token of the bucket of this name, as `Buckets.reserve` does."""
-        ...
-
-    async def areserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
-        """As `reserve`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,16 +73,16 @@ class RateLimit:
     burst: int | None = None
     max_wait: float | None = None
     key: Callable[[dict[str, Any]], Hashable] | None = None
-    store: Reserves | None = None
+    store: RateLimitStore | None = None
     _: KW_ONLY
     name: str | None = None
-    _buckets: Buckets = field(init=False, repr=False)
+    _buckets: KeyedBuckets = field(init=False, repr=False)
     _stored_as: list[str] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
         _check(self)
         burst = max(1, math.floor(self.rate)) if self.burst is None else self.burst
-        object.__setattr__(self, "_buckets", Buckets(Quota.of(self.rate, self.per, burst)))
+        object.__setattr__(self, "_buckets", KeyedBuckets(Quota.of(self.rate, self.per, burst)))
 
     def policy(self, info: ToolInfo) -> Policy:
         """The rate limit policy of one tool."""
@@ -124,7 +105,7 @@ class RateLimit:
                     return inner(call)
                 return self._wait_and_run(call, reservation, inner, tool)
 
-            def reserve_in_store(call: Call, store: Reserves) -> Flow:
+            def reserve_in_store(call: Call, store: RateLimitStore) -> Flow:
                 max_wait = own_max_wait if call.scope is None else _until_deadline(call, own_max_wait)
                 key = COMMON if key_of is None else key_of(call)
                 reserved = yield from self._reserve_in_store(store, call, max_wait, key, tool)
@@ -148,7 +129,7 @@ class RateLimit:
         return (yield from inner(call))
 
     def _reserve_in_store(
-        self, store: Reserves, call: Call, max_wait: int | None, key: Hashable, tool: str
+        self, store: RateLimitStore, call: Call, max_wait: int | None, key: Hashable, tool: str
     ) -> Generator[Step, Any, Reservation | Outcome]:
         """Reserve a token in the store; where it is unavailable and ``on_error`` is not raise, in this process."""
         (name,) = self._stored_as
@@ -194,7 +175,7 @@ def _wait(call: Call, reservation: Reservation) -> Generator[Step, Any, None]:
             if wait < _MAX_EARLY:
                 break
     except GeneratorExit:
-        reservation.give_back()
+        reservation.cancel()
         call.throttled("rate_limit", "cancelled", clock.now() - began)
         raise
     call.throttled("rate_limit", "acquired", clock.now() - began)
@@ -221,7 +202,7 @@ def _key_of(key: Callable[[dict[str, Any]], Hashable] | None, info: ToolInfo) ->
     return key_of
 
 
-def _reserve(buckets: Buckets, max_wait: int | None, key: Hashable, tool: str) -> Reservation:
+def _reserve(buckets: KeyedBuckets, max_wait: int | None, key: Hashable, tool: str) -> Reservation:
     try:
         return buckets.reserve(max_wait, key)
     except Exception as error:  # noqa: BLE001 - the key has no hash, or a hash of the user's that raises
@@ -271,7 +252,7 @@ def _check(limit: RateLimit) -> None:
             f"RateLimit(key={limit.key!r}): a plain function of the arguments is needed, "
             'as in key=lambda args: args["user_id"]'
         )
-    if limit.store is not None and not isinstance(limit.store, Reserves):
+    if limit.store is not None and not isinstance(limit.store, RateLimitStore):
         raise ConfigurationError(
             f"RateLimit(store={limit.store!r}): a store that can reserve is needed: RedisStore(url)"
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._gcra import AT_ONCE, Reservation, now
+from otel_tools.stores._gcra import Reservation
 from otel_tools.stores._redis.clients import Clients
 from otel_tools.stores._redis.health import Health
 from otel_tools.stores._redis.scripts import GIVE_BACK, RESERVE
@@ -240,11 +240,7 @@ def _arguments(quota: Quota, max_wait: int | None) -> tuple[int, int, int]:
 def _reservation(answer: Any, give_back: Callable[[int], None]) -> Reservation:
     """What the script said, in the terms of this process and its clock."""
     granted, wait, place = (int(part) for part in answer)
-    if granted and not wait:
-        return AT_ONCE
-    if not granted:
-        return Reservation(granted=False, wait=wait, at=now() + wait)
-    return Reservation(granted=True, wait=wait, at=now() + wait, give_back=partial(give_back, place))
+    return Reservation.after(wait, partial(give_back, place)) if granted else Reservation.refused(wait)
 
 
 def _milliseconds(seconds: float) -> int:
