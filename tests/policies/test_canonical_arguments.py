@@ -1,4 +1,4 @@
-"""Keys: equal when a function could not tell the arguments apart, and never an error of another kind."""
+"""Canonical forms: equal when a function could not tell the arguments apart, and no error but `NoCacheKeyError`."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def named(value: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
-def test_what_a_function_could_tell_apart_has_another_key() -> None:
+def test_values_that_a_function_could_tell_apart_have_different_forms() -> None:
     for (i, left), (j, right) in itertools.combinations(enumerate(DIFFERENT), 2):
         assert canonical_form(left) != canonical_form(right), (i, left, j, right)
 
 
 @pytest.mark.parametrize("value", DIFFERENT, ids=named)
-def test_a_key_is_hashable_and_the_same_when_asked_again(value: Any) -> None:
+def test_a_form_is_hashable_and_the_same_each_time(value: Any) -> None:
     assert canonical_form(value) == canonical_form(value)
     assert hash(canonical_form(value)) == hash(canonical_form(value))
 
@@ -118,7 +118,7 @@ def test_a_key_is_hashable_and_the_same_when_asked_again(value: Any) -> None:
     ],
     ids=named,
 )
-def test_what_a_function_could_not_tell_apart_has_the_same_key(left: Any, right: Any) -> None:
+def test_values_that_a_function_could_not_tell_apart_have_the_same_form(left: Any, right: Any) -> None:
     assert canonical_form(left) == canonical_form(right)
     assert hash(canonical_form(left)) == hash(canonical_form(right))
 
@@ -201,12 +201,12 @@ UNKEYABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("make", UNKEYABLE.values(), ids=UNKEYABLE.keys())
-def test_what_cannot_be_told_from_others_is_said_to_be_so(make: Any) -> None:
+def test_a_value_that_cannot_be_told_from_others_has_no_form(make: Any) -> None:
     with pytest.raises(NoCacheKeyError):
         canonical_form(make())
 
 
-def test_a_comparison_that_raises_says_no() -> None:
+def test_values_whose_comparison_raises_are_different() -> None:
     class Raises:
         def __hash__(self) -> int:
             return 1
@@ -217,7 +217,7 @@ def test_a_comparison_that_raises_says_no() -> None:
     assert canonical_form(Raises()) != canonical_form(Raises())
 
 
-def test_a_key_stays_what_it_was_when_its_object_changes() -> None:
+def test_a_form_keeps_its_hash_when_its_object_changes() -> None:
     class Mutable:
         size = 1
 
@@ -256,13 +256,13 @@ def same(left: Any, right: Any) -> Any:
 
 
 @given(JSON, JSON)
-def test_two_json_values_have_one_key_exactly_when_they_are_the_same(left: Any, right: Any) -> None:
+def test_two_json_values_have_one_form_exactly_when_they_are_the_same(left: Any, right: Any) -> None:
     assert (canonical_form(left) == canonical_form(right)) == same(left, right)
     assert (canonical_text(canonical_form(left)) == canonical_text(canonical_form(right))) == same(left, right)
 
 
 @pytest.mark.parametrize("value", [v for v in DIFFERENT if type(v).__name__ not in {"Text", "function"}], ids=named)
-def test_a_key_has_a_text_that_tells_it_from_others(value: Any) -> None:
+def test_the_text_of_a_form_differs_from_that_of_other_forms(value: Any) -> None:
     try:
         written = canonical_text(canonical_form(value))
     except NoCacheKeyError:
@@ -278,7 +278,7 @@ def test_a_key_has_a_text_that_tells_it_from_others(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [lambda: 0, Text("a"), type("Local", (), {}), [].append], ids=named)
-def test_what_another_process_would_not_know_has_no_text(value: Any) -> None:
+def test_a_form_that_means_nothing_to_another_process_has_no_text(value: Any) -> None:
     with pytest.raises(NoCacheKeyError):
         canonical_text(canonical_form(value))
 
@@ -293,7 +293,7 @@ print(canonical_text(canonical_form({
 """
 
 
-def test_the_text_of_a_key_is_the_same_in_every_process() -> None:
+def test_the_text_of_a_form_is_the_same_in_every_process() -> None:
     texts = {
         subprocess.run(
             [sys.executable, "-c", PROGRAM], env={"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True

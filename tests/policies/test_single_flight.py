@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_tools import Cache
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope
 from otel_tools._call.steps import Invoke, Outcome, Wait
-from otel_tools._policies.cache.cache import Cache
 from otel_tools._policies.cache.single_flight import InFlightCall, InFlightCalls, Waiter, _graph, deliver
 from otel_tools.errors import ToolTimeout
-from tests.policies.cache_scene import HeardCall, ended, inner, tool_info_of
+from tests.policies.cache_helpers import RecordingCall, inner, run_to_end, tool_info_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Driven:
     """One call, driven by hand in a context of its own, as a task would have."""
 
     def __init__(self, flow: Next, key: Any = 1, context: contextvars.Context | None = None) -> None:
-        self.call = HeardCall(key)
+        self.call = RecordingCall(key)
         self.context = context or contextvars.Context()
         self.flow: Flow = flow(self.call)
         self.step: Any = self.context.run(next, self.flow)
@@ -58,7 +58,7 @@ class Driven:
         self.step = self.context.run(self.flow.send, self.step.future.done())
 
     def end(self, answer: Any = True) -> Outcome:
-        return self.context.run(ended, self.flow, answer)
+        return self.context.run(run_to_end, self.flow, answer)
 
     def cancel(self) -> None:
         self.context.run(self.flow.close)
@@ -76,7 +76,7 @@ def cache() -> Iterator[Cache]:
     assert not _graph.busy
 
 
-def test_those_who_come_while_one_is_by_key_get_a_copy_of_what_it_brings(cache: Cache) -> None:
+def test_calls_that_come_while_one_runs_get_a_copy_of_its_value(cache: Cache) -> None:
     flow = flow_of(cache)
     first, *others = [Driven(flow) for _ in range(4)]
     assert first.runs
@@ -99,7 +99,7 @@ def test_another_key_does_not_wait(cache: Cache) -> None:
     second.end(Outcome(2))
 
 
-def test_a_failure_is_given_to_those_who_wait_and_the_next_call_tries_again(cache: Cache) -> None:
+def test_waiters_get_the_same_failure_and_the_next_call_runs_again(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second = Driven(flow), Driven(flow)
     error = ConnectionError()
@@ -135,7 +135,7 @@ def test_a_value_that_counts_as_a_failure_is_shared_as_one(cache: Cache) -> None
     assert (got.value, got.error, got.result, got.error_type) == ({"error": 1}, None, "error", "tool_error")
 
 
-def test_what_cannot_be_copied_is_made_by_each_for_itself(cache: Cache) -> None:
+def test_each_call_computes_a_value_that_cannot_be_copied_for_itself(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second = Driven(flow), Driven(flow)
     first.end(Outcome(threading.Lock()))
@@ -146,7 +146,7 @@ def test_what_cannot_be_copied_is_made_by_each_for_itself(cache: Cache) -> None:
     assert second.call.answers == ["bypass"]
 
 
-def test_a_leader_that_is_cancelled_hands_over_to_one_of_those_who_wait(cache: Cache) -> None:
+def test_after_a_cancelled_run_one_of_the_waiters_runs(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second, third = [Driven(flow) for _ in range(3)]
     first.cancel()
@@ -168,7 +168,7 @@ def test_a_cancellation_that_comes_as_an_outcome_is_not_shared(cache: Cache) -> 
     second.end(Outcome(1))
 
 
-def test_one_who_waits_and_is_cancelled_disturbs_nobody(cache: Cache) -> None:
+def test_a_waiter_that_is_cancelled_disturbs_no_other(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second, third = [Driven(flow) for _ in range(3)]
     second.cancel()
@@ -178,7 +178,7 @@ def test_one_who_waits_and_is_cancelled_disturbs_nobody(cache: Cache) -> None:
     assert third.end().value == 1
 
 
-def test_a_stale_value_is_served_to_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_value_is_served_to_the_running_call_and_its_waiters(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(ttl=10, stale_if_error=60)
     flow = flow_of(cache)
     Driven(flow).end(Outcome([1]))
@@ -192,16 +192,16 @@ def test_a_stale_value_is_served_to_each_of_them(monkeypatch: pytest.MonkeyPatch
         assert len(driven.call.recoveries) == 1
 
 
-def test_nobody_waits_past_the_deadline_of_the_call(cache: Cache) -> None:
+def test_no_call_waits_past_its_deadline(cache: Cache) -> None:
     flow = flow_of(cache)
     first = Driven(flow)
-    late = HeardCall(1)
+    late = RecordingCall(1)
     late.scope = Scope(late, 0.0, None)
     running = flow(late)
     step = next(running)
     assert isinstance(step, Wait)
     assert step.timeout == 0.0
-    got = ended(running, answer=False)
+    got = run_to_end(running, answer=False)
     assert isinstance(got.error, ToolTimeout)
     assert got.error.tool == "work"
     assert late.answers == ["coalesced"]
@@ -251,7 +251,7 @@ class TestNobodyWaitsForEver:
                 assert waiting.end().result == "cached"
             call.end(Outcome(1))
 
-    def test_one_who_leaves_leaves_no_trace_in_the_ring(self, cache: Cache) -> None:
+    def test_a_waiter_that_left_is_no_part_of_the_ring(self, cache: Cache) -> None:
         ours, theirs = flow_of(cache, "ours"), flow_of(cache, "theirs")
         a, b = Driven(ours), Driven(theirs)
         Driven(theirs, context=a.child()).cancel()
@@ -261,7 +261,7 @@ class TestNobodyWaitsForEver:
         within.end()
         b.end(Outcome(1))
 
-    def test_a_blocking_call_in_the_thread_or_the_loop_of_the_leader(self, cache: Cache) -> None:
+    def test_a_blocking_call_in_the_thread_or_the_loop_of_the_running_call(self, cache: Cache) -> None:
         calls = InFlightCalls()
         in_flight = calls.join("key", blocking=True)
         assert calls.join("key", blocking=True) is None
@@ -275,7 +275,7 @@ class TestNobodyWaitsForEver:
             assert pool.submit(asyncio.run, in_a_loop()).result() is None
         calls.end("key", in_flight)  # type: ignore[arg-type] # an in-flight call
 
-    def test_a_call_out_of_the_middle_of_another_one(self, cache: Cache) -> None:
+    def test_a_call_made_in_the_middle_of_a_change(self, cache: Cache) -> None:
         calls = InFlightCalls()
         in_flight = calls.join("key", blocking=False)
         with _graph.changing():
@@ -283,7 +283,7 @@ class TestNobodyWaitsForEver:
         calls.end("key", in_flight)  # type: ignore[arg-type] # an in-flight call
 
 
-def test_a_call_that_finds_a_flight_as_it_ends_leads_the_next() -> None:
+def test_a_call_that_finds_another_as_it_ends_runs_itself() -> None:
     calls = InFlightCalls()
     first = calls.join("key", blocking=False)
     assert isinstance(first, InFlightCall)
@@ -303,7 +303,7 @@ def test_a_call_that_finds_a_flight_as_it_ends_leads_the_next() -> None:
     assert len(calls) == 0
 
 
-def test_threads_that_come_and_go_at_once_lead_one_by_one_and_are_all_served() -> None:
+def test_threads_that_join_at_once_run_one_by_one_and_are_all_served() -> None:
     calls = InFlightCalls()
     under_way: list[InFlightCall] = []
     together: list[int] = []
@@ -332,14 +332,14 @@ def test_threads_that_come_and_go_at_once_lead_one_by_one_and_are_all_served() -
     assert len(calls) == 0
 
 
-def test_a_call_that_the_garbage_collector_closes_elsewhere_ends_its_flight(cache: Cache) -> None:
+def test_a_call_that_the_garbage_collector_closes_in_another_context_is_ended(cache: Cache) -> None:
     driven = Driven(flow_of(cache))
     driven.flow.close()
     assert len(cache._in_flight) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to fork")
-def test_a_forked_child_waits_for_nobody_who_is_not_there(cache: Cache) -> None:
+def test_a_forked_child_waits_for_no_call_of_the_parent(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second = Driven(flow), Driven(flow)
     pid = os.fork()
