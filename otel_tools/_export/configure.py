@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otel_tools._call.forks import at_fork
+from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.settings import SIGNALS, Logs, Redact, Settings, read_settings, redaction_of
 from otel_tools._telemetry.content.capture import content
@@ -172,7 +173,7 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
 
 
 def _set_up(settings: Settings) -> Pipeline | None:
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if sdk_disabled():
         logger.info("OTEL_SDK_DISABLED is true: telemetry stays off")
         return None
     if os.environ.get("OTEL_CONFIG_FILE"):

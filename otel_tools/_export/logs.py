@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
 from otel_tools._telemetry.logs.call_records import Sink, logs
 
@@ -25,7 +26,7 @@ def start_logs(settings: Settings) -> None:
         from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - python-json-logger is an extra
 
         sinks.append(JsonLines(settings.log_stream))
-    if settings.logs in {"otlp", "both"} and settings.exporter("logs") != "none" and not _disabled():
+    if settings.logs in {"otlp", "both"} and settings.exporter("logs") != "none" and not sdk_disabled():
         from otel_tools._telemetry.logs.otlp import send_record  # noqa: PLC0415 - only where it was asked for
 
         sinks.append(send_record)
@@ -51,7 +52,3 @@ def stop_logs() -> None:
     logs.sinks = ()
     logs.instead = False
     remove()
-
-
-def _disabled() -> bool:
-    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
