@@ -113,15 +113,21 @@ def build(component: Component, report: ProgressCallback, *, force: bool = False
         for leftover in cache.glob(f"{_TEMPORARY_PREFIX}{component.name}-*"):
             shutil.rmtree(leftover, ignore_errors=True)  # of a killed build: this process holds the lock
         with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY_PREFIX}{component.name}-", dir=cache) as folder:
-            # A copy, because Go may write beside go.mod, and an installed package may be read-only.
-            source = shutil.copytree(component.module, Path(folder) / "source")
-            output = Path(folder) / "output"
-            output.mkdir(mode=0o755)
-            for binary, package in component.packages.items():
-                _go_build(go, source, package, output / binary, step)
+            output = _build_programs(go, component, Path(folder), step)
             shutil.rmtree(target, ignore_errors=True)
             output.rename(target)
     return target
+
+
+def _build_programs(go: str, component: Component, folder: Path, step: Callable[[str, int], None]) -> Path:
+    """Build every program of a component; return the folder of the programs, inside ``folder``."""
+    # A copy, because Go may write beside go.mod, and an installed package may be read-only.
+    source = shutil.copytree(component.module, folder / "source")
+    output = folder / "output"
+    output.mkdir(mode=0o755)
+    for binary, package in component.packages.items():
+        _go_build(go, source, package, output / binary, step)
+    return output
 
 
 def _go_build(go: str, source: Path, package: str, output: Path, step: Callable[[str, int], None]) -> None:
