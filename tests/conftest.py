@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 SIDECAR_FILES: Final = ("tests/sidecar/test_end_to_end.py", "tests/sidecar/test_runner.py")
 """They share one running sidecar: one worker runs them, one after the other."""
 
+SLOW_FIXTURES: Final = frozenset({"binaries", "offset", "passes", "redis_server", "sidecar", "tiny", "webhook"})
+"""Fixtures that start or build programs which are not Python's."""
+
+SLOW_FILES: Final = frozenset(
+    {
+        "tests/export/test_dead_collector.py",
+        "tests/export/test_file_format.py",
+        "tests/export/test_fork_threads.py",
+        "tests/export/test_sigterm.py",
+        "tests/stack/test_memory.py",
+        "tests/typing/test_typing.py",
+    }
+)
+"""Files whose tests wait in real time, or run other programs for long."""
+
 LONGEST_FIRST: Final = SIDECAR_FILES
 """Files that take the longest. Workers begin with them, so that no worker waits for another at the end."""
 
@@ -33,13 +48,26 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         group.addoption("--no-loadscope-reorder", action="store_true")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` is looked at
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse test ids that another process would not have, and sort the files for workers."""
+    """Refuse test ids that another process would not have, mark slow tests, and sort the files for workers."""
     if differing := [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid)]:
         raise pytest.UsageError("ids with memory addresses, which differ in each worker:", *differing)
+    for item in items:
+        if _is_slow(item):
+            item.add_marker("slow")
     if hasattr(config, "workerinput"):
         files = {file: place for place, file in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: files.get(item.nodeid.partition("::")[0], len(files)))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return (
+        item.nodeid.partition("::")[0] in SLOW_FILES
+        or not SLOW_FIXTURES.isdisjoint(fixtures)
+        or item.get_closest_marker("sidecar") is not None
+    )
 
 
 @pytest.hookimpl(wrapper=True)

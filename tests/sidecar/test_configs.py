@@ -251,6 +251,7 @@ def test_the_collector_has_only_components_that_its_config_uses() -> None:
     assert {folders[name] for name in used} == listed
 
 
+@pytest.mark.slow
 def test_the_builder_writes_the_committed_files(tmp_path: Path) -> None:
     if os.environ.get("OTEL_TOOLS_REQUIRE_SIDECAR") != "1" or shutil.which("go") is None:
         pytest.skip("needs Go and, the first time, the network: OTEL_TOOLS_REQUIRE_SIDECAR=1")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -458,14 +459,20 @@ print(json.dumps([ran, work.tool.stats().store_errors]))
 """
 
 
-def started(*arguments: object) -> list[subprocess.Popen[str]]:
+@contextmanager
+def started(*arguments: object) -> Iterator[list[subprocess.Popen[str]]]:
     """Four processes that wait for the times between which they are to call."""
     command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    return processes
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def results_of(processes: list[subprocess.Popen[str]]) -> list[tuple[list[float], int]]:
@@ -483,11 +490,12 @@ def let_go(processes: list[subprocess.Popen[str]], begin: float, end: float) -> 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
 def test_four_processes_together_keep_to_the_rate(redis_server: RedisServer, flavour: str) -> None:
     rate, burst, name = 100.0, 10, uuid.uuid4().hex
-    processes = started(redis_server.url + "?socket_timeout=60&socket_connect_timeout=60", flavour, rate, burst, name)
-    begin = time.time() + 0.2
-    end = begin + SECONDS
-    let_go(processes, begin, end)
-    results = results_of(processes)
+    url = redis_server.url + "?socket_timeout=60&socket_connect_timeout=60"
+    with started(url, flavour, rate, burst, name) as processes:
+        begin = time.time() + 0.2
+        end = begin + SECONDS
+        let_go(processes, begin, end)
+        results = results_of(processes)
     assert [process.returncode for process in processes] == [0] * 4
     assert [errors for _, errors in results] == [0] * 4
     ran = sorted(at for times, _ in results for at in times)
@@ -505,13 +513,13 @@ def test_four_processes_together_keep_to_the_rate(redis_server: RedisServer, fla
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
 def test_redis_killed_under_four_processes_loses_none_of_their_calls(redis_server: RedisServer, flavour: str) -> None:
-    processes = started(redis_server.url, flavour, 100.0, 10, uuid.uuid4().hex)
-    begin = time.time() + 0.2
-    let_go(processes, begin, begin + 3.5)
-    time.sleep(begin + 1.5 - time.time())
-    redis_server.kill()
-    killed = time.time()
-    results = results_of(processes)
+    with started(redis_server.url, flavour, 100.0, 10, uuid.uuid4().hex) as processes:
+        begin = time.time() + 0.2
+        let_go(processes, begin, begin + 3.5)
+        time.sleep(begin + 1.5 - time.time())
+        redis_server.kill()
+        killed = time.time()
+        results = results_of(processes)
 
     # A call that failed would have ended its process.
     assert [process.returncode for process in processes] == [0] * 4
