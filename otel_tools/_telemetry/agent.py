@@ -88,7 +88,7 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         return run.span
 
     def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+        self, _error_class: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """End the span. An exception goes on."""
         run = self._pop_innermost()
@@ -124,10 +124,10 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         return self.__enter__()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_class: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """As `__exit__`."""
-        self.__exit__(kind, error, trace)
+        self.__exit__(error_class, error, trace)
 
     def __call__(self, function: F) -> F:
         """Run each call of the function inside an agent's span of its own."""

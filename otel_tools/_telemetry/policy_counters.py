@@ -71,8 +71,8 @@ class PolicyCounters:
 
     Attributes:
         retries: Retries, by the ``error.type`` of the failed attempt.
-        answers: Count the cache's answers; without the lock.
-        requests: Count what came of asking for slots and tokens, likewise.
+        answers: Calls that asked the cache, by its answer. Counted without the lock.
+        requests: Attempts that asked for a slot or a token, by policy and result. Counted without the lock.
         queued: Attempts that wait now, by policy.
         store_errors: Errors of a shared store, by operation.
         abandoned: Sync functions that still run although their timeout is over.
@@ -90,12 +90,12 @@ class PolicyCounters:
 
     @property
     def cache(self) -> dict[CacheResult, int]:
-        """How many calls got which of the cache's answers, where it is not none."""
+        """Number of calls by the answer of the cache, without the answers that no call got."""
         return {result: count for result, counter in self.answers.items() if (count := counter.value)}
 
     @property
     def throttling(self) -> dict[tuple[ThrottlingPolicy, ThrottlingResult], int]:
-        """How many attempts asked for a slot or a token, by policy and result, likewise."""
+        """Number of attempts by policy and result, without the results that no attempt got."""
         return {
             (policy, result): count
             for policy, counters in self.requests.items()

@@ -76,12 +76,12 @@ def _call_handlers(original: Callable[..., None], logger: logging.Logger, record
 
 
 def _is_handled(logger: logging.Logger, record: logging.LogRecord) -> bool:
-    """Give the record to the sinks. Returns whether the original method must not run."""
+    """Give the record to the sinks; returns whether the original method must not run."""
     try:
         context, running = current_call()
         correlate(record, context, running)
         logs.emit(record, context, running)
-        # The last-resort handler would print the record a second time, or print calls that nobody asked to print.
+        # Python's last-resort handler would print the record a second time, or print the records of calls unasked.
         return (logs.replaces_last_resort or logger is call_logger) and not logger.hasHandlers()
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("looking at a log record")
