@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
-from otel_tools._call.counter import Counter
 from otel_tools._call.steps import CacheResult, ThrottlingPolicy, ThrottlingResult
 
 __all__ = [
@@ -78,12 +77,14 @@ class PolicyCounters:
         abandoned: Sync functions that still run although their timeout is over.
     """
 
-    __slots__ = ("abandoned", "answers", "queued", "requests", "retries", "store_errors")
+    __slots__ = ("abandoned", "cache", "queued", "requests", "retries", "store_errors")
 
     def __init__(self) -> None:
         self.retries: dict[str, int] = {}
-        self.answers = {result: Counter() for result in CACHE_RESULTS}
-        self.requests = {policy: {result: Counter() for result in THROTTLING_RESULTS} for policy in THROTTLING_POLICIES}
+        self.cache: dict[CacheResult, int] = dict.fromkeys(CACHE_RESULTS, 0)
+        self.requests: dict[ThrottlingPolicy, dict[ThrottlingResult, int]] = {
+            policy: dict.fromkeys(THROTTLING_RESULTS, 0) for policy in THROTTLING_POLICIES
+        }
         self.queued: dict[ThrottlingPolicy, int] = {}
         self.store_errors: dict[str, int] = {}
         self.abandoned = 0
@@ -120,8 +121,7 @@ class PolicyCounters:
         }
 
     def _throttling(self, policy: ThrottlingPolicy) -> ThrottlingCounts:
-        results = {result: counter.value for result, counter in self.requests[policy].items()}
-        return ThrottlingCounts(**results, queued=self.queued.get(policy, 0))
+        return ThrottlingCounts(**self.requests[policy], queued=self.queued.get(policy, 0))
 
 
 def increment(counts: dict[K, int], key: K, change: int = 1) -> None:

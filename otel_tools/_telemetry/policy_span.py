@@ -79,7 +79,8 @@ class ObservedCallWithPolicies(ObservedCall):
 
     def cache_answered(self, result: CacheResult) -> None:
         """Count the cache's answer."""
-        self._counters.policies.answers[result].more()
+        with self._counters.lock:
+            self._counters.policies.cache[result] += 1
         self._policy_attributes[names.CACHE_RESULT] = result
         if instruments.policy_listener:
             self._notify("cache_answered", result=result)
@@ -94,9 +95,9 @@ class ObservedCallWithPolicies(ObservedCall):
     def throttled(self, policy: ThrottlingPolicy, result: ThrottlingResult, waited: float | None) -> None:
         """Count the result; record the time of a wait and of a refusal."""
         policies = self._counters.policies
-        policies.requests[policy][result].more()
-        if waited is not None:
-            with self._counters.lock:
+        with self._counters.lock:
+            policies.requests[policy][result] += 1
+            if waited is not None:
                 increment(policies.queued, policy, -1)
         if waited is not None or result == "rejected":
             self._record_wait(policy, result, waited or 0.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from otel_tools._call.clock import clock
-from otel_tools._call.counter import Counter
 from otel_tools._call.steps import IS_AWAITED, CacheResult, Outcome, loop_runs_here, over
 from otel_tools._policies.cache.copying import copy_factory
 from otel_tools._policies.cache.keeping import KeptValues
@@ -45,7 +44,7 @@ class CachePolicy:
 
     def __init__(self, options: CacheOptions, info: ToolInfo, memory: CacheMemory, in_flight: InFlightCalls) -> None:
         self.namespace = Namespace(info.tool, memory)
-        self._answers = {result: Counter() for result in _RESULTS}
+        self._results: dict[CacheResult, int] = dict.fromkeys(_RESULTS, 0)
         self.memory = memory
         self.in_flight = in_flight
         self.store = options.outside_store
@@ -64,12 +63,13 @@ class CachePolicy:
     @property
     def counts(self) -> dict[CacheResult, int]:
         """The number of calls with each result."""
-        return {result: counter.value for result, counter in self._answers.items()}
+        with self.memory.lock:
+            return dict(self._results)
 
     def policy(self, inner: Next) -> Next:
         """Put the cache around a flow."""
         key_of, ttl, entries, in_memory = self.key_of, self._ttl, self.memory, self.store is None
-        get, one_more_hit = entries.get, self._answers["hit"].more
+        get, results = entries.get, self._results
 
         def flow(call: Call) -> Flow:
             try:
@@ -143,5 +143,6 @@ class CachePolicy:
             self._answer(call, result)
 
     def _answer(self, call: Call, result: CacheResult) -> None:
-        self._answers[result].more()
+        with self.memory.lock:
+            self._results[result] += 1
         call.cache_answered(result)
