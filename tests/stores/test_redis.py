@@ -460,9 +460,11 @@ print(json.dumps([ran, work.tool.stats().store_errors]))
 
 
 @contextmanager
-def started(*arguments: object) -> Iterator[list[subprocess.Popen[str]]]:
+def started(url: str, *arguments: object) -> Iterator[list[subprocess.Popen[str]]]:
     """Four processes that wait for the times between which they are to call."""
-    command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
+    # So that a server that is slow on a busy machine is not taken for one that is away.
+    url += "?socket_timeout=60&socket_connect_timeout=60"
+    command = [sys.executable, "-c", PROCESS, url, *map(str, arguments)]
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for process in processes:
         assert process.stdout is not None
@@ -490,8 +492,7 @@ def let_go(processes: list[subprocess.Popen[str]], begin: float, end: float) -> 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
 def test_four_processes_together_keep_to_the_rate(redis_server: RedisServer, flavour: str) -> None:
     rate, burst, name = 100.0, 10, uuid.uuid4().hex
-    url = redis_server.url + "?socket_timeout=60&socket_connect_timeout=60"
-    with started(url, flavour, rate, burst, name) as processes:
+    with started(redis_server.url, flavour, rate, burst, name) as processes:
         begin = time.time() + 0.2
         end = begin + SECONDS
         let_go(processes, begin, end)
