@@ -156,4 +156,4 @@ def _as_a_program_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Content off, nothing of a test's own redacted, and every failure of telemetry logged anew."""
     monkeypatch.setattr(content, "on", False)
     monkeypatch.setattr(content, "redaction", Redaction())
-    monkeypatch.setattr(guard, "_last", {})
+    monkeypatch.setattr(guard, "_last_logged", {})

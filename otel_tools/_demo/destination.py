@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from otel_tools._sidecar.paths import short
+from otel_tools._sidecar.paths import display_path
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError
 
@@ -47,7 +47,7 @@ class File:
         return {"exporter": "file", "file": str(self.path)}
 
     def __str__(self) -> str:
-        return short(self.path)
+        return display_path(self.path)
 
 
 def choose(exporter: Exporter = "auto", endpoint: str | None = None, file: Path | None = None) -> Collector | File:

@@ -1,4 +1,4 @@
-"""Is a result that the tool returned really a failure? For tools that return their errors instead of raising."""
+"""The ``failed_if`` policy: counts some results as failures, for tools that return errors instead of raising."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def failed_if(predicate: Callable[[Any], object], info: ToolInfo) -> Policy:
 
 
 def _is_plain(predicate: Callable[[Any], object]) -> bool:
-    """Whether its result is what it says, rather than something to await or to iterate."""
+    """Whether a function returns its answer itself, rather than something to await or to iterate."""
     method = type(predicate).__call__
     return not any(
         kind(candidate)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_tools import tool
+from otel_tools import CircuitBreaker, tool
 from otel_tools._call.clock import clock
-from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
 from otel_tools._telemetry import names
 from otel_tools.errors import CircuitOpen
 
@@ -32,7 +31,7 @@ def state_of(breaker: CircuitBreaker) -> str:
     return breaker.state
 
 
-def test_a_tool_that_keeps_failing_is_left_alone_and_tried_again(
+def test_a_tool_that_keeps_failing_is_not_called_until_the_cooldown_is_over(
     seen: Captured, both: Flavour, now: list[float]
 ) -> None:
     down = [True]

@@ -77,7 +77,7 @@ async def test_a_timeout_is_retried_until_the_deadline() -> None:
     assert left == [3.0, 3.0, 2.0]
 
 
-def test_a_fallback_after_the_deadline_is_not_held_to_it(both: Flavour) -> None:
+def test_a_fallback_after_the_deadline_has_none(both: Flavour) -> None:
     left: list[float | None] = []
 
     def instead(value: Any = None) -> str:
@@ -138,7 +138,7 @@ def test_a_cached_function_reports_its_hits(seen: Captured, cached: Any, timeout
     function.cache_clear()
 
 
-def test_a_cached_function_can_still_be_asked_about_its_cache() -> None:
+def test_a_cached_function_keeps_its_cache_methods() -> None:
     for cached in (functools.cache, cachetools.cached({}, info=True)):
         decorated: Any = tool(name="asked")(cached(lambda value: value))
         decorated(1)
@@ -148,7 +148,7 @@ def test_a_cached_function_can_still_be_asked_about_its_cache() -> None:
         assert decorated.cache_info().currsize == 0
 
 
-def test_a_retried_function_can_still_be_asked_about_its_retries(both: Flavour) -> None:
+def test_a_retried_function_keeps_its_retry_attributes(both: Flavour) -> None:
     retry: Any = tenacity.retry(stop=tenacity.stop_after_attempt(7))
     function = retry(failing(both))
     decorated: Any = tool(name="asked")(function)

@@ -20,7 +20,7 @@ from otel_tools._policies.rate_limit.limit import RateLimit
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores._gcra import AT_ONCE, Quota
-from otel_tools.stores._protocols import Store
+from otel_tools.stores._protocols import CacheStore
 from otel_tools.stores._redis import health
 from otel_tools.stores._redis.store import RedisStore
 
@@ -60,7 +60,7 @@ def do(both: Flavour, store: RedisStore, operation: str, *args: Any) -> Any:
 
 
 def test_it_is_a_store_that_keeps_text(store: RedisStore, both: Flavour) -> None:
-    assert isinstance(store, Store)
+    assert isinstance(store, CacheStore)
     for text in ("", "text", "Grüße \N{PARTY POPPER}", "\ud800 alone", "\0*[x]?\\"):
         assert do(both, store, "get", text) is None
         do(both, store, "set", text, "old", 60)
@@ -129,7 +129,7 @@ def test_slow_and_fast_rates_are_exact(store: RedisStore, quota: Quota) -> None:
     waiting = [r for r in at if r.wait]
     # What is given back moves the bucket to exactly where it was.
     for reservation in reversed(waiting):
-        reservation.give_back()
+        reservation.cancel()
     again = store.reserve("exact", quota, None)
     assert again.wait <= (waiting[0].wait if waiting else 0)
 
@@ -156,9 +156,9 @@ def test_a_place_is_given_back_when_nobody_is_behind_it(store: RedisStore) -> No
     quota = Quota.of(1, 1000, 1)
     store.reserve("name", quota, None)
     first, second = store.reserve("name", quota, None), store.reserve("name", quota, None)
-    first.give_back()
+    first.cancel()
     assert store.reserve("name", quota, 2500 * SECOND).granted is False
-    second.give_back()
+    second.cancel()
     assert 1990 <= store.reserve("name", quota, None).wait / SECOND <= 2000
 
 
@@ -338,22 +338,22 @@ async def test_a_call_that_is_cancelled_while_it_asks_leaves_the_connection_soun
 def test_each_event_loop_has_a_client_and_takes_it_along_when_it_ends(store: RedisStore) -> None:
     for number in range(3):
         asyncio.run(store.aset(f"key {number}", "value", 60))
-        assert store._clients._loops == {}
+        assert store._clients._loop_clients == {}
     assert store.count("") == 3
 
 
 def test_a_loop_that_was_closed_without_ceremony_is_forgotten(store: RedisStore) -> None:
     async def use() -> None:
         await store.acount("")
-        (mine,) = store._clients._loops.values()
+        (mine,) = store._clients._loop_clients.values()
         await mine.client.connection_pool.disconnect()
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(use())
     loop.close()
-    assert list(store._clients._loops) == [loop]
+    assert list(store._clients._loop_clients) == [loop]
     asyncio.run(store.acount(""))
-    assert store._clients._loops == {}
+    assert store._clients._loop_clients == {}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -16,7 +16,7 @@ import pytest
 
 from otel_tools._call.clock import clock
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._protocols import Store
+from otel_tools.stores._protocols import CacheStore
 from otel_tools.stores._sqlite import SQLiteStore
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def store(path: Path) -> Iterator[SQLiteStore]:
 
 
 def test_it_is_a_store(store: SQLiteStore) -> None:
-    assert isinstance(store, Store)
+    assert isinstance(store, CacheStore)
     assert store.on_error == "local"
 
 
@@ -197,7 +197,7 @@ def test_a_forked_child_has_a_connection_of_its_own(store: SQLiteStore) -> None:
         busy.join()
     assert [child.exitcode for child in children] == [0] * 4
     assert store.count("") == 201
-    assert store._do("PRAGMA integrity_check") == [("ok",)]
+    assert store._database.execute("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_table_beside_others_leaves_them_alone(path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_table_beside_others_leaves_them_alone(path: Path) -> None:
     with SQLiteStore(path) as store:
         store.set("a", "1", 60)
         store.clear("")
-        assert store._do("SELECT x FROM mine") == [(1,)]
+        assert store._database.execute("SELECT x FROM mine") == [(1,)]
 
 
 def test_after_it_was_closed_it_says_so(path: Path) -> None:

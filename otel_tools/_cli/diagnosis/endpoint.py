@@ -1,4 +1,4 @@
-"""Where the ``OTEL_*`` variables send telemetry."""
+"""The endpoints that the ``OTEL_*`` variables configure."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from urllib.parse import SplitResult, urlsplit
 Signal = Literal["traces", "metrics"]
 
 _PROTOCOLS = ("http/protobuf", "grpc")
-_CONNECT_WITHIN = 2.0
+_CONNECT_TIMEOUT = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one signal goes.
+    """The endpoint of one signal.
 
     Attributes:
         signal: traces or metrics.
-        protocol: as ``OTEL_EXPORTER_OTLP_PROTOCOL`` has it.
-        url: the whole address.
-        variable: the variable that says so; empty where it is the default.
-        given: its value.
+        protocol: ``http/protobuf`` or ``grpc``, or another text that ``OTEL_EXPORTER_OTLP_PROTOCOL`` has.
+        url: the full URL.
+        variable: the variable that sets it; empty for the default.
+        value: the variable's value; empty for the default.
     """
 
     signal: Signal
     protocol: str
     url: str
     variable: str
-    given: str
+    value: str
 
     @classmethod
     def of(cls, signal: Signal) -> Endpoint:
-        """The endpoint by OpenTelemetry's rules: the signal's own variable, the general one, the default."""
+        """The endpoint by OpenTelemetry's rules: the signal's own variable, else the general one, else the default."""
         name = signal.upper()
         protocol = _first(f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")[1]
         protocol = protocol or "http/protobuf"
         own, general = f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
-        variable, given = _first(own, general)
+        variable, value = _first(own, general)
         if protocol == "grpc":
-            return cls(signal, protocol, given or "http://localhost:4317", variable, given)
+            return cls(signal, protocol, value or "http://localhost:4317", variable, value)
         # The general one is a base address.
-        base = (given or "http://localhost:4318").rstrip("/")
-        return cls(signal, protocol, given if variable == own else f"{base}/v1/{signal}", variable, given)
+        base = (value or "http://localhost:4318").rstrip("/")
+        return cls(signal, protocol, value if variable == own else f"{base}/v1/{signal}", variable, value)
 
     @property
-    def wrong(self) -> str:
-        """What is wrong with it and what to do, parted by a colon; empty when it can be used."""
+    def problem(self) -> str:
+        """Why the endpoint cannot be used and what to do, separated by a colon; empty where it can be used."""
         if self.protocol not in _PROTOCOLS:
             choice = " or ".join(_PROTOCOLS)
             return f"OTEL_EXPORTER_OTLP_PROTOCOL={self.protocol} is not supported: unset it, or choose {choice}"
         try:
-            good = bool(self.host and self.port)
+            is_valid = bool(self.host and self.port)
         except ValueError:
-            good = False
-        # Over gRPC an address without a scheme is usual.
+            is_valid = False
+        # A gRPC endpoint usually has no scheme.
         if self.protocol != "grpc":
-            good = good and self._parts.scheme in ("http", "https")
+            is_valid = is_valid and self._parts.scheme in ("http", "https")
         return (
             ""
-            if good
-            else f"{self.variable}={self.given} is no address: unset it, or write it as http://127.0.0.1:4318"
+            if is_valid
+            else f"{self.variable}={self.value} is no address: unset it, or write it as http://127.0.0.1:4318"
         )
 
     @property
@@ -73,26 +73,26 @@ class Endpoint:
 
     @property
     def port(self) -> int:
-        """The port, given or that of the scheme."""
-        return self._parts.port or (443 if self.secure else 80)
+        """The port of the URL, else the default port of its scheme."""
+        return self._parts.port or (443 if self.uses_tls else 80)
 
     @property
-    def secure(self) -> bool:
-        """Whether it is TLS."""
+    def uses_tls(self) -> bool:
+        """Whether the connection uses TLS."""
         return self._parts.scheme == "https"
 
     @property
-    def local(self) -> bool:
-        """Whether it is this machine."""
+    def is_local(self) -> bool:
+        """Whether the host is this machine."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
-    def unreachable(self) -> str:
-        """Why no connection can be made, in words; empty when one can."""
+    def connection_error(self) -> str:
+        """Try to connect. The error's text; empty where the connection succeeds."""
         try:
-            socket.create_connection((self.host, self.port), _CONNECT_WITHIN).close()
+            socket.create_connection((self.host, self.port), _CONNECT_TIMEOUT).close()
         except OSError as error:
             return error.strerror or str(error)
         return ""
