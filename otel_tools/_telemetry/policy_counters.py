@@ -70,8 +70,8 @@ class PolicyCounters:
 
     Attributes:
         retries: Retries, by the ``error.type`` of the failed attempt.
-        answers: Calls that asked the cache, by its answer. Counted without the lock.
-        requests: Attempts that asked for a slot or a token, by policy and result. Counted without the lock.
+        cache: Calls that asked the cache, by its answer.
+        requests: Attempts that asked for a slot or a token, by policy and result.
         queued: Attempts that wait now, by policy.
         store_errors: Errors of a shared store, by operation.
         abandoned: Sync functions that still run although their timeout is over.
@@ -90,18 +90,13 @@ class PolicyCounters:
         self.abandoned = 0
 
     @property
-    def cache(self) -> dict[CacheResult, int]:
-        """Number of calls by the answer of the cache, without the answers that no call got."""
-        return {result: count for result, counter in self.answers.items() if (count := counter.value)}
-
-    @property
     def throttling(self) -> dict[tuple[ThrottlingPolicy, ThrottlingResult], int]:
         """Number of attempts by policy and result, without the results that no attempt got."""
         return {
             (policy, result): count
-            for policy, counters in self.requests.items()
-            for result, counter in counters.items()
-            if (count := counter.value)
+            for policy, results in self.requests.items()
+            for result, count in results.items()
+            if count
         }
 
     def retry(self, error_type: str) -> None:

@@ -77,8 +77,11 @@ def test_a_broken_handler_does_not_replace_the_error_of_a_call(
     broken: Broken, options: dict[str, Any], message: str
 ) -> None:
     # A breaker keeps its state: each run has one of its own.
-    own = {name: value(failures=1) if value is CircuitBreaker else value for name, value in options.items()}
-    work = tool(**{"name": "work", **own})(fail)
+    own: dict[str, Any] = {
+        name: value(failures=1) if value is CircuitBreaker else value for name, value in options.items()
+    }
+    own["name"] = "work"
+    work = tool(**own)(fail)
 
     with FakeClock(), pytest.raises(ConnectionError, match="down"):
         work()
