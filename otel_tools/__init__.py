@@ -20,7 +20,8 @@ from otel_tools._telemetry.counters import CallCounts, ToolStats, stats
 from otel_tools._telemetry.policy_counters import CacheCounts, ThrottlingCounts
 from otel_tools._tool.decorator import tool
 from otel_tools._tool.instrument import instrument
-from otel_tools._tool.tool import Objective, Tool
+from otel_tools._tool.objective import Objective
+from otel_tools._tool.tool import Tool
 from otel_tools._tool.typing import ToolFunction
 from otel_tools._version import __version__
 from otel_tools.errors import (

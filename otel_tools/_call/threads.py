@@ -6,13 +6,12 @@ that nobody needs for half a minute ends.
 
 from __future__ import annotations
 
-import weakref
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import at_fork, reset_after_fork
 from otel_tools._call.steps import Outcome
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class ThreadBudget:
 
     def __init__(self) -> None:
         self.abandoned: list[None] = []
-        _budgets.add(self)
+        reset_after_fork(self)
 
     def start(
         self, context: Context, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -115,15 +114,10 @@ class ThreadBudget:
 
         future.add_done_callback(end)
 
-
-_budgets: Final[weakref.WeakSet[ThreadBudget]] = weakref.WeakSet()
-
-
-def _start_again() -> None:
-    """In the child of a fork there are no workers."""
-    idle.clear()
-    for thread_budget in tuple(_budgets):
-        thread_budget.abandoned = []
+    def reset_after_fork(self) -> None:
+        """The abandoned functions run in the parent alone."""
+        self.abandoned = []
 
 
-at_fork(after_in_child=_start_again)
+# A forked child has no workers.
+at_fork(after_in_child=idle.clear)

@@ -19,13 +19,14 @@ from otel_tools._export import loss_log
 from otel_tools._export.exporters import outlet_of
 from otel_tools._export.meter_provider import Metering
 from otel_tools._export.processors import INSTANCE_ID, BoundedLogProcessor, BoundedSpanProcessor
-from otel_tools._telemetry.instruments import bind, bind_metrics
+from otel_tools._telemetry.instruments import bind_meter_provider, bind_providers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._export.delivery import Outlet
-    from otel_tools._export.settings import Settings, Signal
+    from otel_tools._export.endpoint import TelemetrySignal
+    from otel_tools._export.settings import Settings
 
 __all__ = ["Pipeline", "set_by_application"]
 
@@ -33,9 +34,9 @@ _LEAST: Final = 0.05
 """Seconds that every signal gets at the end, however little time is left."""
 
 
-def set_by_application() -> set[Signal]:
+def set_by_application() -> set[TelemetrySignal]:
     """The signals for which the application has set a provider of its own."""
-    found: set[Signal] = set()
+    found: set[TelemetrySignal] = set()
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         found.add("traces")
     # The API has no public name for the stand-ins of these two.
@@ -57,7 +58,7 @@ class Pipeline:
         Exception: The SDK or an exporter cannot work with what the environment says; nothing is left behind.
     """
 
-    def __init__(self, settings: Settings, signals: set[Signal]) -> None:
+    def __init__(self, settings: Settings, signals: set[TelemetrySignal]) -> None:
         self._settings = settings
         self._resource = _resource(settings)
         self._outlets: list[Outlet] = []
@@ -91,7 +92,7 @@ class Pipeline:
         for metering in self._meterings:
             metrics.set_meter_provider(metering.provider)
         # Only now, so that the names resolve to what was just set.
-        bind()
+        bind_providers()
 
     def flush(self, timeout: float) -> bool:
         """Send what is waiting; whether all of it left within the timeout."""
@@ -172,13 +173,13 @@ class Pipeline:
             self._resource = inherited.resource
             ours = self._new_metering()
             self._meterings = [ours, inherited]
-            bind_metrics(ours.provider)
+            bind_meter_provider(ours.provider)
             inherited.without_ours()
 
     def _lost(self) -> int:
         return sum(outlet.lost for outlet in self._outlets)
 
-    def _outlet(self, signal: Signal) -> Outlet:
+    def _outlet(self, signal: TelemetrySignal) -> Outlet:
         outlet = outlet_of(self._settings, signal)
         self._outlets.append(outlet)
         # Made now, so that what it cannot work with is an error of configure(), and so that no other thread is in the

@@ -1,4 +1,4 @@
-"""What the tests of the cache share: a clock in a list, a flow driven by hand, and a store that can be away."""
+"""Helpers of the cache's tests: a call that records reports, a flow driven by hand, and a store that can fail."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from otel_tools.stores._protocols import OnError
 
 
-class HeardCall(Call):
-    """Remembers what the cache told it."""
+class RecordingCall(Call):
+    """Records what the cache reports to it."""
 
     __slots__ = ("answers", "failures", "recoveries")
 
@@ -48,7 +48,7 @@ def inner(_call: Call) -> Flow:
     return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
 
-def ended(flow: Flow, answer: Any = None) -> Outcome:
+def run_to_end(flow: Flow, answer: Any = None) -> Outcome:
     """The outcome of a flow that needs nothing more than this answer, and the store."""
     try:
         while True:
