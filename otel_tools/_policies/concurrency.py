@@ -74,7 +74,7 @@ class Concurrency:
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
-                # In the child of a fork there are new slots. This call gives its slot back to those it took it from.
+                # In the child of a fork there are new slots. A slot is given back to the object that it was taken from.
                 slots = self._slots
                 if slots.take():
                     waited = None

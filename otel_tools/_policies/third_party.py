@@ -219,7 +219,7 @@ def _probe(layers: list[Any]) -> Probe | None:
 
 
 def _has_info(layer: Any) -> bool:
-    # A mock has every attribute that it is asked for, and remembers being called.
+    # A mock has every attribute, and records each call: it is not to be called here.
     if inspect.getattr_static(layer, "cache_info", None) is None:
         return False
     try:

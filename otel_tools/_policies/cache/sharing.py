@@ -49,7 +49,7 @@ class ResultSharing:
         Args:
             call: The call that waits.
             key: Its key.
-            waiter: Its place among those who wait.
+            waiter: Its `Waiter`, as `InFlightCalls.join` returned it.
             report: Called once where the wait is the end of the call.
 
         Returns:
