@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import CacheResult, Call, Flow, Next, Outcome, Policy
+    from otel_tools._call.call import CacheResult, Call
+    from otel_tools._call.outcome import Outcome
+    from otel_tools._call.steps import Flow, Next, Policy
 
     ReadResult = Callable[[bool], CacheResult | None]
     """Called at the end of a call, with whether it failed: what the cache answered; None where it was not asked."""
