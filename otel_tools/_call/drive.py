@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
 from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_name_of
-from otel_tools._call.scope import Scope, current, leave
+from otel_tools._call.scope import Scope, current, reset_current
 from otel_tools._call.steps import Invoke, Perform, Sleep, Wait
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _invoke(plan: Plan, call: Call, step: Invoke) -> Outcome:
     try:
         return _outcome_of(call, function)
     finally:
-        leave(token)
+        reset_current(token)
 
 
 def _outcome_of(call: Call, function: Callable[..., Any]) -> Outcome:
@@ -240,7 +240,7 @@ async def _ainvoke_in(
     try:
         return await _aoutcome_of(call, function, pending)
     finally:
-        leave(token)
+        reset_current(token)
 
 
 async def _ainvoke_within(
@@ -259,7 +259,7 @@ async def _ainvoke_within(
             except Exception as error:  # noqa: BLE001 - as there
                 outcome = Outcome.of_error(error)
             finally:
-                leave(token)
+                reset_current(token)
     except TimeoutError:
         # Ours: the function's own is in an outcome.
         return EXPIRED

@@ -16,10 +16,10 @@ from otel_tools._policies.cache.copying import to_lossless_json
 from otel_tools._policies.cache.memory import Entry
 
 if TYPE_CHECKING:
-    from otel_tools._call.outcome import Outcome
     from collections.abc import Awaitable, Callable, Generator
 
     from otel_tools._call.call import Call
+    from otel_tools._call.outcome import Outcome
     from otel_tools._call.steps import Step
     from otel_tools._policies.cache.memory import CacheMemory
     from otel_tools.stores._protocols import CacheStore
