@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._call.safe_logging import log_safely
 from otel_tools.errors import ConfigurationError, ToolError
 
 if TYPE_CHECKING:
@@ -49,10 +49,9 @@ def failed_if(predicate: Callable[[Any], object], info: ToolInfo) -> Policy:
     def _holds(value: Any) -> bool:
         try:
             return bool(predicate(value))
-        except Exception:
-            # A broken logging handler must not fail the tool either.
-            with contextlib.suppress(Exception):
-                logger.exception("failed_if of tool %r raised; the result counts as a success", tool)
+        except Exception:  # noqa: BLE001 - logged
+            message = "failed_if of tool %r raised; the result counts as a success"
+            log_safely(logger, logging.ERROR, message, tool, exc_info=True)
             return False
 
     return policy

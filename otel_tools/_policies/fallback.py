@@ -8,6 +8,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Invoke, Outcome
 from otel_tools.errors import ConfigurationError, InvalidArguments, error_type_of
 
@@ -90,10 +91,9 @@ def _condition(on: FallbackOn, tool: str) -> Callable[[BaseException | None], bo
             return False
         try:
             return bool(on(error))
-        except Exception:
-            # A broken logging handler must not fail the tool either.
-            with contextlib.suppress(Exception):
-                logger.exception("fallback_on of tool %r raised; the error is not replaced", tool)
+        except Exception:  # noqa: BLE001 - logged
+            message = "fallback_on of tool %r raised; the error is not replaced"
+            log_safely(logger, logging.ERROR, message, tool, exc_info=True)
             return False
 
     return predicate

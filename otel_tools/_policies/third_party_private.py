@@ -6,11 +6,12 @@ still run, and one line in the log of ``otel_tools`` says what is reduced.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import sys
 from typing import Any, Final
+
+from otel_tools._call.safe_logging import log_safely
 
 __all__ = ["ignores_results", "is_async", "is_cached", "is_cachedmethod", "made_by", "retrying_of"]
 
@@ -144,6 +145,4 @@ def _report(name: str, reduced: str) -> None:
     if name in _reported:
         return
     _reported.add(name)
-    # A broken logging handler must not fail the tool either.
-    with contextlib.suppress(Exception):
-        logger.warning("%s is not where otel_tools looks for it in this release: %s", name, reduced)
+    log_safely(logger, logging.WARNING, "%s is not where otel_tools looks for it in this release: %s", name, reduced)

@@ -18,6 +18,8 @@ from opentelemetry import context as context_api
 from opentelemetry._logs import LoggerProvider, SeverityNumber, get_logger
 from opentelemetry.context import detach, get_current
 
+from otel_tools._call.safe_logging import log_safely
+
 if TYPE_CHECKING:
     from contextvars import Token
 
@@ -40,7 +42,9 @@ def is_suppressed() -> bool:
 def _suppress_key() -> str | None:
     key: str | None = getattr(context_api, _SUPPRESS_KEY, None)
     if key is None:
-        logger.warning(
+        log_safely(
+            logger,
+            logging.WARNING,
             "opentelemetry.context.%s is gone: what libraries log while telemetry is exported is exported too",
             _SUPPRESS_KEY,
         )

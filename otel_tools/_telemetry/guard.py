@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
 import time
 from typing import Final
+
+from otel_tools._call.safe_logging import log_safely
 
 __all__ = ["log_failure"]
 
@@ -31,6 +31,4 @@ def log_failure(doing: str) -> None:
     if now - _last_logged.get(doing, -_INTERVAL) < _INTERVAL:
         return
     _last_logged[doing] = now
-    # A broken logging handler is no reason to fail the tool either.
-    with contextlib.suppress(Exception):
-        logger.warning("telemetry failed while %s; the tool's call goes on", doing, exc_info=sys.exc_info())
+    log_safely(logger, logging.WARNING, "telemetry failed while %s; the tool's call goes on", doing, exc_info=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Outcome
 from otel_tools._policies.cache.backends import MemoryBackend, StoreBackend, StoreUnavailable
 
@@ -115,10 +115,9 @@ class KeptValues:
     def _is_worth_keeping(self, value: Any) -> bool:
         try:
             return bool(self._cache_if(value)) if self._cache_if is not None else True
-        except Exception:
-            # A broken logging handler must not fail the tool either.
-            with contextlib.suppress(Exception):
-                logger.exception("cache_if of tool %r raised; the result is not cached", self._tool)
+        except Exception:  # noqa: BLE001 - logged
+            message = "cache_if of tool %r raised; the result is not cached"
+            log_safely(logger, logging.ERROR, message, self._tool, exc_info=True)
             return False
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._policies.cache.canonical_arguments import NoCacheKeyError, canonical_form, canonical_text
 
 if TYPE_CHECKING:
@@ -86,9 +86,8 @@ def _guarded(custom: Callable[[dict[str, Any]], Any], tool: str) -> Callable[[di
         try:
             return custom(bound)
         except Exception as error:
-            # A broken logging handler must not fail the tool either.
-            with contextlib.suppress(Exception):
-                logger.exception("key of the cache of tool %r raised; the call goes on without it", tool)
+            message = "key of the cache of tool %r raised; the call goes on without it"
+            log_safely(logger, logging.ERROR, message, tool, exc_info=True)
             raise NoCacheKeyError("key= raised") from error
 
     return choose

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
 import threading
 import weakref
 from collections import deque
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import reset_after_fork
+from otel_tools._call.safe_logging import log_safely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
@@ -228,8 +227,7 @@ class CacheMemory:
         if now - self._logged.get(operation, -_LOG_INTERVAL) < _LOG_INTERVAL:
             return
         self._logged[operation] = now
-        with contextlib.suppress(Exception):
-            logger.warning("the store of a cache failed in %s", operation, exc_info=error or sys.exc_info())
+        log_safely(logger, logging.WARNING, "the store of a cache failed in %s", operation, exc_info=error or True)
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: the threads that were changing the mapping are gone."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Outcome, over
 from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
@@ -147,10 +147,16 @@ def _count(circuit: Circuit, period: Period, outcome: Outcome, tool: str) -> Non
     """Count the outcome of an attempt that a period let through; cancelled ones never get here."""
     if outcome.result == "ok":
         if circuit.succeeded(period):
-            _log(logging.INFO, "circuit breaker closed: tool %r works again", tool)
+            log_safely(logger, logging.INFO, "circuit breaker closed: tool %r works again", tool)
     elif outcome.result == "error" and not isinstance(outcome.error, _NOT_COUNTED) and circuit.failed(period):
         seconds = circuit.cooldown
-        _log(logging.WARNING, "circuit breaker opened: tool %r keeps failing; it is tried again in %g s", tool, seconds)
+        log_safely(
+            logger,
+            logging.WARNING,
+            "circuit breaker opened: tool %r keeps failing; it is tried again in %g s",
+            tool,
+            seconds,
+        )
 
 
 def _refusal(period: Period, tool: str) -> Outcome:
@@ -162,9 +168,3 @@ def _refusal(period: Period, tool: str) -> Outcome:
         when = "its circuit breaker is half open and tries it with another call just now"
     message = f"tool {tool!r} failed too often and was not started: {when}"
     return Outcome(None, CircuitOpen(message, tool=tool, retry_after=seconds), "error")
-
-
-def _log(level: int, message: str, *values: object) -> None:
-    # A broken logging handler must not fail the tool.
-    with contextlib.suppress(Exception):
-        logger.log(level, message, *values)

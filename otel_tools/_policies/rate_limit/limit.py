@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import math
@@ -12,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from otel_tools._call.clock import clock
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Outcome, Perform, Sleep
 from otel_tools._policies.checks import is_finite_number, is_wait_seconds
 from otel_tools.errors import ConfigurationError, RateLimited
@@ -224,9 +224,8 @@ def _digest(key: Hashable, tool: str) -> str | None:
 
 
 def _log(tool: str, error: Exception) -> None:
-    # A broken logging handler must not fail the tool either.
-    with contextlib.suppress(Exception):
-        logger.error("rate limit key of tool %r failed; the call counts against the common limit", tool, exc_info=error)
+    message = "rate limit key of tool %r failed; the call counts against the common limit"
+    log_safely(logger, logging.ERROR, message, tool, exc_info=error)
 
 
 def _check(limit: RateLimit) -> None:

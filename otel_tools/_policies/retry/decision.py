@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import math
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.scope import cancelled, remaining
 from otel_tools._policies.retry.options import NEVER_RETRIED
 from otel_tools._policies.retry.transient import retry_after
@@ -95,9 +95,9 @@ class RetryDecision:
             state.upcoming_sleep = delay
             if _as_bool(self._stop(state)):
                 return None
-        except Exception:
-            with contextlib.suppress(Exception):
-                logger.exception("the retry options of tool %r raised; it is not tried again", self._info.tool)
+        except Exception:  # noqa: BLE001 - logged
+            message = "the retry options of tool %r raised; it is not tried again"
+            log_safely(logger, logging.ERROR, message, self._info.tool, exc_info=True)
             return None
         # Nobody would wait for the next attempt: neither this call's caller nor that of a tool which called it.
         if cancelled() or any(left is not None and delay >= left for left in (call.left(), remaining())):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Sleep
 from otel_tools._policies.retry.decision import RetryDecision
 from otel_tools._policies.retry.options import RetryOptions
@@ -109,12 +110,13 @@ def _log(tool: str, attempt: int, delay: float, outcome: Outcome) -> None:
         error_type = error_type_of(outcome.error)
     else:
         error_type = outcome.error_type or ToolError.error_type
-    with contextlib.suppress(Exception):
-        logger.warning(
-            "tool %r: attempt %d failed (%s); the next begins in %.3g s",
-            tool,
-            attempt,
-            error_type,
-            delay,
-            extra={"tool": tool, "attempt": attempt, "delay": delay, "error_type": error_type},
-        )
+    log_safely(
+        logger,
+        logging.WARNING,
+        "tool %r: attempt %d failed (%s); the next begins in %.3g s",
+        tool,
+        attempt,
+        error_type,
+        delay,
+        extra={"tool": tool, "attempt": attempt, "delay": delay, "error_type": error_type},
+    )

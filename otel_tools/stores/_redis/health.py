@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import Final
 
 from otel_tools._call.clock import clock
+from otel_tools._call.safe_logging import log_safely
 
 __all__ = ["Health"]
 
@@ -73,10 +73,10 @@ class Health:
             self._unreachable_until = None
         if self._log and (self._logged_at is None or not 0 <= present - self._logged_at < _LOG_INTERVAL):
             self._logged_at = present
-            # A broken logging handler must not fail the tool.
-            with contextlib.suppress(Exception):
-                logger.warning(
-                    "%s cannot be used (%s); until it can, each process limits by itself and caches are off",
-                    self._address,
-                    error,
-                )
+            log_safely(
+                logger,
+                logging.WARNING,
+                "%s cannot be used (%s); until it can, each process limits by itself and caches are off",
+                self._address,
+                error,
+            )
