@@ -12,7 +12,9 @@ from otel_tools._call.threads import ThreadBudget
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import Outcome
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["ORDER", "Plan", "compile_plan"]
 

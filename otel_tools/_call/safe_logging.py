@@ -1,4 +1,4 @@
-"""Logging from inside a tool's call, which a broken logging handler must not fail."""
+"""Logging from inside a tool's call: a broken logging handler must not fail the tool."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ def log_safely(
     exc_info: Any = None,
     extra: Mapping[str, object] | None = None,
 ) -> None:
-    """Log a message; errors of filters, formatters and handlers are ignored.
-
-    The record names the caller of this function as the place where it was logged.
+    """Log a message; exceptions of handlers, filters and formatters are suppressed.
 
     Args:
-        logger: Where the message is logged.
-        level: Such as `logging.WARNING`.
-        message: The message, with ``%`` placeholders for ``args``.
+        logger: The logger.
+        level: The level, such as ``logging.WARNING``.
+        message: The message, with ``%`` placeholders.
         args: The values of the placeholders.
-        exc_info: As for `logging.Logger.log`; True is the exception that is being handled.
-        extra: As for `logging.Logger.log`.
+        exc_info: As in `logging.Logger.log`.
+        extra: As in `logging.Logger.log`.
     """
+    # Records name the caller's file and line, not these.
     with contextlib.suppress(Exception):
         logger.log(level, message, *args, exc_info=exc_info, extra=extra, stacklevel=2)

@@ -11,7 +11,7 @@ from otel_tools._call.clock import clock
 if TYPE_CHECKING:
     from contextvars import Token
 
-    from otel_tools._call.steps import Call
+    from otel_tools._call.call import Call
 
 __all__ = ["Scope", "cancelled", "current", "leave", "remaining"]
 

@@ -104,9 +104,10 @@ def _report(console: Console, where: Collector | File, conversation: Conversatio
             "The failed calls are on purpose: the tools refuse what their data does not hold, "
             "the model is told, and it tries otherwise."
         )
-    if isinstance(where, File) and where.why:
+    if isinstance(where, File) and where.reason:
         console.print(
-            f"This went to a file, as {where.why}.\nIn Jaeger and Prometheus: otel-tools sidecar up && otel-tools demo"
+            f"This went to a file, as {where.reason}.\n"
+            "In Jaeger and Prometheus: otel-tools sidecar up && otel-tools demo"
         )
 
 

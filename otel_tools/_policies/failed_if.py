@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["failed_if"]
 
@@ -49,9 +50,14 @@ def failed_if(predicate: Callable[[Any], object], info: ToolInfo) -> Policy:
     def _holds(value: Any) -> bool:
         try:
             return bool(predicate(value))
-        except Exception:  # noqa: BLE001 - logged
-            message = "failed_if of tool %r raised; the result counts as a success"
-            log_safely(logger, logging.ERROR, message, tool, exc_info=True)
+        except Exception:  # noqa: BLE001 - the user's own code; logged, and the call goes on
+            log_safely(
+                logger,
+                logging.ERROR,
+                "failed_if of tool %r raised; the result counts as a success",
+                tool,
+                exc_info=True,
+            )
             return False
 
     return policy

@@ -8,15 +8,17 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
-from otel_tools._call.steps import Invoke, Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools.errors import ConfigurationError, InvalidArguments, error_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["FallbackOn", "fallback"]
 
@@ -91,9 +93,10 @@ def _condition(on: FallbackOn, tool: str) -> Callable[[BaseException | None], bo
             return False
         try:
             return bool(on(error))
-        except Exception:  # noqa: BLE001 - logged
-            message = "fallback_on of tool %r raised; the error is not replaced"
-            log_safely(logger, logging.ERROR, message, tool, exc_info=True)
+        except Exception:  # noqa: BLE001 - the user's own code; logged, and the call goes on
+            log_safely(
+                logger, logging.ERROR, "fallback_on of tool %r raised; the error is not replaced", tool, exc_info=True
+            )
             return False
 
     return predicate

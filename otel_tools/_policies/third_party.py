@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import CacheResult, Call, Flow, Next, Outcome, Policy
+    from otel_tools._call.call import CacheResult, Call
+    from otel_tools._call.outcome import Outcome
+    from otel_tools._call.steps import Flow, Next, Policy
 
     ReadResult = Callable[[bool], CacheResult | None]
     """Called at the end of a call, with whether it failed: what the cache answered; None where it was not asked."""
@@ -219,7 +221,7 @@ def _probe(layers: list[Any]) -> Probe | None:
 
 
 def _has_info(layer: Any) -> bool:
-    # A mock has every attribute that it is asked for, and remembers being called.
+    # A mock has every attribute, and records each call: it is not to be called here.
     if inspect.getattr_static(layer, "cache_info", None) is None:
         return False
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from typing import Final
 
@@ -31,4 +32,6 @@ def log_failure(doing: str) -> None:
     if now - _last_logged.get(doing, -_INTERVAL) < _INTERVAL:
         return
     _last_logged[doing] = now
-    log_safely(logger, logging.WARNING, "telemetry failed while %s; the tool's call goes on", doing, exc_info=True)
+    log_safely(
+        logger, logging.WARNING, "telemetry failed while %s; the tool's call goes on", doing, exc_info=sys.exc_info()
+    )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
-from otel_tools._call.counter import Counter
-from otel_tools._call.steps import CacheResult, ThrottlingPolicy, ThrottlingResult
+from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResult
 
 __all__ = [
     "CACHE_RESULTS",
@@ -71,36 +70,33 @@ class PolicyCounters:
 
     Attributes:
         retries: Retries, by the ``error.type`` of the failed attempt.
-        answers: Calls that asked the cache, by its answer. Counted without the lock.
-        requests: Attempts that asked for a slot or a token, by policy and result. Counted without the lock.
+        cache: Calls that asked the cache, by its answer.
+        requests: Attempts that asked for a slot or a token, by policy and result.
         queued: Attempts that wait now, by policy.
         store_errors: Errors of a shared store, by operation.
         abandoned: Sync functions that still run although their timeout is over.
     """
 
-    __slots__ = ("abandoned", "answers", "queued", "requests", "retries", "store_errors")
+    __slots__ = ("abandoned", "cache", "queued", "requests", "retries", "store_errors")
 
     def __init__(self) -> None:
         self.retries: dict[str, int] = {}
-        self.answers = {result: Counter() for result in CACHE_RESULTS}
-        self.requests = {policy: {result: Counter() for result in THROTTLING_RESULTS} for policy in THROTTLING_POLICIES}
+        self.cache: dict[CacheResult, int] = dict.fromkeys(CACHE_RESULTS, 0)
+        self.requests: dict[ThrottlingPolicy, dict[ThrottlingResult, int]] = {
+            policy: dict.fromkeys(THROTTLING_RESULTS, 0) for policy in THROTTLING_POLICIES
+        }
         self.queued: dict[ThrottlingPolicy, int] = {}
         self.store_errors: dict[str, int] = {}
         self.abandoned = 0
-
-    @property
-    def cache(self) -> dict[CacheResult, int]:
-        """Number of calls by the answer of the cache, without the answers that no call got."""
-        return {result: count for result, counter in self.answers.items() if (count := counter.value)}
 
     @property
     def throttling(self) -> dict[tuple[ThrottlingPolicy, ThrottlingResult], int]:
         """Number of attempts by policy and result, without the results that no attempt got."""
         return {
             (policy, result): count
-            for policy, counters in self.requests.items()
-            for result, counter in counters.items()
-            if (count := counter.value)
+            for policy, results in self.requests.items()
+            for result, count in results.items()
+            if count
         }
 
     def retry(self, error_type: str) -> None:
@@ -120,8 +116,7 @@ class PolicyCounters:
         }
 
     def _throttling(self, policy: ThrottlingPolicy) -> ThrottlingCounts:
-        results = {result: counter.value for result, counter in self.requests[policy].items()}
-        return ThrottlingCounts(**results, queued=self.queued.get(policy, 0))
+        return ThrottlingCounts(**self.requests[policy], queued=self.queued.get(policy, 0))
 
 
 def increment(counts: dict[K, int], key: K, change: int = 1) -> None:

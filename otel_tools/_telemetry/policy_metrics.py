@@ -16,7 +16,7 @@ from otel_tools._telemetry.policy_counters import THROTTLING_POLICIES, PolicyCou
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_tools._call.steps import CircuitState
+    from otel_tools._call.call import CircuitState
 
 __all__ = [
     "PolicyEvent",
@@ -65,7 +65,9 @@ def observe_retries(_options: CallbackOptions) -> Iterable[Observation]:
 
 def observe_cache(_options: CallbackOptions) -> Iterable[Observation]:
     """Calls, by the answer of the cache."""
-    for tool_metrics, counts in _snapshots(lambda counters: counters.cache):
+    for tool_metrics, counts in _snapshots(
+        lambda counters: {answer: count for answer, count in counters.cache.items() if count}
+    ):
         if "cache" in tool_metrics.policies:
             counts = {"hit": 0, "miss": 0, **counts}  # noqa: PLW2901 - adds the series that start at 0
         for result, count in counts.items():

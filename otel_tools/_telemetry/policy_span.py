@@ -5,7 +5,8 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal
 
-from otel_tools._call.steps import Call, is_cancellation
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.attempt_span import AttemptSpan
 from otel_tools._telemetry.call_span import ObservedCall
@@ -17,7 +18,8 @@ from otel_tools._telemetry.policy_metrics import PolicyEvent
 from otel_tools.errors import ToolError, error_type_of
 
 if TYPE_CHECKING:
-    from otel_tools._call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
+    from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResult
+    from otel_tools._call.outcome import Outcome, OutcomeName
     from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
 __all__ = ["AbandonedThread", "ObservedCallWithPolicies"]
@@ -79,7 +81,8 @@ class ObservedCallWithPolicies(ObservedCall):
 
     def cache_answered(self, result: CacheResult) -> None:
         """Count the cache's answer."""
-        self._counters.policies.answers[result].more()
+        with self._counters.lock:
+            self._counters.policies.cache[result] += 1
         self._policy_attributes[names.CACHE_RESULT] = result
         if instruments.policy_listener:
             self._notify("cache_answered", result=result)
@@ -94,9 +97,9 @@ class ObservedCallWithPolicies(ObservedCall):
     def throttled(self, policy: ThrottlingPolicy, result: ThrottlingResult, waited: float | None) -> None:
         """Count the result; record the time of a wait and of a refusal."""
         policies = self._counters.policies
-        policies.requests[policy][result].more()
-        if waited is not None:
-            with self._counters.lock:
+        with self._counters.lock:
+            policies.requests[policy][result] += 1
+            if waited is not None:
                 increment(policies.queued, policy, -1)
         if waited is not None or result == "rejected":
             self._record_wait(policy, result, waited or 0.0)
@@ -128,7 +131,7 @@ class ObservedCallWithPolicies(ObservedCall):
             self._notify("recovered", outcome=outcome.result)
 
     def _report(
-        self, elapsed: int, value: Any, error: BaseException | None, result: Result, error_type: str | None
+        self, elapsed: int, value: Any, error: BaseException | None, result: OutcomeName, error_type: str | None
     ) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None and attempt.is_open:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._call.binding import Arguments
-    from otel_tools._call.steps import CircuitState
+    from otel_tools._call.call import CircuitState
 
 __all__ = ["ToolTelemetry"]
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from otel_tools._call.call import Call
     from otel_tools._call.plan import Plan
-    from otel_tools._call.steps import Call, Policy
+    from otel_tools._call.steps import Policy
     from otel_tools._policies.cache.tool_cache import ToolCache
     from otel_tools._policies.options import Options
     from otel_tools._telemetry.counters import ToolStats

@@ -11,27 +11,30 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools._call import plan as plans
+from otel_tools._call.call import Call
 from otel_tools._call.drive import coroutine_driver, function_driver
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.plan import ORDER, Plan, compile_plan
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep, Wait
+from otel_tools._call.steps import Invoke, Sleep, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Flow, Next, Policy, Result
+    from otel_tools._call.outcome import OutcomeName
+    from otel_tools._call.steps import Flow, Next, Policy
     from tests.conftest import Flavour
 
 
 class Recorded(Call):
     """Remembers what the driver said of each call."""
 
-    closed: list[tuple[Any, BaseException | None, Result]]
+    closed: list[tuple[Any, BaseException | None, OutcomeName]]
 
     def close(
         self,
         value: Any = None,
         error: BaseException | None = None,
-        result: Result = "ok",
+        result: OutcomeName = "ok",
         error_type: str | None = None,
     ) -> None:
         """Remember it."""

@@ -108,38 +108,45 @@ def unreachable_store() -> Any:
     return RedisStore("redis://127.0.0.1:1")
 
 
-OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
-    "otel_tools.policies.rate_limit": lambda: {"rate_limit": RateLimit(10, per=1, key=fail)},
-    "otel_tools.policies.cache cache_if": lambda: {"cache": Cache(60, cache_if=fail)},
-    "otel_tools.policies.cache key": lambda: {"cache": Cache(60, key=fail)},
-    "otel_tools.policies.cache store": lambda: {"cache": Cache(60, store=RaisingMapping())},
-    "otel_tools.policies.failed_if": lambda: {"failed_if": fail},
-    "otel_tools.stores.redis_health": lambda: {"rate_limit": RateLimit(10, per=1, store=unreachable_store())},
+SUCCEEDING: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+    "rate limit key of tool": ("policies.rate_limit", lambda: {"rate_limit": RateLimit(10, per=1, key=fail)}),
+    "cache_if of tool": ("policies.cache", lambda: {"cache": Cache(60, cache_if=fail)}),
+    "key of the cache": ("policies.cache", lambda: {"cache": Cache(60, key=fail)}),
+    "the store of a cache failed": ("policies.cache", lambda: {"cache": Cache(60, store=RaisingMapping())}),
+    "failed_if of tool": ("policies.failed_if", lambda: {"failed_if": fail}),
+    "cannot be used": (
+        "stores.redis_health",
+        lambda: {"rate_limit": RateLimit(10, per=1, store=unreachable_store())},
+    ),
 }
 
 
-@pytest.mark.parametrize("case", OPTIONS)
-def test_a_tool_returns_its_value_although_its_policy_cannot_log(case: str, handler: RaisingHandler) -> None:
-    assert tool(name="search", **OPTIONS[case]())(lambda: 1)() == 1
-    assert {record.name for record in handler.records} == {case.partition(" ")[0]}
+@pytest.mark.parametrize("message", SUCCEEDING)
+def test_a_tool_returns_its_value_although_its_policy_cannot_log(message: str, handler: RaisingHandler) -> None:
+    name, options = SUCCEEDING[message]
+    assert tool(name="search", **options())(lambda: 1)() == 1
+    assert {record.name for record in handler.records} == {f"otel_tools.{name}"}
+    assert all(message in record.getMessage() for record in handler.records)
 
 
-FAILING: dict[str, Callable[[], dict[str, Any]]] = {
-    "otel_tools.policies.fallback": lambda: {"fallback": lambda: 2, "fallback_on": fail},
-    "otel_tools.policies.retry_judge": lambda: {"retry": Retry(on=fail)},
-    "otel_tools.policies.retry": lambda: {"retry": Retry(2)},
-    "otel_tools.policies.circuit": lambda: {"circuit_breaker": CircuitBreaker(failures=1)},
+FAILING: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+    "fallback_on of tool": ("policies.fallback", lambda: {"fallback": lambda: 2, "fallback_on": fail}),
+    "the retry options of tool": ("policies.retry_judge", lambda: {"retry": Retry(on=fail)}),
+    "attempt 1 failed": ("policies.retry", lambda: {"retry": Retry(2)}),
+    "circuit breaker opened": ("policies.circuit", lambda: {"circuit_breaker": CircuitBreaker(failures=1)}),
 }
 
 
-@pytest.mark.parametrize("case", FAILING)
-def test_a_tool_raises_its_own_error_although_its_policy_cannot_log(case: str, handler: RaisingHandler) -> None:
+@pytest.mark.parametrize("message", FAILING)
+def test_a_tool_raises_its_own_error_although_its_policy_cannot_log(message: str, handler: RaisingHandler) -> None:
     def function() -> int:
         raise ConnectionError("the tool's own")
 
+    name, options = FAILING[message]
     with FakeClock(), pytest.raises(ConnectionError, match="the tool's own"):
-        tool(name="search", **FAILING[case]())(function)()
-    assert {record.name for record in handler.records} == {case}
+        tool(name="search", **options())(function)()
+    assert {record.name for record in handler.records} == {f"otel_tools.{name}"}
+    assert all(message in record.getMessage() for record in handler.records)
 
 
 def test_telemetry_that_fails_and_cannot_log_fails_nothing(

@@ -60,7 +60,7 @@ def test_the_endpoint_of_traces_wins(listener: str, silent: str, monkeypatch: py
 def test_the_default_is_the_sidecars_port(monkeypatch: pytest.MonkeyPatch, protocol: str, port: int) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     where = choose()
-    assert f"127.0.0.1:{port}" in (where.why if isinstance(where, File) else where.address)
+    assert f"127.0.0.1:{port}" in (where.reason if isinstance(where, File) else where.address)
 
 
 def test_without_a_listening_collector_the_run_gets_a_new_file(
@@ -71,7 +71,7 @@ def test_without_a_listening_collector_the_run_gets_a_new_file(
     assert isinstance(where, File)
     assert where.path.parent == tmp_path / "otel-tools" / "demo"
     assert re.fullmatch(r"\d{8}-\d{6}-\d+\.otlp\.jsonl", where.path.name)
-    assert where.why == f"no collector listens at {silent}"
+    assert where.reason == f"no collector listens at {silent}"
     assert where.options == {"exporter": "file", "file": str(where.path)}
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import Cache, Retry, tool
-from otel_tools._call.clock import clock
 from otel_tools._policies.cache.single_flight import _graph
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores._sqlite import SQLiteStore
+from otel_tools.testing import FakeClock
 from tests.policies.cache_helpers import TextStore
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_an_error_is_raised_each_time(both: Flavour, cache_of: Callable[..., Cac
 
 
 def test_a_stale_value_is_served_when_the_call_fails(
-    seen: Captured, both: Flavour, cache_of: Callable[..., Cache], monkeypatch: pytest.MonkeyPatch
+    seen: Captured, both: Flavour, cache_of: Callable[..., Cache]
 ) -> None:
     fails = [False]
 
@@ -119,13 +119,12 @@ def test_a_stale_value_is_served_when_the_call_fails(
         return 7
 
     priced = tool(cache=cache_of(ttl=10, stale_if_error=100))(both.function(price))
-    both.call(priced, "X")
-    now, time = clock.now() + 20, clock.time() + 20
-    monkeypatch.setattr(clock, "now", lambda: now)
-    monkeypatch.setattr(clock, "time", lambda: time)
-    fails[0] = True
+    with FakeClock() as clock:
+        both.call(priced, "X")
+        clock.advance(20)
+        fails[0] = True
 
-    assert both.call(priced, "X") == 7
+        assert both.call(priced, "X") == 7
     last = dict(seen.spans[-1].attributes or {})
     assert (last["otel_tools.outcome"], last["otel_tools.cache.result"]) == ("fallback", "stale")
     assert priced.tool.stats().calls.fallback == 1

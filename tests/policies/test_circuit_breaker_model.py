@@ -14,10 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from otel_tools import CircuitBreaker
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
 from otel_tools._call.drive import function_driver
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools.errors import CircuitOpen, InvalidArguments
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import pytest
 from otel_tools import Concurrency
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import Call
 from otel_tools.errors import ConcurrencyLimited
 
 

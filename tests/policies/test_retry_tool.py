@@ -13,7 +13,6 @@ import pytest
 import tenacity
 
 from otel_tools import Retry, ToolTimeout, remaining, tool
-from otel_tools._call.clock import clock
 from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock
 
@@ -72,7 +71,7 @@ async def test_a_timeout_is_retried_until_the_deadline() -> None:
         left.append(remaining())
         await clock.asleep(100)
 
-    with FakeClock(), pytest.raises(ToolTimeout):
+    with FakeClock() as clock, pytest.raises(ToolTimeout):
         await sleep()
     assert left == [3.0, 3.0, 2.0]
 

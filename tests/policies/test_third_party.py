@@ -23,8 +23,10 @@ import tenacity
 from otel_tools import Cache, Retry, tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.deadline import deadline
 from otel_tools._policies.third_party import third_party_policy
 from otel_tools.errors import ConfigurationError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -268,6 +269,11 @@ def test_every_public_class_and_method_of_stores_has_a_docstring(name: str) -> N
     for method, value in vars(public).items():
         if not method.startswith("_") and inspect.isroutine(value):
             assert inspect.getdoc(value), f"{name}.{method}"
+
+
+@pytest.mark.parametrize("public", [CacheStore, RateLimitStore, Quota(2, 1), Reservation.refused(5)])
+def test_public_classes_and_values_can_be_pickled(public: object) -> None:
+    assert pickle.loads(pickle.dumps(public)) == public  # noqa: S301 - our own bytes
 
 
 @pytest.mark.parametrize("module", ["otel_tools", "otel_tools.stores"])

@@ -12,7 +12,7 @@ from otel_tools._cli.diagnosis.probe import METRIC_NAME, SPAN_NAME, Probe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from otel_tools._cli.diagnosis.endpoint import Endpoint, Signal
+    from otel_tools._export.endpoint import OtlpEndpoint, TelemetrySignal
 
 _POLL_INTERVAL = 0.25  # seconds
 
@@ -29,7 +29,7 @@ class Route:
         backend_status: the result of the check whether the backend answers.
     """
 
-    signal: Signal
+    signal: TelemetrySignal
     name: str
     backend: str
     url: str
@@ -37,7 +37,10 @@ class Route:
 
 
 def check_delivery(
-    routes: list[Route], endpoints: Mapping[Signal, Endpoint], timeout: float, show_wait: Callable[[str], None]
+    routes: list[Route],
+    endpoints: Mapping[TelemetrySignal, OtlpEndpoint],
+    timeout: float,
+    show_wait: Callable[[str], None],
 ) -> Iterator[Check]:
     """Send all test signals, then wait for all of them together.
 

@@ -11,12 +11,14 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from otel_tools._cli.diagnosis.check import Check
+from otel_tools._cli.diagnosis.endpoints import is_local
+from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tools._cli.diagnosis.endpoint import Endpoint
+    from otel_tools._export.endpoint import OtlpEndpoint
 
 _MIN_PYTHON = (3, 11)
 _MIN_SDK = (1, 44)
@@ -46,18 +48,13 @@ def check_packages() -> Check:
     return Check("packages", "ok", found)
 
 
-def disabled() -> bool:
-    """Whether the SDK is switched off as a whole."""
-    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-
-
-def check_variables(endpoints: list[Endpoint]) -> Iterator[Check]:
+def check_variables(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
     """Check the variables that stop or redirect telemetry. Yields only findings, none where all is well.
 
     Args:
         endpoints: the endpoints of traces and metrics.
     """
-    if disabled():
+    if sdk_disabled():
         yield Check(
             "settings", "failed", "OTEL_SDK_DISABLED=true switches all telemetry off", "unset OTEL_SDK_DISABLED"
         )
@@ -93,10 +90,10 @@ def _check_sampler() -> Iterator[Check]:
         )
 
 
-def _check_proxy(endpoints: list[Endpoint]) -> Iterator[Check]:
+def _check_proxy(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
     proxies = urllib.request.getproxies()
-    for endpoint in (endpoint for endpoint in endpoints if endpoint.is_local):
-        proxy = proxies.get("https" if endpoint.uses_tls else "http")
+    for endpoint in (endpoint for endpoint in endpoints if is_local(endpoint)):
+        proxy = proxies.get("https" if endpoint.is_secure else "http")
         if proxy and not urllib.request.proxy_bypass(f"{endpoint.host}:{endpoint.port}"):
             yield Check(
                 "settings",

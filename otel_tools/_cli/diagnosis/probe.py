@@ -18,7 +18,7 @@ from otel_tools._sidecar import http
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tools._cli.diagnosis.endpoint import Endpoint
+    from otel_tools._export.endpoint import OtlpEndpoint
 
 SERVICE = "otel-tools-doctor"
 SPAN_NAME = "doctor check"
@@ -41,7 +41,7 @@ class Probe:
         self.instance = str(uuid.uuid4())
         self.trace_id = ""
 
-    def send_span(self, endpoint: Endpoint) -> str:
+    def send_span(self, endpoint: OtlpEndpoint) -> str:
         """Export one span.
 
         Returns:
@@ -64,7 +64,7 @@ class Probe:
             exporter.shutdown()
         return "" if result is SpanExportResult.SUCCESS else _reason(messages)
 
-    def send_metric(self, endpoint: Endpoint) -> str:
+    def send_metric(self, endpoint: OtlpEndpoint) -> str:
         """Export one counter with the value 1.
 
         Returns:
@@ -110,7 +110,7 @@ class Probe:
         return Resource({"service.name": SERVICE, "service.instance.id": self.instance})
 
 
-def _exporters(endpoint: Endpoint, module: str) -> Any:
+def _exporters(endpoint: OtlpEndpoint, module: str) -> Any:
     # Except for the timeout they are configured by the OTEL_* variables, as the application's own exporters are.
     protocol = "grpc" if endpoint.protocol == "grpc" else "http"
     return import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}")

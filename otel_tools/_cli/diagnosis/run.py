@@ -9,7 +9,8 @@ from otel_tools._cli.diagnosis import backends, environment
 from otel_tools._cli.diagnosis.backends import SIDECAR_UP, Backends
 from otel_tools._cli.diagnosis.check import Check
 from otel_tools._cli.diagnosis.delivery import Route, check_delivery
-from otel_tools._cli.diagnosis.endpoint import Endpoint
+from otel_tools._cli.diagnosis.endpoints import configured_endpoint, connection_error, endpoint_problem, is_local
+from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._sidecar import docker, http
 from otel_tools._sidecar.binaries import SIDECAR, find_all
 from otel_tools._sidecar.paths import state_dir
@@ -18,6 +19,8 @@ from otel_tools._sidecar.state import SidecarState, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from otel_tools._export.endpoint import OtlpEndpoint
 
 _HEALTH_TIMEOUT = 2.0  # seconds
 
@@ -31,10 +34,10 @@ def diagnose(given: Backends, timeout: float, show_wait: Callable[[str], None]) 
         show_wait: takes the text to show during a wait; an empty text ends it.
     """
     sidecar = running(state_dir())
-    endpoints = [Endpoint.of("traces"), Endpoint.of("metrics")]
-    usable = [endpoint for endpoint in endpoints if not endpoint.problem]
-    is_local = all(endpoint.is_local for endpoint in usable)
-    known = _merge(given, Backends.known(sidecar, local=is_local))
+    endpoints = [configured_endpoint("traces"), configured_endpoint("metrics")]
+    usable = [endpoint for endpoint in endpoints if not endpoint_problem(endpoint)]
+    sends_locally = all(map(is_local, usable))
+    known = _merge(given, Backends.known(sidecar, local=sends_locally))
     yield environment.check_python()
     packages = environment.check_packages()
     yield packages
@@ -46,16 +49,16 @@ def diagnose(given: Backends, timeout: float, show_wait: Callable[[str], None]) 
         yield collector
         if collector.status != "failed":
             reached += [each for each in usable if (each.host, each.port) == (endpoint.host, endpoint.port)]
-    if reached and known.health and is_local:
+    if reached and known.health and sends_locally:
         yield _check_health(known.health)
-    can_send = reached if packages.status != "failed" and not environment.disabled() else []
+    can_send = reached if packages.status != "failed" and not sdk_disabled() else []
     yield from _check_backends(known, can_send, timeout, show_wait)
-    if sidecar and is_local and not given.alertmanager:
+    if sidecar and sends_locally and not given.alertmanager:
         yield backends.check_webhook(state_dir())
 
 
 def _check_backends(
-    known: Backends, endpoints: list[Endpoint], timeout: float, show_wait: Callable[[str], None]
+    known: Backends, endpoints: list[OtlpEndpoint], timeout: float, show_wait: Callable[[str], None]
 ) -> Iterator[Check]:
     """Check that the backends answer, receive test signals and raise alerts.
 
@@ -91,46 +94,46 @@ def _merge(given: Backends, known: Backends) -> Backends:
     )
 
 
-def _check_endpoints(endpoints: list[Endpoint]) -> Iterator[Check]:
+def _check_endpoints(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
     for endpoint in endpoints:
         source = f", set by {endpoint.variable}" if endpoint.variable else ", the default"
-        if endpoint.problem:
-            what, _, fix = endpoint.problem.partition(": ")
+        if problem := endpoint_problem(endpoint):
+            what, _, fix = problem.partition(": ")
             yield Check(endpoint.signal, "failed", what, fix)
         else:
             yield Check(endpoint.signal, "ok", f"go to {endpoint.url} ({endpoint.protocol}{source})")
 
 
-def _distinct(endpoints: list[Endpoint]) -> list[Endpoint]:
+def _distinct(endpoints: list[OtlpEndpoint]) -> list[OtlpEndpoint]:
     return list({(endpoint.host, endpoint.port): endpoint for endpoint in reversed(endpoints)}.values())[::-1]
 
 
-def _check_collector(endpoint: Endpoint, sidecar: SidecarState | None) -> Check:
+def _check_collector(endpoint: OtlpEndpoint, sidecar: SidecarState | None) -> Check:
     where = f"{endpoint.host}:{endpoint.port}"
-    error = endpoint.connection_error()
+    error = connection_error(endpoint)
     if error:
         return Check("collector", "failed", f"nothing listens on {where} ({error})", _collector_fix(endpoint, sidecar))
-    if sidecar and endpoint.is_local and endpoint.port != _sidecar_port(endpoint, sidecar):
+    if sidecar and is_local(endpoint) and endpoint.port != _sidecar_port(endpoint, sidecar):
         fix = _collector_fix(endpoint, sidecar)
         return Check("collector", "warning", f"what listens on {where} is not the sidecar", fix)
     return Check("collector", "ok", f"listens on {where}")
 
 
-def _collector_fix(endpoint: Endpoint, sidecar: SidecarState | None) -> str:
+def _collector_fix(endpoint: OtlpEndpoint, sidecar: SidecarState | None) -> str:
     """How to start a collector at the endpoint, or how to send to the sidecar that runs."""
     if sidecar:
         port = _sidecar_port(endpoint, sidecar)
-        if port != endpoint.port or not endpoint.is_local:
+        if port != endpoint.port or not is_local(endpoint):
             return f"the sidecar listens elsewhere: export OTEL_EXPORTER_OTLP_ENDPOINT=http://{HOST}:{port}"
         return "see what keeps it from listening: otel-tools sidecar status"
-    if not endpoint.is_local:
+    if not is_local(endpoint):
         return f"start the collector on {endpoint.host}, or unset {endpoint.variable} to use a local one"
     if len(find_all()) < len(SIDECAR) and docker.unavailable_reason():
         return f"otel-tools sidecar build, then {SIDECAR_UP}"
     return SIDECAR_UP
 
 
-def _sidecar_port(endpoint: Endpoint, sidecar: SidecarState) -> int:
+def _sidecar_port(endpoint: OtlpEndpoint, sidecar: SidecarState) -> int:
     return sidecar.ports["otlp_grpc" if endpoint.protocol == "grpc" else "otlp_http"]
 
 

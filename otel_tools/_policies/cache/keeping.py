@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
-from otel_tools._call.steps import Outcome
 from otel_tools._policies.cache.backends import MemoryBackend, StoreBackend, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import CacheResult, Call
+    from otel_tools._call.call import CacheResult, Call
     from otel_tools._policies.cache.backends import Steps
     from otel_tools._policies.cache.memory import CacheMemory, Entry
     from otel_tools._policies.cache.options import CacheOptions
@@ -115,9 +115,10 @@ class KeptValues:
     def _is_worth_keeping(self, value: Any) -> bool:
         try:
             return bool(self._cache_if(value)) if self._cache_if is not None else True
-        except Exception:  # noqa: BLE001 - logged
-            message = "cache_if of tool %r raised; the result is not cached"
-            log_safely(logger, logging.ERROR, message, self._tool, exc_info=True)
+        except Exception:  # noqa: BLE001 - the user's own code; logged, and the call goes on
+            log_safely(
+                logger, logging.ERROR, "cache_if of tool %r raised; the result is not cached", self._tool, exc_info=True
+            )
             return False
 
 

@@ -86,8 +86,13 @@ def _guarded(custom: Callable[[dict[str, Any]], Any], tool: str) -> Callable[[di
         try:
             return custom(bound)
         except Exception as error:
-            message = "key of the cache of tool %r raised; the call goes on without it"
-            log_safely(logger, logging.ERROR, message, tool, exc_info=True)
+            log_safely(
+                logger,
+                logging.ERROR,
+                "key of the cache of tool %r raised; the call goes on without it",
+                tool,
+                exc_info=True,
+            )
             raise NoCacheKeyError("key= raised") from error
 
     return choose

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
+from otel_tools._call.call import CacheResult
 from otel_tools._call.clock import clock
-from otel_tools._call.counter import Counter
-from otel_tools._call.steps import IS_AWAITED, CacheResult, Outcome, loop_runs_here, over
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import IS_AWAITED, ended_flow, event_loop_is_running
 from otel_tools._policies.cache.copying import copy_factory
 from otel_tools._policies.cache.keeping import KeptValues
 from otel_tools._policies.cache.keys import Namespace, key_in_memory, key_in_store
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next
     from otel_tools._policies.cache.memory import CacheMemory, Entry
     from otel_tools._policies.cache.options import CacheOptions
     from otel_tools._policies.cache.single_flight import InFlightCalls, SharedResult
@@ -45,7 +47,7 @@ class CachePolicy:
 
     def __init__(self, options: CacheOptions, info: ToolInfo, memory: CacheMemory, in_flight: InFlightCalls) -> None:
         self.namespace = Namespace(info.tool, memory)
-        self._answers = {result: Counter() for result in _RESULTS}
+        self._results: dict[CacheResult, int] = dict.fromkeys(_RESULTS, 0)
         self.memory = memory
         self.in_flight = in_flight
         self.store = options.outside_store
@@ -64,12 +66,13 @@ class CachePolicy:
     @property
     def counts(self) -> dict[CacheResult, int]:
         """The number of calls with each result."""
-        return {result: counter.value for result, counter in self._answers.items()}
+        with self.memory.lock:
+            return dict(self._results)
 
     def policy(self, inner: Next) -> Next:
         """Put the cache around a flow."""
         key_of, ttl, entries, in_memory = self.key_of, self._ttl, self.memory, self.store is None
-        get, one_more_hit = entries.get, self._answers["hit"].more
+        get, results = entries.get, self._results
 
         def flow(call: Call) -> Flow:
             try:
@@ -85,9 +88,10 @@ class CachePolicy:
                     entry = get(key)
                     if entry is not None and clock.now() < entry.put_at + ttl:
                         value = entry.copy()
-                        one_more_hit()
+                        with entries.lock:
+                            results["hit"] += 1
                         call.cache_answered("hit")
-                        return over(Outcome(value, None, "cached"))
+                        return ended_flow(Outcome(value, None, "cached"))
                     first = puts, entry
                 except Exception:  # noqa: BLE001, S110 - above
                     pass
@@ -123,7 +127,7 @@ class CachePolicy:
                     return outcome
             outcome = yield from inner(call)
             # Without an event loop nobody can be awaiting.
-            if self._blocking and loop_runs_here() and (yield IS_AWAITED).value:
+            if self._blocking and event_loop_is_running() and (yield IS_AWAITED).value:
                 self._returns_coroutines = True
                 result, shared = "bypass", NOT_SHARED
                 return outcome
@@ -143,5 +147,6 @@ class CachePolicy:
             self._answer(call, result)
 
     def _answer(self, call: Call, result: CacheResult) -> None:
-        self._answers[result].more()
+        with self.memory.lock:
+            self._results[result] += 1
         call.cache_answered(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import weakref
 from collections import deque
@@ -103,7 +104,7 @@ class CacheMemory:
         Raises:
             Exception: Whatever a mapping of the user's raises.
         """
-        # A look into a mapping of ours is one into a dictionary, which needs no lock.
+        # Our own mapping looks the key up in a dictionary, which needs no lock.
         if self._owned and key not in self._mapping:
             return None
         with self.lock:
@@ -227,7 +228,9 @@ class CacheMemory:
         if now - self._logged.get(operation, -_LOG_INTERVAL) < _LOG_INTERVAL:
             return
         self._logged[operation] = now
-        log_safely(logger, logging.WARNING, "the store of a cache failed in %s", operation, exc_info=error or True)
+        log_safely(
+            logger, logging.WARNING, "the store of a cache failed in %s", operation, exc_info=error or sys.exc_info()
+        )
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: the threads that were changing the mapping are gone."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Outcome
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import Outcome
     from otel_tools._policies.retry.options import RetryOptions
 
 __all__ = ["RetryDecision"]
@@ -95,9 +96,14 @@ class RetryDecision:
             state.upcoming_sleep = delay
             if _as_bool(self._stop(state)):
                 return None
-        except Exception:  # noqa: BLE001 - logged
-            message = "the retry options of tool %r raised; it is not tried again"
-            log_safely(logger, logging.ERROR, message, self._info.tool, exc_info=True)
+        except Exception:  # noqa: BLE001 - the user's own code; logged, and the call goes on
+            log_safely(
+                logger,
+                logging.ERROR,
+                "the retry options of tool %r raised; it is not tried again",
+                self._info.tool,
+                exc_info=True,
+            )
             return None
         # Nobody would wait for the next attempt: neither this call's caller nor that of a tool which called it.
         if cancelled() or any(left is not None and delay >= left for left in (call.left(), remaining())):

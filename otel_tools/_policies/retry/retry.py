@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import Outcome
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["Retry"]
 
