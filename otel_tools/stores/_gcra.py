@@ -17,10 +17,9 @@ from itertools import islice
 from threading import RLock
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Final, NamedTuple
-from weakref import WeakSet
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -186,9 +185,6 @@ class TokenBucket:
             cancelled.pop()
 
 
-_all: Final[WeakSet[KeyedBuckets]] = WeakSet()
-
-
 class KeyedBuckets:
     """The token buckets of one limit in this process, one for each key. Safe for threads; memory is bounded.
 
@@ -206,7 +202,7 @@ class KeyedBuckets:
         self._common = TokenBucket(quota, _DISTANT_PAST)
         # An OrderedDict finds the oldest key and moves it to the end in constant time.
         self._keyed: OrderedDict[Hashable, TokenBucket] = OrderedDict()
-        _all.add(self)
+        reset_after_fork(self)
 
     def __len__(self) -> int:
         """The number of keys that have a bucket."""
@@ -270,11 +266,3 @@ class KeyedBuckets:
         self._keyed = OrderedDict(
             (key, TokenBucket(self.quota, min(bucket.tat, latest))) for key, bucket in list(self._keyed.items())
         )
-
-
-def _after_fork() -> None:
-    for buckets in list(_all):
-        buckets.reset_after_fork()
-
-
-at_fork(after_in_child=_after_fork)

@@ -8,11 +8,10 @@ import itertools
 import os
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import lock_at_fork
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores._protocols import OnError
 
@@ -205,7 +204,8 @@ class _Database:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
-        _all.add(self)
+        self._forking_thread = 0
+        lock_at_fork(self)
 
     def open(self) -> None:
         """Open the file and create the table if it is missing.
@@ -257,16 +257,24 @@ class _Database:
         self._connection = connection
         return connection
 
-    def lock_before_fork(self) -> bool:
-        """Take the lock, so that no thread is inside SQLite at the fork; False if that takes too long."""
-        return self._lock.acquire(timeout=_LOCK_TIMEOUT)
+    def lock_before_fork(self) -> None:
+        """Take the lock; a fork does without if that takes too long.
+
+        No thread may be inside SQLite at the fork: the child could never release the locks that SQLite itself holds
+        then.
+        """
+        if self._lock.acquire(timeout=_LOCK_TIMEOUT):
+            self._forking_thread = threading.get_ident()
 
     def unlock_after_fork(self) -> None:
-        """Release the lock in the parent process."""
-        self._lock.release()
+        """Release the lock in the parent process, where this thread got it."""
+        if self._forking_thread == threading.get_ident():
+            self._forking_thread = 0
+            self._lock.release()
 
     def reset_after_fork(self) -> None:
         """Leave the connection of the parent process alone in the child, which opens one of its own."""
+        self._forking_thread = 0
         self._lock = threading.RLock()
         if self._connection is not None:
             _inherited.append(self._connection)
@@ -290,28 +298,5 @@ def _execute_when_unlocked(connection: sqlite3.Connection, statement: str) -> No
             return
 
 
-_all: Final[weakref.WeakSet[_Database]] = weakref.WeakSet()
-_locked: Final[list[_Database]] = []
 _inherited: Final[list[sqlite3.Connection]] = []
 """Connections of the parent process. SQLite forbids a child to use or close them: they are kept and not touched."""
-
-
-def _before_fork() -> None:
-    # No thread may be inside SQLite: the child could never release the locks that SQLite itself holds then.
-    for database in list(_all):
-        if database.lock_before_fork():
-            _locked.append(database)
-
-
-def _after_fork_in_parent() -> None:
-    while _locked:
-        _locked.pop().unlock_after_fork()
-
-
-def _after_fork_in_child() -> None:
-    _locked.clear()
-    for database in list(_all):
-        database.reset_after_fork()
-
-
-at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -88,9 +88,8 @@ def test_an_object_that_is_gone_is_not_reset(hooks: Hooks) -> None:
     assert ran == ["kept"]
 
 
-def test_an_error_in_a_handler_is_reported_and_stops_no_other(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
-    handlers, ran, reported = ForkHandlers(), list[str](), list[BaseException]()
-    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: reported.append(unraisable.exc_value))
+def test_errors_in_handlers_are_raised_when_all_have_run(hooks: Hooks) -> None:
+    handlers, ran = ForkHandlers(), list[str]()
 
     class Broken:
         def reset_after_fork(self) -> None:
@@ -102,10 +101,124 @@ def test_an_error_in_a_handler_is_reported_and_stops_no_other(hooks: Hooks, monk
     handlers.add_object(broken)
     handlers.add_object(whole)
 
-    hooks.run("after_in_child")
+    with pytest.raises(BaseExceptionGroup) as raised:
+        hooks.run("after_in_child")
 
     assert ran == ["handler", "object"]
-    assert [type(error) for error in reported] == [ValueError, KeyboardInterrupt]
+    assert [type(error) for error in raised.value.exceptions] == [ValueError, KeyboardInterrupt]
+
+
+def test_an_object_is_locked_before_a_fork_and_unlocked_in_the_parent(hooks: Hooks) -> None:
+    handlers, ran = ForkHandlers(), list[str]()
+
+    class Lockable(Counted):
+        def lock_before_fork(self) -> None:
+            ran.append(f"lock {self.name}")
+
+        def unlock_after_fork(self) -> None:
+            ran.append(f"unlock {self.name}")
+
+    first, second, gone = Lockable(ran, "first"), Lockable(ran, "second"), Lockable(ran, "gone")
+    for lockable in (first, second, gone):
+        handlers.add_lockable(lockable)
+    del gone, lockable
+    gc.collect()
+
+    for name in ("before", "after_in_parent", "after_in_child"):
+        hooks.run(name)
+
+    assert ran == ["lock second", "lock first", "unlock first", "unlock second", "first", "second"]
+
+
+def test_a_fork_reports_the_error_of_a_handler_and_goes_on() -> None:
+    program = """
+import os
+from otel_tools._call.forks import at_fork
+def fail():
+    raise ValueError("broken handler")
+at_fork(after_in_child=fail)
+at_fork(after_in_child=lambda: os.write(1, b"the second runs, "))
+if os.fork() == 0:
+    os.write(1, b"so does the child")
+    os._exit(0)
+os.wait()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(otel_tools.__file__).parents[1],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "the second runs, so does the child"
+    assert "ValueError: broken handler" in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_while_other_threads_add_and_drop_objects_loses_no_handler() -> None:
+    program = """
+import os, sys, threading, warnings
+from otel_tools._call.forks import at_fork, reset_after_fork
+warnings.simplefilter("ignore", DeprecationWarning)
+class Quiet:
+    def __init__(self):
+        reset_after_fork(self)
+    def reset_after_fork(self):
+        pass
+class Counted(Quiet):
+    def reset_after_fork(self):
+        called.append("object")
+def churn():
+    while True:
+        [Quiet() for _ in range(10)]
+called = []
+at_fork(after_in_child=lambda: called.append("function"))
+counted = Counted()
+sys.setswitchinterval(1e-5)
+for _ in range(3):
+    threading.Thread(target=churn, daemon=True).start()
+for _ in range(30):
+    if os.fork() == 0:
+        inside = Counted()
+        if os.fork() == 0:
+            print(*called, flush=True)
+            os._exit(0)
+        os.wait()
+        os._exit(0)
+    os.wait()
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(otel_tools.__file__).parents[1],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == ["function object function object object"] * 30
+
+
+def test_configuring_registers_after_the_sdk_has() -> None:
+    program = """
+import os, sys
+import otel_tools
+real, registered = os.register_at_fork, []
+def register_at_fork(**hooks):
+    registered.append(sys._getframe(1).f_globals["__name__"])
+    real(**hooks)
+os.register_at_fork = register_at_fork
+otel_tools.configure(exporter="file", file=os.devnull)
+print(registered.count("otel_tools._call.forks"), registered[-1], len(registered) > 1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(otel_tools.__file__).parents[1],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "1 otel_tools._call.forks True\n"
 
 
 def test_the_package_registers_once_until_it_is_configured() -> None:

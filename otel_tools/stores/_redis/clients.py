@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
 
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -69,7 +68,7 @@ class Clients:
         self._sync_client: Any = None
         # Not a WeakKeyDictionary: a client refers to its loop, so both would be kept for ever.
         self._loop_clients: dict[AbstractEventLoop, LoopClient] = {}
-        _all.add(self)
+        reset_after_fork(self)
 
     def sync_client(self) -> Any:
         """The ``redis.Redis`` of all threads."""
@@ -135,13 +134,4 @@ async def _close_with_loop(
         await loop_client.client.aclose()
 
 
-_all: Final[WeakSet[Clients]] = WeakSet()
 _inherited: Final[list[Any]] = []
-
-
-def _after_fork() -> None:
-    for clients in list(_all):
-        clients.reset_after_fork()
-
-
-at_fork(after_in_child=_after_fork)
