@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Arguments"]
+__all__ = ["RECEIVERS", "Arguments"]
 
 _MARKS: Final[dict[Any, str]] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-_RECEIVERS: Final = frozenset({"self", "cls"})
+RECEIVERS: Final = frozenset({"self", "cls"})
+"""The names by which a method takes its object or its class: no arguments of a model."""
 
 
 def _anything(*args: Any, **kwargs: Any) -> None:
@@ -41,7 +42,7 @@ class Arguments:
     def receiver(self) -> str | None:
         """``self`` or ``cls`` where the first parameter is called so, else None."""
         first = next(iter(self.signature.parameters), None)
-        return first if first in _RECEIVERS else None
+        return first if first in RECEIVERS else None
 
     @cached_property
     def bind(self) -> Callable[..., dict[str, Any]]:

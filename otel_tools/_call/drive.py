@@ -14,14 +14,16 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
-from otel_tools._call.scope import Scope, current, leave
-from otel_tools._call.steps import CROWDED, EXPIRED, Invoke, Outcome, Perform, Sleep, Wait, result_of
+from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_name_of
+from otel_tools._call.scope import Scope, current, reset_current
+from otel_tools._call.steps import Invoke, Perform, Sleep, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from otel_tools._call.call import Call
     from otel_tools._call.plan import Plan
-    from otel_tools._call.steps import Call, Flow, Next, Step
+    from otel_tools._call.steps import Flow, Next, Step
 
 __all__ = ["aperform", "coroutine_driver", "function_driver", "perform"]
 
@@ -42,7 +44,7 @@ def function_driver(plan: Plan) -> Callable[..., Any]:
         try:
             value = function(*args, **kwargs)
         except BaseException as error:
-            call.close(None, error, result_of(error))
+            call.close(None, error, outcome_name_of(error))
             raise
         if type(value) is CoroutineType:
             return _hand_over(call, value, _afinish(call, value))
@@ -71,7 +73,7 @@ def coroutine_driver(plan: Plan) -> Callable[..., Coroutine[Any, Any, Any]]:
         try:
             value = await function(*args, **kwargs)
         except BaseException as error:
-            call.close(None, error, result_of(error))
+            call.close(None, error, outcome_name_of(error))
             raise
         call.close(value)
         return value
@@ -106,7 +108,7 @@ def _flow(plan: Plan, call: Call, flow_of: Next) -> Any:
     except BaseException as error:
         if flow is not None:
             flow.close()
-        call.close(None, error, result_of(error))
+        call.close(None, error, outcome_name_of(error))
         raise
     return _end(call, answer)
 
@@ -135,7 +137,7 @@ async def _aflow(
     except BaseException as error:
         if flow is not None:
             flow.close()
-        call.close(None, error, result_of(error))
+        call.close(None, error, outcome_name_of(error))
         raise
     return _end(call, answer)
 
@@ -146,7 +148,7 @@ async def _afinish(call: Call, pending: Awaitable[Any]) -> Any:
     try:
         value = await pending
     except BaseException as error:
-        call.close(None, error, result_of(error))
+        call.close(None, error, outcome_name_of(error))
         raise
     call.close(value)
     return value
@@ -178,7 +180,7 @@ def _invoke(plan: Plan, call: Call, step: Invoke) -> Outcome:
     try:
         return _outcome_of(call, function)
     finally:
-        leave(token)
+        reset_current(token)
 
 
 def _outcome_of(call: Call, function: Callable[..., Any]) -> Outcome:
@@ -199,7 +201,7 @@ def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds
         # The process can have no more threads.
         return Outcome.of_error(error)
     if future is None:
-        return CROWDED
+        return TOO_MANY_ABANDONED
     done = False
     try:
         done = clock.wait(future, seconds)
@@ -238,7 +240,7 @@ async def _ainvoke_in(
     try:
         return await _aoutcome_of(call, function, pending)
     finally:
-        leave(token)
+        reset_current(token)
 
 
 async def _ainvoke_within(
@@ -257,7 +259,7 @@ async def _ainvoke_within(
             except Exception as error:  # noqa: BLE001 - as there
                 outcome = Outcome.of_error(error)
             finally:
-                leave(token)
+                reset_current(token)
     except TimeoutError:
         # Ours: the function's own is in an outcome.
         return EXPIRED

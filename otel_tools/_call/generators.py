@@ -11,13 +11,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.drive import aperform, perform
-from otel_tools._call.steps import Invoke, Outcome, result_of
+from otel_tools._call.outcome import Outcome, outcome_name_of
+from otel_tools._call.steps import Invoke
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import OutcomeName
     from otel_tools._call.plan import Plan
-    from otel_tools._call.steps import Call, Flow, Result
+    from otel_tools._call.steps import Flow
 
 __all__ = ["async_generator_driver", "generator_driver"]
 
@@ -50,7 +53,7 @@ def generator_driver(plan: Plan) -> Callable[..., Generator[Any, Any, Any]]:
             _conclude(call, flow, stop.value, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
             return stop.value
         except BaseException as error:
-            _conclude(call, flow, None, error, result_of(error))
+            _conclude(call, flow, None, error, outcome_name_of(error))
             raise
         finally:
             thrown = None
@@ -83,7 +86,7 @@ def async_generator_driver(plan: Plan) -> Callable[..., AsyncGenerator[Any, Any]
         except StopAsyncIteration:
             _conclude(call, flow, None, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
         except BaseException as error:
-            _conclude(call, flow, None, error, result_of(error))
+            _conclude(call, flow, None, error, outcome_name_of(error))
             raise
         finally:
             thrown = None
@@ -129,7 +132,7 @@ def _refused(call: Call, outcome: Outcome) -> BaseException:
     return outcome.error or RuntimeError("a policy ended the iteration before it began, and gave no reason")
 
 
-def _conclude(call: Call, flow: Flow | None, value: Any, error: BaseException | None, result: Result) -> None:
+def _conclude(call: Call, flow: Flow | None, value: Any, error: BaseException | None, result: OutcomeName) -> None:
     """Tell the policies and the call how the iteration ended."""
     error_type = None
     if flow is not None:

@@ -12,13 +12,13 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_tools._call.forks import at_fork, reset_after_fork
-from otel_tools._call.steps import Outcome
+from otel_tools._call.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from otel_tools._call.steps import Call
+    from otel_tools._call.call import Call
 
 __all__ = ["MAX_ABANDONED", "ThreadBudget"]
 

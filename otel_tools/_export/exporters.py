@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_tools._export import sdk_private
 from otel_tools._export.delivery import Outlet
 from otel_tools._export.endpoint import OtlpEndpoint, otlp_endpoint
 
@@ -46,14 +47,13 @@ def _file_exporter(settings: Settings, signal: TelemetrySignal) -> Any:
 
 
 def _console_exporter(signal: TelemetrySignal) -> Any:
-    from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter  # noqa: PLC0415 - for this exporter alone
-    from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415 - for this exporter alone
     from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415 - as above
 
     exporters: dict[TelemetrySignal, Callable[..., Any]] = {
         "traces": ConsoleSpanExporter,
         "metrics": ConsoleMetricExporter,
-        "logs": ConsoleLogRecordExporter,
+        "logs": sdk_private.console_log_exporter,
     }
     return exporters[signal]()
 
@@ -75,9 +75,7 @@ def _http_exporter(signal: TelemetrySignal) -> Callable[..., Any]:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - above
 
         return OTLPMetricExporter
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: PLC0415 - above
-
-    return OTLPLogExporter
+    return sdk_private.otlp_log_exporter(grpc=False)
 
 
 def _grpc_exporter(signal: TelemetrySignal) -> Callable[..., Any]:
@@ -89,6 +87,4 @@ def _grpc_exporter(signal: TelemetrySignal) -> Callable[..., Any]:
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - as above
 
         return OTLPMetricExporter
-    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter  # noqa: PLC0415 - as above
-
-    return OTLPLogExporter
+    return sdk_private.otlp_log_exporter(grpc=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import reset_after_fork
-from otel_tools._call.steps import IS_AWAITED, Outcome, Wait, loop_runs_here
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import IS_AWAITED, Wait, event_loop_is_running
 from otel_tools._policies.checks import is_wait_seconds
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Step
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy, Step
 
 __all__ = ["Concurrency"]
 
@@ -74,7 +76,7 @@ class Concurrency:
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
-                # In the child of a fork there are new slots. This call gives its slot back to those it took it from.
+                # In the child of a fork there are new slots. A slot is given back to the object that it was taken from.
                 slots = self._slots
                 if slots.take():
                     waited = None
@@ -106,7 +108,7 @@ class Concurrency:
         if max_wait is not None and max_wait <= 0:
             call.throttled("concurrency", "rejected", None)
             return None, self._refusal(info.tool, max_wait)
-        if max_wait is None and not info.asynchronous and loop_runs_here() and not (yield IS_AWAITED).value:
+        if max_wait is None and not info.asynchronous and event_loop_is_running() and not (yield IS_AWAITED).value:
             call.throttled("concurrency", "rejected", None)
             return None, self._refusal(
                 info.tool,

@@ -8,7 +8,8 @@ from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope, current
 
 if TYPE_CHECKING:
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["deadline"]
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["failed_if"]
 

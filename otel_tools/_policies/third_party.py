@@ -11,16 +11,19 @@ import inspect
 import types
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_tools._call.error_types import error_type_of
 from otel_tools._call.scope import Scope, current
 from otel_tools._policies.third_party_counts import counts_of
 from otel_tools._policies.third_party_private import is_async, is_cached, is_cachedmethod, made_by, retrying_of
-from otel_tools.errors import ConfigurationError, ToolError, error_type_of
+from otel_tools.errors import ConfigurationError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import CacheResult, Call, Flow, Next, Outcome, Policy
+    from otel_tools._call.call import CacheResult, Call
+    from otel_tools._call.outcome import Outcome
+    from otel_tools._call.steps import Flow, Next, Policy
 
     ReadResult = Callable[[bool], CacheResult | None]
     """Called at the end of a call, with whether it failed: what the cache answered; None where it was not asked."""
@@ -114,13 +117,14 @@ class _RetryListener:
     ``before`` runs nearer to the attempt, but by then tenacity has forgotten the error.
 
     Attributes:
-        calls: The running calls of the tools of this function. Another tool may call the same function.
+        calls: The running calls of the tools of this function, by the owner of their scopes. Another tool may call
+            the same function.
         earlier: The ``before_sleep`` in whose place it is, or None.
     """
 
     def __init__(self, earlier: Any) -> None:
         self.earlier = earlier
-        self.calls: set[Call] = set()
+        self.calls: dict[object, Call] = {}
 
     def __call__(self, state: Any) -> Any:
         self.report(state)
@@ -133,10 +137,11 @@ class _RetryListener:
     def report(self, state: Any) -> None:
         with contextlib.suppress(Exception):
             scope = current.get()
-            if scope is None or scope.call is None or scope.call not in self.calls:
+            call = None if scope is None else self.calls.get(scope.owner)
+            if call is None:
                 return
             error = state.outcome.exception()
-            scope.call.retried(ToolError.error_type if error is None else error_type_of(error))
+            call.retried(ToolError.error_type if error is None else error_type_of(error))
 
 
 class _AsyncRetryListener(_RetryListener):
@@ -170,12 +175,12 @@ def _reporting_retries(inner: Next, listeners: list[_RetryListener]) -> Next:
     def flow(call: Call) -> Flow:
         _scope_of(call)
         for listener in listeners:
-            listener.calls.add(call)
+            listener.calls[call] = call
         try:
             return (yield from inner(call))
         finally:
             for listener in listeners:
-                listener.calls.discard(call)
+                listener.calls.pop(call, None)
 
     return flow
 
@@ -219,7 +224,7 @@ def _probe(layers: list[Any]) -> Probe | None:
 
 
 def _has_info(layer: Any) -> bool:
-    # A mock has every attribute that it is asked for, and remembers being called.
+    # A mock has every attribute, and records each call: it is not to be called here.
     if inspect.getattr_static(layer, "cache_info", None) is None:
         return False
     try:

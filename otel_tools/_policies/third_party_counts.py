@@ -16,7 +16,7 @@ from otel_tools._call.forks import at_fork, reset_after_fork
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import CacheResult
+    from otel_tools._call.call import CacheResult
 
 __all__ = ["Counts", "counts_of"]
 

@@ -35,7 +35,7 @@ DESCRIPTOR_MODULE: Final = "cachetools._descriptor"
 """The module of the classes that ``cachetools.cachedmethod`` puts in place of a method."""
 
 _reported: Final[set[str]] = set()
-"""What the log has said already."""
+"""The names that were logged already: each is logged once in a process."""
 
 
 def is_async(function: object) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING
 
-from otel_tools._call.steps import CROWDED, EXPIRED, Invoke, Outcome
+from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError, ToolTimeout
 
 if TYPE_CHECKING:
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["timeout"]
 
@@ -46,7 +48,7 @@ def timeout(seconds: float, info: ToolInfo) -> Policy:
             outcome: Outcome = yield full_timeout if limit == seconds else Invoke(timeout=limit)
             if outcome is EXPIRED:
                 return _expired(limit)
-            if outcome is CROWDED:
+            if outcome is TOO_MANY_ABANDONED:
                 error = ConcurrencyLimited(
                     f"tool {info.tool!r}: not started, since too many of its calls that timed out are still running; "
                     "let the tool itself give up in time, as with otel_tools.remaining()",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._arguments.validation_errors import MAX_LISTED, bullet_list
-from otel_tools._call.steps import Call, Outcome, over
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import ended_flow
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 
 if TYPE_CHECKING:
@@ -47,9 +49,9 @@ def validate_arguments(info: ToolInfo) -> Policy:
                 except ready.error_class as error:
                     failure = error
                 except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
-                    return over(Outcome.of_error(error))
+                    return ended_flow(Outcome.of_error(error))
             refused = _take(info, call, failure)
-            return inner(call) if refused is None else over(refused)
+            return inner(call) if refused is None else ended_flow(refused)
 
         return flow
 

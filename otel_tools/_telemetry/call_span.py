@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from opentelemetry.context import attach, create_key, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, set_span_in_context
 
-from otel_tools._call.steps import Call
+from otel_tools._call.call import Call
+from otel_tools._call.error_types import error_type_of
 from otel_tools._telemetry import names
 from otel_tools._telemetry.api_private import detach_silently
 from otel_tools._telemetry.content.capture import content, render
@@ -21,7 +22,6 @@ from otel_tools._telemetry.instruments import instruments
 from otel_tools._telemetry.logs.call_records import EndedCall, call_ended
 from otel_tools._telemetry.logs.correlation import context_of_call
 from otel_tools._telemetry.logs.settings import logs
-from otel_tools.errors import error_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_tools._call.steps import Result
+    from otel_tools._call.outcome import OutcomeName
     from otel_tools._telemetry.counters import ToolCounters
     from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
@@ -117,7 +117,7 @@ class ObservedCall(Call):
         self,
         value: Any = None,
         error: BaseException | None = None,
-        result: Result = "ok",
+        result: OutcomeName = "ok",
         error_type: str | None = None,
     ) -> None:
         """Count the call and end its span."""
@@ -141,7 +141,7 @@ class ObservedCall(Call):
                 self._token = None
 
     def _report(
-        self, elapsed: int, value: Any, error: BaseException | None, result: Result, error_type: str | None
+        self, elapsed: int, value: Any, error: BaseException | None, result: OutcomeName, error_type: str | None
     ) -> None:
         """End the span, record the duration and log the call."""
         span = self._span
@@ -212,7 +212,7 @@ def _record_result(span: Span, value: Any) -> None:
 def _describe_end(
     span: Span,
     error: BaseException | None,
-    result: Result,
+    result: OutcomeName,
     error_type: str | None,
     policy_attributes: Mapping[str, Any],
 ) -> None:
@@ -235,7 +235,7 @@ def _describe_end(
         log_failure("describing a call")
 
 
-def _error_type_of(error: BaseException | None, result: Result) -> str | None:
+def _error_type_of(error: BaseException | None, result: OutcomeName) -> str | None:
     """The ``error.type`` of a call whose caller got no value."""
     if result == "cancelled":
         return names.CANCELLED

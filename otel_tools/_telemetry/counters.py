@@ -13,7 +13,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from otel_tools._call.forks import at_fork
-from otel_tools._call.steps import Result
+from otel_tools._call.outcome import OutcomeName
 from otel_tools._telemetry.names import DURATION_BUCKETS
 from otel_tools._telemetry.policy_counters import CacheCounts, PolicyCounters, ThrottlingCounts
 from otel_tools._telemetry.quantiles import quantile
@@ -21,7 +21,7 @@ from otel_tools._telemetry.quantiles import quantile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from otel_tools._call.steps import CircuitState
+    from otel_tools._call.call import CircuitState
 
 __all__ = [
     "CallCounts",
@@ -34,7 +34,7 @@ __all__ = [
     "zeroed_counters",
 ]
 
-RESULTS: Final[tuple[Result, ...]] = get_args(Result)
+RESULTS: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -118,7 +118,7 @@ class ToolCounters:
         self.longest = 0
         self.policies = PolicyCounters()
 
-    def end(self, result: Result, nanoseconds: int, seconds: float) -> None:
+    def end(self, result: OutcomeName, nanoseconds: int, seconds: float) -> None:
         """Count the end of an active call; its duration is given in both units."""
         bucket = bisect_left(DURATION_BUCKETS, seconds)
         with self.lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
-from otel_tools._call.steps import CacheResult, ThrottlingPolicy, ThrottlingResult
+from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResult
 
 __all__ = [
     "CACHE_RESULTS",

@@ -16,7 +16,7 @@ from otel_tools._telemetry.policy_counters import THROTTLING_POLICIES, PolicyCou
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_tools._call.steps import CircuitState
+    from otel_tools._call.call import CircuitState
 
 __all__ = [
     "PolicyEvent",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal
 
-from otel_tools._call.steps import Call, is_cancellation
+from otel_tools._call.call import Call
+from otel_tools._call.error_types import error_type_of
+from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.attempt_span import AttemptSpan
 from otel_tools._telemetry.call_span import ObservedCall
@@ -14,10 +16,11 @@ from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import instruments
 from otel_tools._telemetry.policy_counters import increment
 from otel_tools._telemetry.policy_metrics import PolicyEvent
-from otel_tools.errors import ToolError, error_type_of
+from otel_tools.errors import ToolError
 
 if TYPE_CHECKING:
-    from otel_tools._call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
+    from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResult
+    from otel_tools._call.outcome import Outcome, OutcomeName
     from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
 __all__ = ["AbandonedThread", "ObservedCallWithPolicies"]
@@ -129,7 +132,7 @@ class ObservedCallWithPolicies(ObservedCall):
             self._notify("recovered", outcome=outcome.result)
 
     def _report(
-        self, elapsed: int, value: Any, error: BaseException | None, result: Result, error_type: str | None
+        self, elapsed: int, value: Any, error: BaseException | None, result: OutcomeName, error_type: str | None
     ) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None and attempt.is_open:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, Perform
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke, Perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import CacheResult, Flow
+    from otel_tools._call.call import CacheResult
+    from otel_tools._call.steps import Flow
     from otel_tools.stores._protocols import OnError
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from otel_tools import Cache
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Invoke, Outcome
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools.errors import ConfigurationError
 from tests.policies.cache_helpers import RecordingCall, TextStore, inner, run_to_end, tool_info_of
 

@@ -12,8 +12,10 @@ import pytest
 from otel_tools import CircuitBreaker
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke, Sleep
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,

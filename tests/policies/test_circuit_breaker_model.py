@@ -14,10 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from otel_tools import CircuitBreaker
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
 from otel_tools._call.drive import function_driver
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools.errors import CircuitOpen, InvalidArguments
 
 if TYPE_CHECKING:
@@ -180,7 +182,7 @@ def test_never_more_probes_at_once_than_places_under_threads(monkeypatch: pytest
         raise InvalidArguments("")
 
     def driven(function: Any) -> Any:
-        return function_driver(compile_plan(function, Call, {"circuit_breaker": breaker.policy(TOOL_INFO)}))
+        return function_driver(compile_plan(function, Call, [breaker.policy(TOOL_INFO)]))
 
     with pytest.raises(ConnectionError):
         driven(fail)()

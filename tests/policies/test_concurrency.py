@@ -11,9 +11,11 @@ import pytest
 from otel_tools import Concurrency
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Call, Invoke, Outcome, Wait
+from otel_tools._call.steps import Invoke, Wait
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 
 if TYPE_CHECKING:

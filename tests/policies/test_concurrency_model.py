@@ -11,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from otel_tools import Concurrency
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 
 if TYPE_CHECKING:
     from otel_tools._call.steps import Flow

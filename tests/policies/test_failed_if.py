@@ -10,7 +10,9 @@ import pytest
 from otel_tools import tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.failed_if import failed_if
 from otel_tools._telemetry import names
 

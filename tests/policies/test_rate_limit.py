@@ -16,9 +16,11 @@ import pytest
 from otel_tools import RateLimit, tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Sleep
+from otel_tools._call.steps import Invoke, Perform, Sleep
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores import _gcra

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from otel_tools import RateLimit, tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke, Sleep
 from otel_tools.stores import _gcra as gcra
 from otel_tools.stores._gcra import Quota, Reservation, TokenBucket
 

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from otel_tools import Retry
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
+from otel_tools._call.steps import Invoke, Sleep
 from otel_tools._policies.deadline import deadline
 from otel_tools.errors import CircuitOpen, ConcurrencyLimited, InvalidArguments, RateLimited, ToolTimeout
 
@@ -288,7 +290,7 @@ class TestDeadline:
         flow = flow_of(Retry(deadline=10.0), inner)(call)
         next(flow)
         assert call.scope is not None
-        assert call.scope.call is call
+        assert call.scope.owner is call
         assert call.left() == 10.0
         time.now += 3.0
         assert call.left() == 7.0

@@ -14,8 +14,9 @@ import pytest
 
 from otel_tools import Cache
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Invoke, Outcome, Wait
+from otel_tools._call.steps import Invoke, Wait
 from otel_tools._policies.cache.single_flight import InFlightCall, InFlightCalls, Waiter, _graph, deliver
 from otel_tools.errors import ToolTimeout
 from tests.policies.cache_helpers import RecordingCall, inner, run_to_end, tool_info_of

@@ -23,8 +23,10 @@ import tenacity
 from otel_tools import Cache, Retry, tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.deadline import deadline
 from otel_tools._policies.third_party import third_party_policy
 from otel_tools.errors import ConfigurationError
@@ -526,7 +528,7 @@ class TestTenacity:
         next(flow)
         assert len(function.retry.before_sleep.calls) == 1
         flow.close()
-        assert function.retry.before_sleep.calls == set()
+        assert not function.retry.before_sleep.calls
 
     def test_a_copy_of_the_retry_has_its_own_before_sleep_again(self) -> None:
         function = flaky(1, before_sleep=print)

@@ -15,7 +15,7 @@ from tenacity import wait_none
 
 from otel_tools import Cache, InvalidArguments, Retry, tool
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call
+from otel_tools._call.call import Call
 from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
 from otel_tools._telemetry.logs.call_records import EndedCall, call_ended, call_logger
 from otel_tools._telemetry.logs.correlation import context_of_call
@@ -25,7 +25,7 @@ from tests.telemetry.log_lines import Lines, logs_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_tools._call.steps import Result
+    from otel_tools._call.outcome import OutcomeName
     from otel_tools.testing import Captured
     from tests.conftest import Flavour
 
@@ -94,7 +94,7 @@ def whole(number: int) -> int:
     return number
 
 
-def end_call(result: Result, **values: Any) -> None:
+def end_call(result: OutcomeName, **values: Any) -> None:
     """Log the end of a call of known times."""
     fields: dict[str, Any] = {
         "tool": ToolTelemetry("t", None, Arguments(lambda a: a), None),
@@ -121,7 +121,7 @@ def end_call(result: Result, **values: Any) -> None:
         ("error", "ERROR"),
     ],
 )
-def test_the_outcome_sets_the_level(result: Result, level: str, lines: Lines) -> None:
+def test_the_outcome_sets_the_level(result: OutcomeName, level: str, lines: Lines) -> None:
     def raising(error: BaseException) -> NoReturn:
         raise error
 

@@ -11,14 +11,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Outcome, Perform
+from otel_tools._call.steps import Perform
 from otel_tools._policies.cache.copying import to_lossless_json
 from otel_tools._policies.cache.memory import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from otel_tools._call.steps import Call, Step
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import Outcome
+    from otel_tools._call.steps import Step
     from otel_tools._policies.cache.memory import CacheMemory
     from otel_tools.stores._protocols import CacheStore
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
-from otel_tools._call.steps import Outcome
 from otel_tools._policies.cache.backends import MemoryBackend, StoreBackend, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import CacheResult, Call
+    from otel_tools._call.call import CacheResult, Call
     from otel_tools._policies.cache.backends import Steps
     from otel_tools._policies.cache.memory import CacheMemory, Entry
     from otel_tools._policies.cache.options import CacheOptions

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
+from otel_tools._call.call import CacheResult
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import IS_AWAITED, CacheResult, Outcome, loop_runs_here, over
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import IS_AWAITED, ended_flow, event_loop_is_running
 from otel_tools._policies.cache.copying import copy_factory
 from otel_tools._policies.cache.keeping import KeptValues
 from otel_tools._policies.cache.keys import Namespace, key_in_memory, key_in_store
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next
     from otel_tools._policies.cache.memory import CacheMemory, Entry
     from otel_tools._policies.cache.options import CacheOptions
     from otel_tools._policies.cache.single_flight import InFlightCalls, SharedResult
@@ -88,7 +91,7 @@ class CachePolicy:
                         with entries.lock:
                             results["hit"] += 1
                         call.cache_answered("hit")
-                        return over(Outcome(value, None, "cached"))
+                        return ended_flow(Outcome(value, None, "cached"))
                     first = puts, entry
                 except Exception:  # noqa: BLE001, S110 - above
                     pass
@@ -124,7 +127,7 @@ class CachePolicy:
                     return outcome
             outcome = yield from inner(call)
             # Without an event loop nobody can be awaiting.
-            if self._blocking and loop_runs_here() and (yield IS_AWAITED).value:
+            if self._blocking and event_loop_is_running() and (yield IS_AWAITED).value:
                 self._returns_coroutines = True
                 result, shared = "bypass", NOT_SHARED
                 return outcome

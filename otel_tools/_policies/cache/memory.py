@@ -104,7 +104,7 @@ class CacheMemory:
         Raises:
             Exception: Whatever a mapping of the user's raises.
         """
-        # A look into a mapping of ours is one into a dictionary, which needs no lock.
+        # Our own mapping looks the key up in a dictionary, which needs no lock.
         if self._owned and key not in self._mapping:
             return None
         with self.lock:

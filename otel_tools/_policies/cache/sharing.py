@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._call.steps import Outcome, Wait
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Wait
 from otel_tools._policies.cache.keeping import copied
 from otel_tools._policies.cache.single_flight import SharedResult, Waiter
 from otel_tools.errors import ToolTimeout
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import CacheResult, Call
+    from otel_tools._call.call import CacheResult, Call
     from otel_tools._policies.cache.backends import Steps
     from otel_tools._policies.cache.keeping import KeptValues
     from otel_tools._policies.cache.memory import Entry
@@ -49,7 +50,7 @@ class ResultSharing:
         Args:
             call: The call that waits.
             key: Its key.
-            waiter: Its place among those who wait.
+            waiter: Its `Waiter`, as `InFlightCalls.join` returned it.
             report: Called once where the wait is the end of the call.
 
         Returns:

@@ -15,13 +15,13 @@ from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from otel_tools._call.forks import at_fork, reset_after_fork
-from otel_tools._call.steps import loop_runs_here
+from otel_tools._call.steps import event_loop_is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from types import TracebackType
 
-    from otel_tools._call.steps import Outcome
+    from otel_tools._call.outcome import Outcome
     from otel_tools._policies.cache.memory import Entry
 
 __all__ = ["InFlightCall", "InFlightCalls", "SharedResult", "Waiter", "deliver", "enter", "leave"]
@@ -217,7 +217,7 @@ def leave(token: Token[tuple[InFlightCall, ...]] | None) -> None:
 def _would_hang(in_flight: InFlightCall, part_of: tuple[InFlightCall, ...], *, blocking: bool) -> bool:
     """Whether a call that is part of some in-flight calls could wait for this one for ever."""
     # The call of a sync tool that returned a coroutine may need this very loop to go on.
-    if blocking and (in_flight.thread == get_ident() or loop_runs_here()):
+    if blocking and (in_flight.thread == get_ident() or event_loop_is_running()):
         return True
     seen: set[int] = set()
     to_visit = [in_flight]

@@ -8,17 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
+from otel_tools._call.error_types import REFUSED
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
-from otel_tools._call.steps import Outcome, over
+from otel_tools._call.steps import ended_flow
 from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
-from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidArguments
+from otel_tools.errors import CircuitOpen, ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, CircuitState, Flow, Next, Policy
+    from otel_tools._call.call import Call, CircuitState
+    from otel_tools._call.steps import Flow, Next, Policy
     from otel_tools._policies.circuit_breaker.states import Period
 
 __all__ = ["CircuitBreaker"]
@@ -136,7 +139,7 @@ class CircuitBreaker:
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
                 period = circuit.period
-                return inner(call) if period.lets_through(call) else over(_refusal(period, info.tool))
+                return inner(call) if period.lets_through(call) else ended_flow(_refusal(period, info.tool))
 
             return flow
 

@@ -12,7 +12,7 @@ from otel_tools._call.forks import reset_after_fork
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Call
+    from otel_tools._call.call import Call
 
 __all__ = ["Circuit", "Closed", "HalfOpen", "InARow", "InWindow", "Open", "Period"]
 

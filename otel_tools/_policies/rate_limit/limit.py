@@ -11,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
-from otel_tools._call.steps import Outcome, Perform, Sleep
+from otel_tools._call.steps import Perform, Sleep
 from otel_tools._policies.checks import is_finite_number, is_wait_seconds
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores._gcra import AT_ONCE, COMMON, KeyedBuckets, Quota, Reservation, nanoseconds, now
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Step
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy, Step
 
 __all__ = ["RateLimit"]
 

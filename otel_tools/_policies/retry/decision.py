@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Outcome
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import Outcome
     from otel_tools._policies.retry.options import RetryOptions
 
 __all__ = ["RetryDecision"]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_tools._call.steps import Call, Result
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import OutcomeName
     from otel_tools._telemetry.logs.correlation import RunningCall
     from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
@@ -29,7 +30,7 @@ call_logger: Final = logging.getLogger(names.CALLS.name)
 
 _package_logger: Final = logging.getLogger("otel_tools")
 _NANOSECONDS: Final = 1e9
-_LEVELS: Final[dict[Result, int]] = {
+_LEVELS: Final[dict[OutcomeName, int]] = {
     "ok": logging.INFO,
     "cached": logging.INFO,
     # The caller gave up, or took no more items of a generator: nobody's mistake.
@@ -61,7 +62,7 @@ class EndedCall(NamedTuple):
     end_time: int
     elapsed: int
     value: Any
-    result: Result
+    result: OutcomeName
     error_type: str | None
     policy_attributes: Mapping[str, Any]
 
