@@ -1,4 +1,4 @@
-"""What do the annotations of a function mean? Their names are looked up where the function was defined."""
+"""Resolves the annotations of a function in the namespaces where the function was defined."""
 
 from __future__ import annotations
 
@@ -15,88 +15,110 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Names", "NotYetDefined", "bound_names", "names_for", "resolved", "undefined", "unusable"]
+__all__ = [
+    "Namespaces",
+    "NotYetDefined",
+    "namespaces_of",
+    "partial_keywords",
+    "resolve_annotation",
+    "undefined_message",
+    "unusable_message",
+]
 
-Names: TypeAlias = "tuple[dict[str, Any], Mapping[str, Any]]"
-"""The globals of a function, and the other names around it."""
+Namespaces: TypeAlias = "tuple[dict[str, Any], Mapping[str, Any]]"
+"""The globals of a function; and its type parameters, its closure and the locals of the frames that define it."""
 
 
-class NotYetDefined(Exception):  # noqa: N818 - no mistake yet: a class further down in the module is looked up later
-    """An annotation names something that does not exist so far. The message is fit for a `ConfigurationError`."""
+class NotYetDefined(Exception):  # noqa: N818 - not an error yet: the first call looks the name up again
+    """A name in an annotation is not defined yet. The message can be used for a `ConfigurationError`."""
 
 
-def bound_names(function: Any) -> frozenset[str]:
-    """What a partial has filled by name is its maker's and not the model's to change."""
-    bound: set[str] = set()
+def partial_keywords(function: Any) -> frozenset[str]:
+    """The parameters that `functools.partial` has filled by name. A model must not change them."""
+    keywords: set[str] = set()
     while isinstance(function, functools.partial):
-        bound |= function.keywords.keys()
+        keywords |= function.keywords.keys()
         function = function.func
-    return frozenset(bound)
+    return frozenset(keywords)
 
 
-def names_for(function: Any, *, decorating: bool) -> Names:
-    """The globals and the other names by which annotations of the function are resolved."""
+def namespaces_of(function: Any, *, decorating: bool) -> Namespaces:
+    """The namespaces in which the annotations of the function are resolved.
+
+    Args:
+        function: The function, a partial or a callable object.
+        decorating: Whether the frames that define the function are on the stack. Their locals are searched too.
+    """
     while isinstance(function, functools.partial):
         function = function.func
     if not isinstance(function, (types.FunctionType, types.MethodType)) and not hasattr(function, "__wrapped__"):
-        function = getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is wanted
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is needed
     function = inspect.unwrap(getattr(function, "__func__", function))
-    known: dict[str, Any] = getattr(function, "__globals__", {})
+    module: dict[str, Any] = getattr(function, "__globals__", {})
     local = [
         {parameter.__name__: parameter for parameter in getattr(function, "__type_params__", ())},
-        _closure(function),
+        _closure_names(function),
     ]
     if decorating:
-        # The frames of the function's own module: a class of the function body that decorates is in one of them.
-        caller: types.FrameType | None = sys._getframe()  # noqa: SLF001 - there is no public way to them
+        # Only frames of the function's own module: a class defined in the function body that decorates is in one.
+        caller: types.FrameType | None = sys._getframe()  # noqa: SLF001 - inspect.currentframe() is the same call
         while caller is not None:
-            if caller.f_globals is known and caller.f_locals is not known:
+            if caller.f_globals is module and caller.f_locals is not module:
                 local.append(dict(caller.f_locals))
             caller = caller.f_back
-    return known, collections.ChainMap(*local)
+    return module, collections.ChainMap(*local)
 
 
-def _closure(function: Any) -> dict[str, Any]:
+def _closure_names(function: Any) -> dict[str, Any]:
     code = getattr(function, "__code__", None)
     names: dict[str, Any] = {}
     for name, cell in zip(getattr(code, "co_freevars", ()), getattr(function, "__closure__", None) or (), strict=False):
         try:
             names[name] = cell.cell_contents
-        except ValueError:  # nothing is in it yet
+        except ValueError:  # the cell is still empty
             continue
     return names
 
 
-def resolved(tool: str, name: str, annotation: Any, names: Names) -> Any:
-    """What an annotation means, all names in it looked up.
+def resolve_annotation(tool: str, name: str, annotation: Any, namespaces: Namespaces) -> Any:
+    """The type that an annotation means, with all its names resolved.
+
+    Args:
+        tool: The tool's name, for messages.
+        name: The parameter, or ``return``.
+        annotation: As the signature has it: a type, or its name as a string.
+        namespaces: Where names are looked up.
+
+    Returns:
+        ``typing.Any`` where there is no annotation.
 
     Raises:
-        NotYetDefined: A name is not defined so far.
-        ConfigurationError: It is no type.
+        NotYetDefined: A name is not defined yet.
+        ConfigurationError: The annotation is not a type.
     """
     if annotation is inspect.Parameter.empty or isinstance(annotation, (typing.ParamSpecArgs, typing.ParamSpecKwargs)):
         return Any
     holder: Any = types.SimpleNamespace(__annotations__={name: annotation})
     try:
-        return typing.get_type_hints(holder, names[0], dict(names[1]), include_extras=True)[name]
+        return typing.get_type_hints(holder, namespaces[0], dict(namespaces[1]), include_extras=True)[name]
     except (NameError, AttributeError) as error:
-        raise NotYetDefined(undefined(tool, name, error)) from None
+        raise NotYetDefined(undefined_message(tool, name, error)) from None
     except Exception as error:
-        raise ConfigurationError(unusable(tool, name, annotation, error)) from error
+        raise ConfigurationError(unusable_message(tool, name, annotation, error)) from error
 
 
-def undefined(tool: str, parameter: str, error: Exception) -> str:
-    """Say which name is not defined, and what to do."""
+def undefined_message(tool: str, parameter: str, error: Exception) -> str:
+    """Message: which name is not defined, and what to do about it."""
     missing = getattr(error, "name", None)
-    what = f"{missing!r} is" if missing else "a name in it is"
+    subject = f"{missing!r} is" if missing else "a name in it is"
     return (
-        f"tool {tool!r}: the annotation of {parameter!r} cannot be checked, because {what} not defined where the "
+        f"tool {tool!r}: the annotation of {parameter!r} cannot be checked, because {subject} not defined where the "
         "function is: import it outside of `if TYPE_CHECKING:`, or define it at the level of the module"
     )
 
 
-def unusable(tool: str, parameter: str, annotation: Any, error: Exception) -> str:
-    """Say which annotation cannot be checked, and what to do."""
+def unusable_message(tool: str, parameter: str, annotation: Any, error: Exception) -> str:
+    """Message: which annotation cannot be checked, and what to do about it."""
     reason = str(error).partition("\n")[0].rstrip(".")
     return (
         f"tool {tool!r}: the annotation of {parameter!r}, {inspect.formatannotation(annotation)}, is no type that "

@@ -1,4 +1,4 @@
-"""The parameters of a tool that a pydantic model declares: ``@tool(args=WeatherRequest)``."""
+"""The parameters of a tool, declared by a pydantic model: ``@tool(args=WeatherRequest)``."""
 
 from __future__ import annotations
 
@@ -9,120 +9,127 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, RootModel, TypeAdapter
 
-from otel_tools._arguments.annotations import bound_names, names_for, resolved
-from otel_tools._arguments.parameters import ArgumentsModel, adapter_of, parameter_of
+from otel_tools._arguments.adapters import arguments_adapter
+from otel_tools._arguments.annotations import namespaces_of, partial_keywords, resolve_annotation
+from otel_tools._arguments.parameters import EMPTY, ArgumentsModel, parameter_of
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from otel_tools._call.function_info import FunctionInfo
 
-__all__ = ["closed", "declared_model"]
+__all__ = ["arguments_class", "model_of_args"]
 
-_EMPTY = inspect.Parameter.empty
-_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def closed(tool: str, model: Any) -> type[BaseModel]:
-    """The model as the arguments of a call: names that it does not know are refused, own names work beside aliases.
+def arguments_class(tool: str, model: Any) -> type[BaseModel]:
+    """A subclass of the model for the arguments of a call: it refuses unknown names and accepts field names as aliases.
 
     Raises:
-        ConfigurationError: It is no pydantic model with fields.
+        ConfigurationError: ``model`` is not a pydantic model with fields.
     """
     if not isinstance(model, type) or not issubclass(model, BaseModel) or issubclass(model, RootModel):
         raise ConfigurationError(f"tool {tool!r}: args={model!r}: a pydantic model is needed, a class with fields")
     config = ConfigDict(populate_by_name=True, extra=model.model_config.get("extra") or "forbid")
     body = {"__module__": model.__module__, "__doc__": model.__doc__, "model_config": config}
-    made = types.new_class(f"{model.__name__}Arguments", (model,), {}, lambda it: it.update(body))
-    return cast("type[BaseModel]", made)
+    subclass = types.new_class(f"{model.__name__}Arguments", (model,), {}, lambda namespace: namespace.update(body))
+    return cast("type[BaseModel]", subclass)
 
 
-def declared_model(info: FunctionInfo, *, decorating: bool = False) -> ArgumentsModel:
+def model_of_args(info: FunctionInfo, *, decorating: bool = False) -> ArgumentsModel:
     """The parameters that the model ``info.declared`` gives to a tool.
 
-    The function takes the whole model where its one parameter has that type, or has no type and is no field. Else it
-    takes the fields by name: all of them, with the model's defaults, as the model's validators left them.
+    The function takes the whole model where its one parameter has the model's type, or has no type and is not the name
+    of a field. Else it takes the fields by name: all of them, as the model's validators return them, defaults included.
+
+    Args:
+        info: The tool.
+        decorating: Whether the tool is being decorated: the frames that define its function are on the stack.
 
     Raises:
-        NotYetDefined: The annotation that tells refers to what is not defined so far.
-        ConfigurationError: The function cannot take the fields, or there is no model.
+        NotYetDefined: The annotation of the one parameter refers to a name that is not defined yet.
+        ConfigurationError: The function cannot take the fields, or ``info.declared`` is not a model.
     """
-    model = closed(info.tool, info.declared)
-    bound = bound_names(info.function)
+    model = arguments_class(info.tool, info.declared)
+    filled = partial_keywords(info.function)
     parameters = [
-        each
-        for each in info.arguments.signature.parameters.values()
-        if each.name != info.arguments.receiver and each.name not in bound
+        parameter
+        for parameter in info.arguments.signature.parameters.values()
+        if parameter.name != info.arguments.receiver and parameter.name not in filled
     ]
-    if _takes_the_whole(info, parameters, decorating=decorating):
+    if _takes_whole_model(info, parameters, decorating=decorating):
         only = parameter_of(parameters[0], info.declared)
         return ArgumentsModel(
             parameters=(only,),
-            adapter=adapter_of(info.tool, [only], None),
+            adapter=arguments_adapter(info.tool, [only], None),
             positional=() if parameters[0].kind is inspect.Parameter.KEYWORD_ONLY else (only.name,),
-            rest=None,
-            more=False,
-            extra=False,
-            extra_adapter=None,
-            bound=bound,
-            single=info.declared,
+            var_positional=None,
+            has_var_positional=False,
+            has_var_keyword=False,
+            var_keyword_adapter=None,
+            partial_keywords=filled,
+            single_model=info.declared,
         )
-    _check(info, parameters, model)
-    values: Any = Annotated[model, AfterValidator(_values)]
-    by_position = [each.name for each in parameters if each.kind is inspect.Parameter.POSITIONAL_ONLY]
+    _check_signature(info, parameters, model)
+    fields_by_name: Any = Annotated[model, AfterValidator(_fields_by_name)]
+    positional_only = {item.name for item in parameters if item.kind is inspect.Parameter.POSITIONAL_ONLY}
+    keyword_kinds = (*_VARIADIC, inspect.Parameter.KEYWORD_ONLY)
     return ArgumentsModel(
         parameters=tuple(
             dataclasses.replace(
                 parameter_of(
                     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY), Annotated[field.annotation, field]
                 ),
-                positional_only=name in by_position,
+                positional_only=name in positional_only,
             )
             for name, field in model.model_fields.items()
         ),
-        adapter=TypeAdapter(values),
-        positional=tuple(each.name for each in parameters if each.kind not in (*_REST, inspect.Parameter.KEYWORD_ONLY)),
-        rest=None,
-        more=False,
-        # What the model allows beside its fields comes out of the model itself.
-        extra=False,
-        extra_adapter=None,
-        bound=bound,
-        single=None,
+        adapter=TypeAdapter(fields_by_name),
+        positional=tuple(item.name for item in parameters if item.kind not in keyword_kinds),
+        var_positional=None,
+        has_var_positional=False,
+        # Names that the model allows beside its fields come out of the model itself.
+        has_var_keyword=False,
+        var_keyword_adapter=None,
+        partial_keywords=filled,
+        single_model=None,
     )
 
 
-def _values(given: BaseModel) -> dict[str, Any]:
-    return {**{name: getattr(given, name) for name in type(given).model_fields}, **(given.model_extra or {})}
+def _fields_by_name(instance: BaseModel) -> dict[str, Any]:
+    fields = {name: getattr(instance, name) for name in type(instance).model_fields}
+    return {**fields, **(instance.model_extra or {})}
 
 
-def _takes_the_whole(info: FunctionInfo, parameters: list[inspect.Parameter], *, decorating: bool) -> bool:
-    if len(parameters) != 1 or parameters[0].kind in _REST:
+def _takes_whole_model(info: FunctionInfo, parameters: list[inspect.Parameter], *, decorating: bool) -> bool:
+    if len(parameters) != 1 or parameters[0].kind in _VARIADIC:
         return False
     (only,) = parameters
-    if only.annotation is _EMPTY:
+    if only.annotation is EMPTY:
         return only.name not in info.declared.model_fields
-    annotation = resolved(info.tool, only.name, only.annotation, names_for(info.function, decorating=decorating))
+    namespaces = namespaces_of(info.function, decorating=decorating)
+    annotation = resolve_annotation(info.tool, only.name, only.annotation, namespaces)
     alternatives = getattr(annotation, "__args__", (annotation,))
-    return any(isinstance(each, type) and issubclass(info.declared, each) for each in alternatives)
+    return any(isinstance(item, type) and issubclass(info.declared, item) for item in alternatives)
 
 
-def _check(info: FunctionInfo, parameters: list[inspect.Parameter], model: type[BaseModel]) -> None:
-    """Refuse a function that could not be called with the fields."""
-    named = f"tool {info.tool!r}: args={info.declared.__name__}"
-    taken = {each.name for each in parameters if each.kind not in _REST}
-    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
-        if missing := [name for name in model.model_fields if name not in taken]:
+def _check_signature(info: FunctionInfo, parameters: list[inspect.Parameter], model: type[BaseModel]) -> None:
+    """Refuse a function that cannot be called with the model's fields."""
+    subject = f"tool {info.tool!r}: args={info.declared.__name__}"
+    names = {item.name for item in parameters if item.kind not in _VARIADIC}
+    if not any(item.kind is item.VAR_KEYWORD for item in parameters):
+        if missing := [name for name in model.model_fields if name not in names]:
             raise ConfigurationError(
-                f"{named}: the function has no parameter {missing[0]!r} for that field; give it one, **kwargs, or one "
-                f"parameter of the type {info.declared.__name__}"
+                f"{subject}: the function has no parameter {missing[0]!r} for that field; give it one, **kwargs, or "
+                f"one parameter of the type {info.declared.__name__}"
             )
         if model.model_config.get("extra") == "allow":
             raise ConfigurationError(
-                f"{named} allows names beside its fields, and the function does not take them; give it **kwargs"
+                f"{subject} allows names beside its fields, and the function does not take them; give it **kwargs"
             )
-    for each in parameters:
-        if each.default is _EMPTY and each.kind not in _REST and each.name not in model.model_fields:
+    for item in parameters:
+        if item.default is EMPTY and item.kind not in _VARIADIC and item.name not in model.model_fields:
             raise ConfigurationError(
-                f"{named}: the function needs {each.name!r}, which is no field of the model; add the field, or fill "
+                f"{subject}: the function needs {item.name!r}, which is no field of the model; add the field, or fill "
                 "the parameter with a default or functools.partial"
             )

@@ -1,4 +1,7 @@
-"""How does a model name an enum's member in a ``Literal``? By its value, as schemas do; pydantic wants the member."""
+"""Lets a ``Literal[Enum.MEMBER]`` accept the member's value.
+
+A JSON Schema lists the values, so a model sends a value. pydantic accepts only the member itself.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,34 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-__all__ = ["by_value"]
+__all__ = ["accept_enum_values"]
 
 
-def by_value(annotation: Any) -> Any:
-    """The annotation, in which each ``Literal[Enum.MEMBER]`` takes the member's value too.
+def accept_enum_values(annotation: Any) -> Any:
+    """The annotation, changed so that each ``Literal[Enum.MEMBER]`` also accepts the member's value.
 
-    In lists, unions and other generic types also; the fields of models are their own affair.
+    Works inside lists, unions and other generic types too. The fields of pydantic models are not changed.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         members = {each.value: each for each in arguments if isinstance(each, enum.Enum)}
-        return Annotated[annotation, BeforeValidator(_member_of(members))] if members else annotation
+        return Annotated[annotation, BeforeValidator(_to_member(members))] if members else annotation
     if origin is Annotated:
-        inner = by_value(annotation.__origin__)
+        inner = accept_enum_values(annotation.__origin__)
         return annotation if inner is annotation.__origin__ else Annotated[(inner, *annotation.__metadata__)]
-    if origin is None or any(isinstance(each, list) for each in arguments):  # those of a Callable
+    if origin is None or any(isinstance(each, list) for each in arguments):  # the parameters of a Callable
         return annotation
-    changed = tuple(map(by_value, arguments))
+    changed = tuple(map(accept_enum_values, arguments))
     if all(new is old for new, old in zip(changed, arguments, strict=True)):
         return annotation
-    return typing.Union[changed] if origin in (typing.Union, types.UnionType) else origin[changed]  # noqa: UP007 - of a tuple
+    return typing.Union[changed] if origin in (typing.Union, types.UnionType) else origin[changed]  # noqa: UP007 - the alternatives are a tuple
 
 
-def _member_of(members: dict[Any, enum.Enum]) -> Any:
+def _to_member(members: dict[Any, enum.Enum]) -> Any:
     def member(value: Any) -> Any:
         try:
             return members.get(value, value)
-        except TypeError:  # it cannot be hashed, so it is no value of theirs
+        except TypeError:  # not hashable, so it is not the value of a member
             return value
 
     return member

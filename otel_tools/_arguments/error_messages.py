@@ -1,12 +1,12 @@
-"""What pydantic-core calls a mistake, in words for a model: what is wrong, and what would be right."""
+"""Texts for the error types of pydantic-core, worded for a model: the problem, and what is expected instead."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["WORDS"]
+__all__ = ["MESSAGES"]
 
-WORDS: Final[dict[str, tuple[str, str]]] = {
+MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "missing": ("is required", ""),
     "missing_argument": ("is required", ""),
     "missing_keyword_only_argument": ("is required", ""),
@@ -111,4 +111,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         ("is no array", "an array"),
     ),
 }
-"""By the type of a mistake. Placeholders are from its context: only what tells of the schema, and not of the value."""
+"""Problem and expectation by pydantic-core's error type; the expectation is empty where the problem says it all.
+
+Placeholders are keys of the error's ``ctx``: only those that describe the schema, never the value.
+The types: https://docs.pydantic.dev/latest/errors/validation_errors/
+"""

@@ -1,4 +1,4 @@
-"""How to repeat the message of somebody's check without the values that it was about."""
+"""Masks the validated values in the message of a user's validator."""
 
 from __future__ import annotations
 
@@ -10,73 +10,73 @@ import types
 import uuid
 from typing import Any, Final
 
-__all__ = ["without_values"]
+__all__ = ["mask_values"]
 
 _MASK: Final = "…"
-_GRAM: Final = 4
-"""Characters in a row that a message may not share with a value."""
+_MIN_SHARED: Final = 4
+"""Length of a run of characters that is masked where a message shares it with a value."""
 
-_MAX: Final = 20_000
-"""Characters of values that are looked at; a message about more is not repeated at all."""
+_MAX_CHARACTERS: Final = 20_000
+"""Limit for the message, and for the values together. Beyond it the message is dropped."""
 
-_DEEPEST: Final = 40
+_MAX_DEPTH: Final = 40
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _READABLE: Final = (str, decimal.Decimal, uuid.UUID, dt.date, dt.datetime, dt.time, dt.timedelta)
 
 
-def without_values(message: str, given: Any) -> str | None:
-    """The message, with an ellipsis for all that it shares with the values, also with parts of them.
+def mask_values(message: str, values: Any) -> str | None:
+    """The message, with an ellipsis in place of every part of a value.
 
-    Runs of four characters are compared, in lower case, so that a value is found that was cut, capitalised or put among
-    other words; shorter values where they stand alone. What a check computed from a value cannot be found.
+    Runs of four characters are compared in lower case. This finds a value that was cut, capitalised or put among other
+    words. Shorter values are found where they stand alone. What a validator computed from a value is not found.
 
     Args:
-        message: What a check says.
-        given: What it was given, and may have put into the message.
+        message: The text of the validator's error.
+        values: What the validator was given and may have put into the message.
 
     Returns:
-        None where nothing is left to say, or where the values cannot all be read.
+        None where nothing readable is left, or where a value cannot be read.
     """
-    texts = _texts(given, _DEEPEST)
-    if texts is None or sum(map(len, texts)) > _MAX or len(message) > _MAX:
+    texts = _texts_of(values, _MAX_DEPTH)
+    if texts is None or sum(map(len, texts)) > _MAX_CHARACTERS or len(message) > _MAX_CHARACTERS:
         return None
-    folded = _lower(message)
+    lowered = _lower(message)
     hidden = bytearray(len(message))
     for text in {_lower(text) for text in texts}:
-        if len(text) >= _GRAM:
-            grams = {text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1)}
-            for at in range(len(folded) - _GRAM + 1):
-                if folded[at : at + _GRAM] in grams:
-                    hidden[at : at + _GRAM] = b"\1" * _GRAM
+        if len(text) >= _MIN_SHARED:
+            grams = {text[at : at + _MIN_SHARED] for at in range(len(text) - _MIN_SHARED + 1)}
+            for at in range(len(lowered) - _MIN_SHARED + 1):
+                if lowered[at : at + _MIN_SHARED] in grams:
+                    hidden[at : at + _MIN_SHARED] = b"\1" * _MIN_SHARED
         elif text.strip():
-            for found in re.finditer(rf"(?<!\w){re.escape(text)}(?!\w)", folded):
+            for found in re.finditer(rf"(?<!\w){re.escape(text)}(?!\w)", lowered):
                 hidden[found.start() : found.end()] = b"\1" * len(text)
     shown = "".join(character if not hide else "\0" for character, hide in zip(message, hidden, strict=True))
     shown = re.sub("\0+", _MASK, shown).strip()
     return shown if re.search(r"\w{3}", shown) else None
 
 
-def _texts(given: Any, deepest: int) -> set[str] | None:
-    """Every form in which a message may repeat the values; None where one cannot be read without running its code."""
-    kind = type(given)
-    if kind in _CONTAINERS and deepest:
-        parts = (*given, *given.values()) if kind is dict else given
+def _texts_of(values: Any, depth: int) -> set[str] | None:
+    """Every text form of the values. None where a value cannot be read without running its own code."""
+    kind = type(values)
+    if kind in _CONTAINERS and depth:
+        parts = (*values, *values.values()) if kind is dict else values
         texts: set[str] = set()
         for part in parts:
-            inner = _texts(part, deepest - 1)
+            inner = _texts_of(part, depth - 1)
             if inner is None:
                 return None
             texts |= inner
         return texts
-    if kind in (types.NoneType, bool) or isinstance(given, enum.Enum):
-        return set()  # the schema's own values
+    if kind in (types.NoneType, bool) or isinstance(values, enum.Enum):
+        return set()  # these are in the schema, so they are not secret
     if kind is bytes:
-        return {given.decode("latin-1")}
+        return {values.decode("latin-1")}
     if kind in (int, float):
-        return {str(given), f"{given:,}", f"{given:.0f}"}
-    return {str(given), repr(given)} if kind in _READABLE else None
+        return {str(values), f"{values:,}", f"{values:.0f}"}
+    return {str(values), repr(values)} if kind in _READABLE else None
 
 
 def _lower(text: str) -> str:
-    """In lower case, and of the same length: few characters become two."""
+    """In lower case and of the same length: a character whose lower case has two characters stays as it is."""
     return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)

@@ -15,7 +15,7 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._arguments.coercion import Filling, Returned
+    from otel_tools._arguments.validators import ArgumentValidator, ResultValidator
 
 __all__ = ["BuiltOnce", "ToolInfo"]
 
@@ -67,37 +67,37 @@ class ToolInfo(FunctionInfo):
     """
 
     @cached_property
-    def argument_validator(self) -> BuiltOnce[Filling]:
+    def argument_validator(self) -> BuiltOnce[ArgumentValidator]:
         """Validates and coerces the arguments of a call.
 
         Raises:
             ConfigurationError: pydantic cannot check an annotation.
         """
 
-        def build(decorating: bool) -> Filling:
-            from otel_tools._arguments.coercion import Filling  # noqa: PLC0415 - imports pydantic
+        def build(decorating: bool) -> ArgumentValidator:
+            from otel_tools._arguments.validators import ArgumentValidator  # noqa: PLC0415 - imports pydantic
 
             if self.declared is None:
-                from otel_tools._arguments.parameters import arguments_model as model_of  # noqa: PLC0415 - as above
+                from otel_tools._arguments.signature_model import model_of_signature as model_of  # noqa: PLC0415 - as above
             else:
-                from otel_tools._arguments.args_model import declared_model as model_of  # noqa: PLC0415 - as above
-            return Filling(model_of(self, decorating=decorating), self.arguments.receiver)
+                from otel_tools._arguments.args_model import model_of_args as model_of  # noqa: PLC0415 - as above
+            return ArgumentValidator(model_of(self, decorating=decorating), self.arguments.receiver)
 
         return BuiltOnce(build)
 
     @cached_property
-    def result_validator(self) -> BuiltOnce[Returned]:
+    def result_validator(self) -> BuiltOnce[ResultValidator]:
         """Checks the result of a call against the return annotation.
 
         Raises:
             ConfigurationError: There is no annotation, or pydantic cannot check it.
         """
 
-        def build(decorating: bool) -> Returned:
-            from otel_tools._arguments.coercion import Returned  # noqa: PLC0415 - imports pydantic
-            from otel_tools._arguments.parameters import result_adapter  # noqa: PLC0415 - as above
+        def build(decorating: bool) -> ResultValidator:
+            from otel_tools._arguments.adapters import result_adapter  # noqa: PLC0415 - as above
+            from otel_tools._arguments.validators import ResultValidator  # noqa: PLC0415 - imports pydantic
 
-            return Returned(result_adapter(self, decorating=decorating))
+            return ResultValidator(result_adapter(self, decorating=decorating))
 
         return BuiltOnce(build)
 

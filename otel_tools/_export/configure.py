@@ -7,13 +7,13 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import ForkHandlers
 from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.process_hooks import call_at_exit
 from otel_tools._export.settings import SIGNALS, LogsMode, Redact, Settings, read_redaction, read_settings
 from otel_tools._telemetry.content.capture import content
-from otel_tools._telemetry.deferred import catch_up
+from otel_tools._telemetry.deferred import report_pending
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def flush(timeout: float = 5.0) -> bool:
         Whether everything recorded before the call was delivered. True where `configure()` has set up nothing. False
         in an ``atexit`` handler from Python 3.12 on: there `shutdown`, which is called automatically, exports it.
     """
-    catch_up()
+    report_pending()
     pipeline = _process.pipeline
     return pipeline is None or pipeline.flush(timeout)
 
@@ -159,7 +159,7 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
     if pipeline is None:
         stop_logs()
         return True
-    catch_up()
+    report_pending()
     delivered = pipeline.stop(timeout)
     # Last, so that log lines about the end are still written.
     stop_logs()
@@ -205,7 +205,8 @@ def _hook_into_process() -> None:
     if _process.hooked:
         return
     _process.hooked = True
-    at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
+    # A registration of its own, made now: the SDK's handlers, registered when it was imported, run first in the child.
+    ForkHandlers().add(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
     call_at_exit(shutdown)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
-from otel_tools._telemetry.logs.call_records import Sink, logs
+from otel_tools._telemetry.logs.settings import Sink, logs
 
 if TYPE_CHECKING:
     from otel_tools._export.settings import Settings
@@ -35,7 +35,7 @@ def start_logs(settings: Settings) -> None:
     from otel_tools._telemetry.logs.hooks import install  # noqa: PLC0415 - only where logs are on
 
     logs.sinks = tuple(sinks)
-    logs.instead = settings.logs in {"json", "both"}
+    logs.replaces_last_resort = settings.logs in {"json", "both"}
     # The variable may allow content on spans only.
     logs.with_content = os.environ.get(CAPTURE_MESSAGE_CONTENT, "").strip().upper() != "SPAN_ONLY"
     install()
@@ -50,5 +50,5 @@ def stop_logs() -> None:
 
     logs.on = False
     logs.sinks = ()
-    logs.instead = False
+    logs.replaces_last_resort = False
     remove()

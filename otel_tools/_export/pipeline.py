@@ -14,13 +14,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._export import loss_log, sdk_private
 from otel_tools._export.exporters import new_delivery
 from otel_tools._export.flushing import flush_all, shut_down_all, succeeds
 from otel_tools._export.meter_provider import MetricPipeline
 from otel_tools._export.processors import INSTANCE_ID, BoundedSpanProcessor
 from otel_tools._export.settings import SIGNALS
-from otel_tools._telemetry.instruments import bind, bind_metrics
+from otel_tools._telemetry.instruments import bind_meter_provider, bind_providers
 
 if TYPE_CHECKING:
     from otel_tools._export.delivery import SignalDelivery
@@ -86,7 +87,7 @@ class Pipeline:
         for pipeline in self._metric_pipelines:
             metrics.set_meter_provider(pipeline.provider)
         # Last: it looks up the global providers.
-        bind()
+        bind_providers()
 
     def flush(self, timeout: float) -> bool:
         """Export what waits; whether all of it was delivered within the timeout (seconds)."""
@@ -135,7 +136,8 @@ class Pipeline:
                 self._renew_metric_pipeline()
             except Exception as error:  # noqa: BLE001 - nothing may stop the child; its flush() returns False
                 self._child_metrics_failed = True
-                logger.warning("the metrics of this forked process are not exported: %r", error)
+                message = "the metrics of this forked process are not exported: %r"
+                log_safely(logger, logging.WARNING, message, error)
 
     def _renew_metric_pipeline(self) -> None:
         # Where the parent is a forked process too, its own pipeline has no instruments of the application and is
@@ -144,7 +146,7 @@ class Pipeline:
         self._resource = inherited.resource_in_child() or self._resource_in_child()
         own = self._new_metric_pipeline()
         self._metric_pipelines = [own, inherited]
-        bind_metrics(own.provider)
+        bind_meter_provider(own.provider)
         inherited.keep_only_foreign_instruments()
 
     def _resource_in_child(self) -> Resource:

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BaseModel, RootModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError
 
-from otel_tools._arguments.args_model import closed
+from otel_tools._arguments.args_model import arguments_class
 from otel_tools._arguments.parameters import EMPTY
 from otel_tools._schema.docstrings import described
 from otel_tools._schema.formats import check_format, formatted
@@ -52,7 +52,7 @@ def schema_of(
         text, said = described(docstring, names)
         parameters = _of_signature(named, model, said, unsaid)
     else:
-        declared = closed(info.tool, info.declared)
+        declared = arguments_class(info.tool, info.declared)
         text, said = described(docstring, {*signature, *declared.model_fields})
         of_the_model, parameters = _of_model(named, declared, said)
         text = text or of_the_model
@@ -87,8 +87,8 @@ def _of_signature(named: str, model: ArgumentsModel, said: Mapping[str, str], un
         unsaid: Takes up the names of those with a default that JSON cannot say.
     """
     adapters = [("named", model.adapter)]
-    if model.extra_adapter is not None:
-        adapters.append(("extra", model.extra_adapter))
+    if model.var_keyword_adapter is not None:
+        adapters.append(("extra", model.var_keyword_adapter))
 
     def make() -> dict[str, Any]:
         if len(adapters) == 1:
@@ -103,11 +103,11 @@ def _of_signature(named: str, model: ArgumentsModel, said: Mapping[str, str], un
 
     schema = _made(named, make, model.parameters)
     schema.pop("title", None)
-    if model.extra and model.extra_adapter is None:
+    if model.has_var_keyword and model.var_keyword_adapter is None:
         schema["additionalProperties"] = True
     properties = schema.setdefault("properties", {})
-    if model.rest is not None and model.rest in properties:
-        _describe(properties[model.rest], said.get(model.rest))
+    if model.var_positional is not None and model.var_positional in properties:
+        _describe(properties[model.var_positional], said.get(model.var_positional))
     for key, parameter in _keys(model.parameters, properties):
         _describe(properties[key], said.get(parameter.name))
         if parameter.default is not EMPTY:

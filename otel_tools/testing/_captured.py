@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from otel_tools._telemetry.counters import fresh_counts
-from otel_tools._telemetry.deferred import catch_up
-from otel_tools._telemetry.instruments import bind, signals
+from otel_tools._telemetry.counters import zeroed_counters
+from otel_tools._telemetry.deferred import report_pending
+from otel_tools._telemetry.instruments import bind_providers, instruments
 from otel_tools._telemetry.names import EXECUTE_TOOL
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Captured:
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
         """All spans that ended, in the order in which they did."""
-        catch_up()
+        report_pending()
         return self._spans.get_finished_spans()
 
     @property
@@ -121,19 +121,25 @@ def capture() -> Iterator[Captured]:
     logger_provider = LoggerProvider(shutdown_on_exit=False)
     logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
     seen = Captured(spans, reader, logs)
-    before = signals.tracer, signals.duration, signals.time_in_queue, signals.logger_provider, signals.listener
-    catch_up()
-    with fresh_counts():
-        bind(tracer_provider, meter_provider, logger_provider)
-        signals.listener = seen.events.append
+    before = (
+        instruments.tracer,
+        instruments.duration,
+        instruments.time_in_queue,
+        instruments.logger_provider,
+        instruments.policy_listener,
+    )
+    report_pending()
+    with zeroed_counters():
+        bind_providers(tracer_provider, meter_provider, logger_provider)
+        instruments.policy_listener = seen.events.append
         try:
             yield seen
         finally:
             seen.end()
             (
-                signals.tracer,
-                signals.duration,
-                signals.time_in_queue,
-                signals.logger_provider,
-                signals.listener,
+                instruments.tracer,
+                instruments.duration,
+                instruments.time_in_queue,
+                instruments.logger_provider,
+                instruments.policy_listener,
             ) = before

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otel_tools._call.clock import clock
-from otel_tools._policies.checks import is_number, is_wait
+from otel_tools._policies.checks import is_finite_number, is_wait_seconds
 from otel_tools._tool.tool import Tool
 from otel_tools.errors import ConfigurationError
 
@@ -136,10 +136,10 @@ def _faulty(owner: Tool, injected: Faults) -> Callable[..., Any]:
 def _check(tool: str, error: Any, rate: Any, latency: Any, sequence: Any) -> None:
     if error is not None and not _is_exception(error):
         raise ConfigurationError(f"faults({tool!r}, error={error!r}): an exception or its class is needed")
-    if not is_number(rate) or not 0 <= rate <= 1:
+    if not is_finite_number(rate) or not 0 <= rate <= 1:
         raise ConfigurationError(f"faults({tool!r}, rate={rate!r}): a rate from 0 to 1 is needed")
     bounds = latency if isinstance(latency, tuple) else (latency, latency)
-    if len(bounds) != 2 or not all(is_wait(bound) for bound in bounds) or bounds[0] > bounds[1]:  # noqa: PLR2004 - a pair
+    if len(bounds) != 2 or not all(is_wait_seconds(bound) for bound in bounds) or bounds[0] > bounds[1]:  # noqa: PLR2004 - a pair
         raise ConfigurationError(
             f"faults({tool!r}, latency={latency!r}): a latency of 0 s or more, or the least and the most, is needed"
         )

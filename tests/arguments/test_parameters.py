@@ -1,4 +1,4 @@
-"""The model of a function's parameters: what validation and schemas both go by."""
+"""The parameters of a tool, which validation and schemas share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDic
 import pytest
 from pydantic import BaseModel, Field
 
+from otel_tools._arguments.adapters import result_adapter
 from otel_tools._arguments.annotations import NotYetDefined
-from otel_tools._arguments.parameters import EMPTY, ArgumentsModel, arguments_model, result_adapter
+from otel_tools._arguments.parameters import EMPTY, ArgumentsModel
+from otel_tools._arguments.signature_model import model_of_signature
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools.errors import ConfigurationError
@@ -34,10 +36,10 @@ def tool_info_of(function: Callable[..., Any]) -> ToolInfo:
 
 
 def model_of(function: Callable[..., Any]) -> ArgumentsModel:
-    return arguments_model(tool_info_of(function), decorating=True)
+    return model_of_signature(tool_info_of(function), decorating=True)
 
 
-def test_parameters_are_told_with_their_types_and_defaults() -> None:
+def test_parameters_have_their_types_and_defaults() -> None:
     default: list[int] = []
 
     def search(query: str, /, unit: Literal["a", "b"] = "a", ids: list[int] = default, *, deep: bool) -> None: ...
@@ -69,7 +71,7 @@ def test_the_adapter_has_a_schema_with_constraints_aliases_and_the_fields_own_de
     assert [parameter.alias for parameter in model_of(order).parameters] == [None, "from", None]
 
 
-def test_names_that_a_pydantic_model_could_not_have_are_parameters_like_others() -> None:
+def test_names_that_a_pydantic_model_cannot_have_are_accepted() -> None:
     def odd(_hidden: int, json: int, model_config: int, copy: int) -> None: ...
 
     values = {"_hidden": 1, "json": 2, "model_config": 3, "copy": 4}
@@ -77,7 +79,7 @@ def test_names_that_a_pydantic_model_could_not_have_are_parameters_like_others()
     assert model_of(odd).adapter.validate_python(values) == values
 
 
-def test_receivers_and_what_a_partial_filled_are_no_parameters() -> None:
+def test_receivers_and_parameters_filled_by_a_partial_are_left_out() -> None:
     class Client:
         def get(self, path: str, session: object = None, retries: int = 1) -> None: ...
 
@@ -85,10 +87,10 @@ def test_receivers_and_what_a_partial_filled_are_no_parameters() -> None:
 
     assert [parameter.name for parameter in model_of(Client.get).parameters] == ["path", "session", "retries"]
     assert [parameter.name for parameter in model_of(bound).parameters] == ["path", "retries"]
-    assert model_of(bound).bound == {"session"}
+    assert model_of(bound).partial_keywords == {"session"}
 
 
-def test_a_default_of_none_makes_null_an_accepted_value_and_keeps_the_constraints() -> None:
+def test_a_default_of_none_accepts_null_and_keeps_the_constraints() -> None:
     def find(near=None) -> None: ...  # type: ignore[no-untyped-def] # the annotation is set below
 
     # A type checker refuses what many write: a default of None for a type without it.
@@ -110,7 +112,7 @@ def test_the_keys_of_an_unpacked_typed_dict_are_parameters() -> None:
         ("limit", int, True),
         ("sort", str, False),
     ]
-    assert not model.extra
+    assert not model.has_var_keyword
 
 
 @pytest.mark.parametrize(
@@ -129,16 +131,16 @@ def test_a_single_model_is_recognised(annotation: Any, single: Any) -> None:
 
     function.__annotations__ = {"place": annotation}
 
-    assert model_of(function).single is single
+    assert model_of(function).single_model is single
 
 
 def test_a_model_beside_other_parameters_is_not_single() -> None:
     def function(place: Place, unit: str = "km", *more: int) -> None: ...
 
-    assert model_of(function).single is None
+    assert model_of(function).single_model is None
 
 
-def test_a_class_of_the_function_that_decorates_is_found_while_it_runs() -> None:
+def test_a_class_of_the_decorating_function_is_found_at_decoration() -> None:
     @dataclass
     class Local:
         x: int
@@ -147,17 +149,17 @@ def test_a_class_of_the_function_that_decorates_is_found_while_it_runs() -> None
 
     assert model_of(function).adapter.validate_python({"value": {"x": 1}}) == {"value": Local(1)}
     with pytest.raises(NotYetDefined, match=r"'value'.*'Local'"):
-        arguments_model(tool_info_of(function))
+        model_of_signature(tool_info_of(function))
 
 
-def test_a_class_that_the_function_uses_is_found_later_too() -> None:
+def test_a_class_in_the_closure_is_found_after_decoration_too() -> None:
     class Local(BaseModel):
         x: int
 
     def function(value: Local) -> Local:
         return Local(x=value.x)
 
-    assert arguments_model(tool_info_of(function)).single is Local
+    assert model_of_signature(tool_info_of(function)).single_model is Local
 
 
 class Socket:
@@ -165,7 +167,7 @@ class Socket:
 
 
 @pytest.mark.parametrize("annotation", [Socket, list[Socket], 3, "not a type!", dict[str, Socket]])
-def test_an_annotation_that_cannot_be_checked_is_named(annotation: Any) -> None:
+def test_an_error_names_the_annotation_that_cannot_be_checked(annotation: Any) -> None:
     def function(fine: int, socket: Any) -> None: ...
 
     function.__annotations__["socket"] = annotation

@@ -26,7 +26,7 @@ from otel_tools._call.clock import clock
 from otel_tools._model.call_ids import pending_calls
 from otel_tools._model.call_ids.argument_matching import Received, sent
 from otel_tools._model.call_ids.pending_calls import Asked, Origin, answered, call_id_of, calling, expect, forget
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -424,7 +424,7 @@ def test_the_span_leads_to_that_of_the_models_call(seen: Captured) -> None:
     def f(x: int) -> int:
         return x
 
-    with signals.tracer.start_as_current_span("chat") as model:
+    with instruments.tracer.start_as_current_span("chat") as model:
         pass
     expect(asked("c1", "c2", x=1), Origin(0, model.get_span_context()))
     f(x=1)

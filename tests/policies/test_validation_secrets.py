@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from otel_tools import tool
-from otel_tools._arguments.mask_values import without_values
+from otel_tools._arguments.mask_values import mask_values
 from otel_tools.errors import InvalidArguments, InvalidResult
 from tests.policies.validating import Place, Point, Unit, Window, typed
 
@@ -232,7 +232,7 @@ def test_what_a_check_says_without_values_is_told() -> None:
     form=st.sampled_from([str, repr, str.upper, str.lower, str.title]),
 )
 def test_a_value_is_found_in_any_message(secret: str, before: str, after: str, form: Callable[[str], str]) -> None:
-    shown = without_values(before + form(secret) + after, {"password": [secret]})
+    shown = mask_values(before + form(secret) + after, {"password": [secret]})
 
     if shown is not None and form in (str, str.lower, str.upper) and len(secret.lower()) == len(form(secret).lower()):
         assert secret.lower() not in shown.lower()
@@ -251,4 +251,4 @@ def test_a_value_is_found_in_any_message(secret: str, before: str, after: str, f
     ],
 )
 def test_only_what_a_message_shares_with_the_values_is_left_out(message: str, values: Any, shown: str | None) -> None:
-    assert without_values(message, values) == shown
+    assert mask_values(message, values) == shown

@@ -13,7 +13,9 @@ from pydantic import BaseModel, field_validator
 from otel_tools import tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.validation import validate_arguments, validate_result
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 from tests.policies.validating import Place, Window, ended, result_of, typed, weather
@@ -74,16 +76,16 @@ class Later(BaseModel):
 
 
 def test_what_is_built_late_is_built_once_for_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    from otel_tools._arguments import parameters  # noqa: PLC0415 - patched where it is looked up
+    from otel_tools._arguments import signature_model  # noqa: PLC0415 - patched where it is looked up
 
     built = []
-    build = parameters.arguments_model
+    build = signature_model.model_of_signature
 
     def counted(info: ToolInfo, *, decorating: bool) -> Any:
         built.append(decorating)
         return build(info, decorating=decorating)
 
-    monkeypatch.setattr(parameters, "arguments_model", counted)
+    monkeypatch.setattr(signature_model, "model_of_signature", counted)
     monkeypatch.delitem(globals(), "Later")
     decorated: Any = tool(validate=True)(late)
     monkeypatch.setitem(globals(), "Later", Later_)

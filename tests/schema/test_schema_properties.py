@@ -31,7 +31,7 @@ def declared(tried: Tried) -> tuple[Any, Any, Any]:
     decorated = tool(tried.function, validate=True)
     parameters = decorated.tool.schema()["function"]["parameters"]
     Draft202012Validator.check_schema(parameters)
-    return decorated, Draft202012Validator(parameters), decorated.tool._info.argument_validator.get().model.adapter
+    return decorated, Draft202012Validator(parameters), decorated.tool.info.argument_validator.get().model.adapter
 
 
 @MANY

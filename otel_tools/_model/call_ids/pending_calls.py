@@ -31,7 +31,7 @@ from opentelemetry.trace import get_current_span
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
 from otel_tools._model.call_ids.argument_matching import Received, sent
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -168,7 +168,7 @@ def calling(call_id: str, tool: str | None = None) -> Iterator[None]:
         call_id: The id that the model gave the call; nothing is known of it where that is empty.
         tool: The tool's name; without it the first call of any tool is meant.
     """
-    signals.call_of = call_id_of
+    instruments.find_model_call = call_id_of
     token = _exact.set(_Exact(call_id, tool))
     try:
         yield
@@ -178,7 +178,7 @@ def calling(call_id: str, tool: str | None = None) -> Iterator[None]:
 
 def expect(calls: Iterable[Asked], origin: Origin) -> None:
     """Remember what a model asked for, for this context, its trace and the process."""
-    signals.call_of = call_id_of
+    instruments.find_model_call = call_id_of
     now = clock.now()
     here = [pending for pending in _here.get() if pending.waits and pending.expires > now]
     known = {(pending.call_id, pending.tool) for pending in here} if origin.again else ()
@@ -216,7 +216,7 @@ def forget() -> None:
         for pending in [call for calls in _memory.by_tool.values() for call in calls]:
             pending.waits = False
     _memory = _Memory()
-    signals.call_of = None
+    instruments.find_model_call = None
 
 
 def call_id_of(

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._arguments.validation_errors import nearest
+from otel_tools._arguments.similar_names import similar_names
+from otel_tools._call.outcome import is_cancellation
 from otel_tools._call.scope import cancelled
-from otel_tools._call.steps import is_cancellation
 from otel_tools._model.call_ids.pending_calls import calling
 from otel_tools._model.formats.openai import UnreadableArguments, arguments_of
 from otel_tools._model.toolset.executor import CROWDED, NOT_BEGUN, Job, Stopped
@@ -117,11 +117,11 @@ class Turn:
                 work.awaiting if entry.asynchronous else work.blocking,
                 entry.asynchronous,
                 ordered=call.name in self._rules.ordered,
-                given_up=entry.given_up,
+                abandoned_thread=entry.tool.abandoned_thread,
                 thread_budget=entry.thread_budget,
             )
         with _known_as(call.id, entry):
-            entry.refuse(given, refused)
+            entry.tool.record_refusal(given, refused)
         return self._rules.error(refused)
 
     def _unknown(self, call: ModelCall) -> str:
@@ -132,8 +132,8 @@ class Turn:
             message = f"{call.name} is a function: call it as one, with arguments in JSON."
         else:
             message = f"There is no tool {call.name[:_LONGEST_NAME]!r}."
-            if near := nearest(call.name, tools):
-                message += f" The nearest: {', '.join(near)}."
+            if near := similar_names(call.name, tools):
+                message += f" The similar_names: {', '.join(near)}."
         if len(tools) <= _FEW:
             message += f" There are: {listed(tools)}."
         return self._rules.failure("unknown_tool", message)

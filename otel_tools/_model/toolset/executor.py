@@ -11,16 +11,16 @@ import contextvars
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call
 from otel_tools._call.threads import ThreadBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
-    from otel_tools._call.steps import Outcome
+    from otel_tools._call.outcome import Outcome
 
 __all__ = ["CROWDED", "NOT_BEGUN", "UNFINISHED", "Job", "Stopped", "execute"]
 
@@ -75,14 +75,14 @@ class Job(NamedTuple):
         work: Does it and returns the answer. It raises nothing but `Stopped`, and its own cancellation.
         asynchronous: It is a coroutine function; else it may return a coroutine, for what is left to be awaited.
         ordered: It begins when the ordered ones before it are done.
-        given_up: Makes the record that is told of its thread, where that still runs when its time is over.
+        abandoned_thread: Makes the record that is told of its thread, where that still runs when its time is over.
         thread_budget: Whose threads it runs on, where it is sync.
     """
 
     work: Callable[[], Any]
     asynchronous: bool
     ordered: bool = False
-    given_up: Callable[[], Call] = _no_record
+    abandoned_thread: Callable[[], Call] = _no_record
     thread_budget: ThreadBudget = _common
 
 
@@ -230,7 +230,7 @@ class _Batch:
             await ended
         finally:
             if not future.done():
-                job.thread_budget.abandon(future, job.given_up())
+                job.thread_budget.abandon(future, job.abandoned_thread())
         outcome = future.result()
         if outcome.error is not None:
             raise outcome.error

@@ -6,14 +6,12 @@ import functools
 import inspect
 import types
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from otel_tools._arguments.annotations import bound_names
-from otel_tools._arguments.validation_errors import MAX_LISTED, listed, unknown
+from otel_tools._arguments.annotations import partial_keywords
+from otel_tools._arguments.validation_errors import MAX_LISTED, bullet_list, unknown_argument
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call
 from otel_tools._call.threads import ThreadBudget
-from otel_tools._policies.validation import accepted_arguments
 from otel_tools._tool.decorator import is_tool, tool
 from otel_tools._tool.tool import Tool
 from otel_tools.errors import ConfigurationError, FieldError, InvalidArguments
@@ -64,7 +62,7 @@ class Registered:
         if self.tool.options.validate is not None:
             return False
         try:
-            self.tool._info.argument_validator.get()  # noqa: SLF001 - as its policy does
+            self.tool.info.argument_validator.get()
         except ConfigurationError:
             return False
         return True
@@ -72,7 +70,7 @@ class Registered:
     @functools.cached_property
     def _filled(self) -> frozenset[str]:
         """What a partial has filled is not the model's to change."""
-        return frozenset(bound_names(self.tool.function))
+        return frozenset(partial_keywords(self.tool.function))
 
     @functools.cached_property
     def _by_position(self) -> tuple[list[inspect.Parameter], list[inspect.Parameter], str | None]:
@@ -98,7 +96,7 @@ class Registered:
         if self._validates:
             return (), given
         if self._is_checked:
-            args, kwargs = accepted_arguments(self.tool._info, self._receivers, given)  # noqa: SLF001 - as its policy does
+            args, kwargs = self.tool.validate(self._receivers, given)
             return args[len(self._receivers) :], kwargs
         args, kwargs = self._placed(given)
         try:
@@ -139,43 +137,15 @@ class Registered:
             if each.default is each.empty and each.kind is not each.VAR_POSITIONAL and name not in given
         ]
         errors += [
-            unknown(name, parameters)
+            unknown_argument(name, parameters)
             for name in given
             if name in self._filled or (name not in parameters and not open_ended)
         ]
         return self._refusal(errors or [FieldError("(arguments)", "do not fit")])
 
     def _refusal(self, errors: list[FieldError]) -> InvalidArguments:
-        message = f"The arguments of {self.tool.name} were refused:\n{listed(errors)}"
+        message = f"The arguments of {self.tool.name} were refused:\n{bullet_list(errors)}"
         return InvalidArguments(message, tool=self.tool.name, errors=tuple(errors[:MAX_LISTED]))
-
-    def declare_timeout(self) -> None:
-        """Say that threads of the tool may be given up: their series exists from 0 on."""
-        if not self.asynchronous:
-            self.tool._telemetry.declare(frozenset({"timeout"}), None)  # noqa: SLF001 - as the tool's own timeout does
-
-    def given_up(self) -> Call:
-        """The record of a thread that still runs although the time of its turn is over; the call itself goes on."""
-        return _GivenUp(self.tool)
-
-    def refuse(self, given: dict[str, Any], error: InvalidArguments) -> None:
-        """Report a call that the tool never gets as the tool would have: a span, a duration, a count of ``invalid``."""
-        call = self.tool._plan.open((), given)  # noqa: SLF001 - the record of a call, without its function
-        call.close(None, error, "invalid", InvalidArguments.error_type)
-
-
-class _GivenUp(Call):
-    """Counts threads as the tool's own ``timeout`` does."""
-
-    __slots__ = ("_counts",)
-
-    def __init__(self, of: Tool) -> None:
-        super().__init__((), {})
-        self._counts = of._telemetry.tally.counts  # noqa: SLF001 - where a call of the tool would count it
-
-    def abandoned(self, change: Literal[1, -1]) -> None:
-        with self._counts.lock:
-            self._counts.policies.abandoned += change
 
 
 def registered(tools: Any) -> dict[str, Registered]:
@@ -216,7 +186,7 @@ def _registered(function: Any, name: str | None) -> Registered:
     elif name is not None and name != known.name:
         function = tool(function, name=name)
     entry = Registered(function, given)
-    if is_tool(function) and entry.tool._info.arguments.receiver is not None:  # noqa: SLF001 - as it is for schemas
+    if is_tool(function) and entry.tool.info.arguments.receiver is not None:
         raise ConfigurationError(
             f"ToolSet: {entry.tool.name!r} is a method without its object; pass that of an object: "
             f"thing.{entry.tool.name}"

@@ -82,7 +82,7 @@ class ToolSet:
         self._tools = registered(tools)
         if timeout is not None:
             for entry in self._tools.values():
-                entry.declare_timeout()
+                entry.tool.declare_timeout()
         in_order = self._names_of(ordered)
         self._rules = Rules(
             tools=self._tools,
