@@ -36,7 +36,7 @@ from otel_tools.errors import (
     ToolTimeout,
 )
 from otel_tools.stores._redis.store import RedisStore
-from otel_tools.stores._sqlite import SQLiteStore
+from otel_tools.stores._sqlite.store import SQLiteStore
 
 __all__ = [
     "Cache",

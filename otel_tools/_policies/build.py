@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_tools._policies.options import POLICY_OPTIONS
+from otel_tools._policies.options import ORDER, POLICY_OPTIONS
 from otel_tools._policies.third_party import third_party_policy
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_tools._arguments.tool_info import ToolInfo
     from otel_tools._call.steps import Policy
     from otel_tools._policies.options import Options
 
-__all__ = ["policies_of"]
+__all__ = ["in_order", "policies_of"]
 
 _FOR_GENERATORS: Final = "validate=True, circuit_breaker, concurrency and rate_limit"
 
@@ -37,8 +39,19 @@ def policies_of(options: Options, info: ToolInfo) -> dict[str, Policy]:
                 policies[place] = policy
     # Not asked for by an option: the function was decorated with retries or a cache before it became a tool.
     if not info.generator and (policy := third_party_policy(info, has_cache=options.cache is not None)) is not None:
-        policies["decorated"] = policy
+        policies["third_party"] = policy
     return policies
+
+
+def in_order(policies: Mapping[str, Policy]) -> list[Policy]:
+    """The policies by `ORDER`, outermost first.
+
+    Raises:
+        ValueError: A policy has no place in `ORDER`.
+    """
+    if unplaced := policies.keys() - set(ORDER):
+        raise ValueError(f"no place in ORDER for {sorted(unplaced)}")
+    return [policies[place] for place in ORDER if place in policies]
 
 
 def _check_generator(options: Options, info: ToolInfo) -> None:

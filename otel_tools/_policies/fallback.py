@@ -8,10 +8,11 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Invoke
-from otel_tools.errors import ConfigurationError, InvalidArguments, error_type_of
+from otel_tools.errors import ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The option table: each policy option of `tool` in one row, and `Options`, the values given to one tool.
+"""The order of policies; the option table: each policy option of `tool` in one row; and the values of one tool.
 
 A new policy takes its own file or folder, one row in `POLICY_OPTIONS`, and one line in ``_tool/typing.py``.
 """
@@ -33,7 +33,28 @@ if TYPE_CHECKING:
     from otel_tools._arguments.tool_info import ToolInfo
     from otel_tools._call.steps import Policy
 
-__all__ = ["POLICY_OPTIONS", "Option", "Options"]
+__all__ = ["ORDER", "POLICY_OPTIONS", "Option", "Options"]
+
+ORDER: Final = (
+    "validate",
+    "fallback",
+    # Of the retry option; it bounds the wait for another call's value too.
+    "deadline",
+    "cache",
+    "retry",
+    "circuit_breaker",
+    # A slot before a token: the other way round, a stall would let a backlog of paid-for tokens through at once.
+    "concurrency",
+    "rate_limit",
+    # A second time: it may have opened while the call waited for the two above.
+    "circuit_breaker_after_wait",
+    "validate_result",
+    "failed_if",
+    # As near to the function as possible: it watches the function's own tenacity, cachetools or lru_cache.
+    "third_party",
+    "timeout",
+)
+"""The places of the policies around the function, outermost first."""
 
 Build: TypeAlias = "Callable[[Options, ToolInfo], Policy | None]"
 
@@ -132,7 +153,7 @@ POLICY_OPTIONS: Final = (
         CircuitBreaker,
         {
             "circuit_breaker": lambda options, info: options.circuit_breaker.policy(info),
-            "circuit_breaker_again": lambda options, info: options.circuit_breaker.policy_after_wait(info),
+            "circuit_breaker_after_wait": lambda options, info: options.circuit_breaker.policy_after_wait(info),
         },
         errors=(CircuitOpen,),
         for_generators=True,

@@ -11,10 +11,11 @@ import inspect
 import types
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_tools._call.error_types import error_type_of
 from otel_tools._call.scope import Scope, current
 from otel_tools._policies.third_party_counts import counts_of
 from otel_tools._policies.third_party_private import is_async, is_cached, is_cachedmethod, made_by, retrying_of
-from otel_tools.errors import ConfigurationError, ToolError, error_type_of
+from otel_tools.errors import ConfigurationError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,13 +117,14 @@ class _RetryListener:
     ``before`` runs nearer to the attempt, but by then tenacity has forgotten the error.
 
     Attributes:
-        calls: The running calls of the tools of this function. Another tool may call the same function.
+        calls: The running calls of the tools of this function, by the owner of their scopes. Another tool may call
+            the same function.
         earlier: The ``before_sleep`` in whose place it is, or None.
     """
 
     def __init__(self, earlier: Any) -> None:
         self.earlier = earlier
-        self.calls: set[Call] = set()
+        self.calls: dict[object, Call] = {}
 
     def __call__(self, state: Any) -> Any:
         self.report(state)
@@ -135,10 +137,11 @@ class _RetryListener:
     def report(self, state: Any) -> None:
         with contextlib.suppress(Exception):
             scope = current.get()
-            if scope is None or scope.call is None or scope.call not in self.calls:
+            call = None if scope is None else self.calls.get(scope.owner)
+            if call is None:
                 return
             error = state.outcome.exception()
-            scope.call.retried(ToolError.error_type if error is None else error_type_of(error))
+            call.retried(ToolError.error_type if error is None else error_type_of(error))
 
 
 class _AsyncRetryListener(_RetryListener):
@@ -172,12 +175,12 @@ def _reporting_retries(inner: Next, listeners: list[_RetryListener]) -> Next:
     def flow(call: Call) -> Flow:
         _scope_of(call)
         for listener in listeners:
-            listener.calls.add(call)
+            listener.calls[call] = call
         try:
             return (yield from inner(call))
         finally:
             for listener in listeners:
-                listener.calls.discard(call)
+                listener.calls.pop(call, None)
 
     return flow
 

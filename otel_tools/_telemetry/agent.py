@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from opentelemetry.context import attach, get_current, set_value
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
+from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.api_private import detach_silently
@@ -19,7 +20,7 @@ from otel_tools._telemetry.deferred import gc_running, pending_reports
 from otel_tools._telemetry.exceptions import record_failure
 from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import instruments
-from otel_tools.errors import ConfigurationError, error_type_of
+from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,6 +11,7 @@ from opentelemetry.context import attach, create_key, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, set_span_in_context
 
 from otel_tools._call.call import Call
+from otel_tools._call.error_types import error_type_of
 from otel_tools._telemetry import names
 from otel_tools._telemetry.api_private import detach_silently
 from otel_tools._telemetry.content.capture import content, render
@@ -21,7 +22,6 @@ from otel_tools._telemetry.instruments import instruments
 from otel_tools._telemetry.logs.call_records import EndedCall, call_ended
 from otel_tools._telemetry.logs.correlation import context_of_call
 from otel_tools._telemetry.logs.settings import logs
-from otel_tools.errors import error_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

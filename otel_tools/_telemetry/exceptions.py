@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.context import get_current
 from opentelemetry.trace import Span, StatusCode, set_span_in_context
 
+from otel_tools._call.error_types import class_name_of
 from otel_tools._telemetry import names
 from otel_tools._telemetry.api_private import SeverityNumber, get_logger
 from otel_tools._telemetry.content.capture import redact_text
 from otel_tools._telemetry.instruments import instruments
 from otel_tools._version import __version__
-from otel_tools.errors import class_name_of
 
 if TYPE_CHECKING:
     from types import TracebackType

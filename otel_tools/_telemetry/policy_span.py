@@ -6,6 +6,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal
 
 from otel_tools._call.call import Call
+from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.attempt_span import AttemptSpan
@@ -15,7 +16,7 @@ from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import instruments
 from otel_tools._telemetry.policy_counters import increment
 from otel_tools._telemetry.policy_metrics import PolicyEvent
-from otel_tools.errors import ToolError, error_type_of
+from otel_tools.errors import ToolError
 
 if TYPE_CHECKING:
     from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResult

@@ -60,10 +60,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     a copy whose functions are decorated. Decorating again replaces the options that are given; it never adds a second
     span.
 
-    The policies stand around the function in this order, outermost first, whatever the order of the keywords:
-    ``validate``, ``fallback``, ``cache``, ``retry``, ``circuit_breaker``, ``concurrency``, ``rate_limit``,
-    ``failed_if``, ``timeout``. Generators take ``validate=True``, ``circuit_breaker``, ``concurrency`` and
-    ``rate_limit``.
+    The policies stand around the function in one order, whatever the order of the keywords.
 
     Args:
         function: The function that the model calls.
@@ -82,7 +79,9 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     return _decorate(function, options=given)
 
 
-document_options(tool, "**options: See `ToolArguments`.")
+document_options(
+    tool, order="in one order, whatever the order of the keywords.", keywords="**options: See `ToolArguments`."
+)
 
 
 def is_tool(function: object) -> bool:

@@ -6,7 +6,7 @@ import inspect
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._policies.options import POLICY_OPTIONS, Option, Options
+from otel_tools._policies.options import ORDER, POLICY_OPTIONS, Option, Options
 from otel_tools._tool.objective import Objective
 from otel_tools._tool.option_types import PolicyArguments, ToolArguments
 from otel_tools.errors import ConfigurationError
@@ -71,17 +71,18 @@ def check_override(tool: str, given: Mapping[str, Any]) -> None:
         )
 
 
-def document_options(function: Callable[..., Any], marker: str) -> None:
-    """Give a function that takes every option as a keyword the signature and the docstring that show each.
+def document_options(function: Callable[..., Any], *, order: str, keywords: str) -> None:
+    """Give a function that takes every option as a keyword a signature and a docstring that show each.
 
     Args:
         function: The function; its one positional parameter stays.
-        marker: The text in its docstring that the list of options replaces.
+        order: The text in its docstring that the order of the policies replaces.
+        keywords: The text in its docstring that the list of options replaces.
     """
     signature = inspect.signature(function)
     first = next(iter(signature.parameters.values()))
     types = {**PolicyArguments.__annotations__, **ToolArguments.__annotations__}
-    keywords = [
+    parameters = [
         inspect.Parameter(
             option.name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -90,9 +91,23 @@ def document_options(function: Callable[..., Any], marker: str) -> None:
         )
         for option in TOOL_OPTIONS
     ]
-    function.__signature__ = signature.replace(parameters=[first, *keywords])  # type: ignore[attr-defined] # read by inspect
+    function.__signature__ = signature.replace(parameters=[first, *parameters])  # type: ignore[attr-defined] # read by inspect
     if function.__doc__ is not None:  # None with python -OO
-        function.__doc__ = function.__doc__.replace(marker, "\n".join(map(_entry, TOOL_OPTIONS)).lstrip())
+        entries = "\n".join(map(_entry, TOOL_OPTIONS)).lstrip()
+        function.__doc__ = function.__doc__.replace(order, _order()).replace(keywords, entries)
+
+
+def _order() -> str:
+    by_place = {place: option for option in POLICY_OPTIONS for place in option.places}
+    # An option that fills several places is named where the place of its own name stands.
+    names = [place for place in ORDER if place in by_place and by_place[place].name == place]
+    for_generators = ["validate=True" if n == "validate" else n for n in names if by_place[n].for_generators]
+    *others, last = (f"``{name}``" for name in for_generators)
+    text = (
+        f"in this order, outermost first, whatever the order of the keywords: "
+        f"{', '.join(f'``{name}``' for name in names)}. Generators take {', '.join(others)} and {last}."
+    )
+    return textwrap.fill(text, _WIDTH, subsequent_indent=" " * 4).lstrip()
 
 
 def _entry(option: Option) -> str:

@@ -14,7 +14,7 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.generators import async_generator_driver, generator_driver
 from otel_tools._call.plan import compile_plan
-from otel_tools._policies.build import policies_of
+from otel_tools._policies.build import in_order, policies_of
 from otel_tools._policies.options import POLICY_OPTIONS
 from otel_tools._policies.validation import accepted_arguments
 from otel_tools._telemetry.call_span import ObservedCall
@@ -219,7 +219,7 @@ class Tool:
 
     def _planned(self, function: Callable[..., Any], options: Options, policies: dict[str, Policy]) -> Plan:
         record = functools.partial(ObservedCallWithPolicies if policies else ObservedCall, self._telemetry)
-        plan = compile_plan(function, record, policies)
+        plan = compile_plan(function, record, in_order(policies))
         plan.options = options
         plan.run = _DRIVERS[self.kind](plan)
         return plan

@@ -10,6 +10,6 @@ from __future__ import annotations
 from otel_tools.stores._gcra import Quota, Reservation
 from otel_tools.stores._protocols import CacheStore, OnError, RateLimitStore
 from otel_tools.stores._redis.store import RedisStore
-from otel_tools.stores._sqlite import SQLiteStore
+from otel_tools.stores._sqlite.store import SQLiteStore
 
 __all__ = ["CacheStore", "OnError", "Quota", "RateLimitStore", "RedisStore", "Reservation", "SQLiteStore"]

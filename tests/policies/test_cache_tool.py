@@ -15,7 +15,7 @@ import pytest
 from otel_tools import Cache, Retry, tool
 from otel_tools._policies.cache.single_flight import _graph
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._sqlite import SQLiteStore
+from otel_tools.stores import SQLiteStore
 from otel_tools.testing import FakeClock
 from tests.policies.cache_helpers import TextStore
 

@@ -182,7 +182,7 @@ def test_never_more_probes_at_once_than_places_under_threads(monkeypatch: pytest
         raise InvalidArguments("")
 
     def driven(function: Any) -> Any:
-        return function_driver(compile_plan(function, Call, {"circuit_breaker": breaker.policy(TOOL_INFO)}))
+        return function_driver(compile_plan(function, Call, [breaker.policy(TOOL_INFO)]))
 
     with pytest.raises(ConnectionError):
         driven(fail)()

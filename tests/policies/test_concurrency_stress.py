@@ -49,7 +49,7 @@ class Gauge:
 
 def driven(function: Any, concurrency: Concurrency, *, asynchronous: bool) -> Any:
     info = ToolInfo("work", function, asynchronous=asynchronous, generator=False, arguments=Arguments(function))
-    plan = compile_plan(function, Call, {"concurrency": concurrency.policy(info)})
+    plan = compile_plan(function, Call, [concurrency.policy(info)])
     return (coroutine_driver if asynchronous else function_driver)(plan)
 
 

@@ -220,6 +220,8 @@ class Grants:
             self.at[-1] = reservation.at
             return reservation
 
+        # The clock is ahead of the real time after a FakeClock of an earlier test, and then it is read another way.
+        monkeypatch.setattr(clock, "now", time.monotonic)
         monkeypatch.setattr(gcra, "monotonic_ns", present)
         monkeypatch.setattr(TokenBucket, "reserve", recording)
 

@@ -290,7 +290,7 @@ class TestDeadline:
         flow = flow_of(Retry(deadline=10.0), inner)(call)
         next(flow)
         assert call.scope is not None
-        assert call.scope.call is call
+        assert call.scope.owner is call
         assert call.left() == 10.0
         time.now += 3.0
         assert call.left() == 7.0

@@ -528,7 +528,7 @@ class TestTenacity:
         next(flow)
         assert len(function.retry.before_sleep.calls) == 1
         flow.close()
-        assert function.retry.before_sleep.calls == set()
+        assert not function.retry.before_sleep.calls
 
     def test_a_copy_of_the_retry_has_its_own_before_sleep_again(self) -> None:
         function = flaky(1, before_sleep=print)

@@ -10,10 +10,10 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.trace import StatusCode
 
 from otel_tools import agent, tool
+from otel_tools._call.error_types import error_type_of
 from otel_tools._telemetry.content.jsonable import CUT
 from otel_tools._telemetry.content.redaction import REDACTED
 from otel_tools._telemetry.exceptions import EXCEPTION_SIGNAL_OPT_IN, exception_signals
-from otel_tools.errors import error_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

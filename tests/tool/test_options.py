@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from otel_tools import ConfigurationError, tool
-from otel_tools._call.plan import ORDER
-from otel_tools._policies.options import POLICY_OPTIONS
+from otel_tools._policies.build import in_order
+from otel_tools._policies.options import ORDER, POLICY_OPTIONS
 from otel_tools._tool import option_types
 from otel_tools._tool.options import TOOL_OPTIONS
 
@@ -59,7 +59,48 @@ def test_every_place_in_the_order_is_that_of_an_option() -> None:
     places = [place for option in POLICY_OPTIONS for place in option.places]
 
     # The policies of a function that was decorated before it became a tool are no option.
-    assert sorted([*places, "decorated"]) == sorted(ORDER)
+    assert sorted([*places, "third_party"]) == sorted(ORDER)
+
+
+def test_the_order_is_that_of_the_design() -> None:
+    assert ORDER == (
+        "validate",
+        "fallback",
+        "deadline",
+        "cache",
+        "retry",
+        "circuit_breaker",
+        "concurrency",
+        "rate_limit",
+        "circuit_breaker_after_wait",
+        "validate_result",
+        "failed_if",
+        "third_party",
+        "timeout",
+    )
+
+
+def test_policies_are_sorted_by_the_order() -> None:
+    policies: dict[str, typing.Any] = {"timeout": "inner", "validate": "outer", "cache": "middle"}
+
+    ordered: list[typing.Any] = list(in_order(policies))
+
+    assert ordered == ["outer", "middle", "inner"]
+
+
+def test_a_policy_without_a_place_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no place in ORDER for \['laundry'\]"):
+        in_order({"laundry": typing.cast("typing.Any", None)})
+
+
+def test_help_shows_the_order() -> None:
+    text = " ".join((inspect.getdoc(tool) or "").split())
+
+    assert (
+        "outermost first, whatever the order of the keywords: ``validate``, ``fallback``, ``cache``, ``retry``, "
+        "``circuit_breaker``, ``concurrency``, ``rate_limit``, ``failed_if``, ``timeout``. Generators take "
+        "``validate=True``, ``circuit_breaker``, ``concurrency`` and ``rate_limit``." in text
+    )
 
 
 def test_a_keyword_that_is_no_option_is_refused_as_python_refuses_it() -> None:

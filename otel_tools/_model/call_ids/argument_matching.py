@@ -14,6 +14,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from otel_tools._call.binding import RECEIVERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,8 +36,6 @@ _FREE_FORM: Final = ""
 _NULL: Final = "null"
 _NO_JSON: Final = ""
 """In the place of the text of what has none; no JSON is empty."""
-
-_NO_NAMES: Final = frozenset({"self", "cls"})
 
 
 def sent(arguments: Any, *, free_form: bool = False) -> Sent | None:
@@ -127,7 +127,7 @@ class Received:
         for name, value in signature.bind(*self._args, **self._kwargs).arguments.items():
             if signature.parameters[name].kind is Parameter.VAR_KEYWORD:
                 named.update(value)
-            elif name not in _NO_NAMES:
+            elif name not in RECEIVERS:
                 named[name] = value
         return named
 

@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
+from otel_tools._call.error_types import REFUSED
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import ended_flow
 from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
-from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidArguments
+from otel_tools.errors import CircuitOpen, ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
+from otel_tools._call.error_types import REFUSED
 from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.retry.transient import transient
 from otel_tools._policies.third_party_private import is_async
-from otel_tools.errors import REFUSED, ConfigurationError, InvalidArguments
+from otel_tools.errors import ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable

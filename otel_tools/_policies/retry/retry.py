@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
+from otel_tools._call.error_types import error_type_of
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Sleep
 from otel_tools._policies.retry.decision import RetryDecision
 from otel_tools._policies.retry.options import RetryOptions
-from otel_tools.errors import ToolError, error_type_of
+from otel_tools.errors import ToolError
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState

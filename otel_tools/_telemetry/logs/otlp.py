@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 
+from otel_tools._call.error_types import class_name_of
 from otel_tools._telemetry import names
 from otel_tools._telemetry.api_private import SeverityNumber, get_logger, is_suppressed
 from otel_tools._telemetry.content.capture import content, redact_text
@@ -20,7 +21,6 @@ from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import instruments
 from otel_tools._telemetry.logs.call_records import is_call_record
 from otel_tools._telemetry.logs.records import IDS, MAX_DEPTH, MAX_NAME, MAX_TEXT, extra_fields, message_of
-from otel_tools.errors import class_name_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
