@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["secrets_in", "without_secrets"]
+__all__ = ["secrets_in", "without_path", "without_secrets"]
 
 
 def without_secrets(url: str) -> str:
@@ -31,3 +31,12 @@ def secrets_in(url: str) -> list[str]:
         return [url]
     user, at, _ = parts.netloc.rpartition("@")
     return [secret for secret in (user + at, parts.query, parts.fragment) if secret]
+
+
+def without_path(url: str) -> str:
+    """The scheme, host and port of a URL whose path is a secret too, such as that of a webhook."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return "..."
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}/..."
