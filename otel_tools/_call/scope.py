@@ -11,7 +11,7 @@ from otel_tools._call.clock import clock
 if TYPE_CHECKING:
     from contextvars import Token
 
-__all__ = ["Scope", "cancelled", "current", "remaining", "reset_current"]
+__all__ = ["Scope", "cancelled", "current_scope", "remaining", "reset_current_scope"]
 
 
 class Scope:
@@ -33,17 +33,17 @@ class Scope:
         self.outer = outer
 
 
-current: Final[ContextVar[Scope | None]] = ContextVar("otel_tools-scope", default=None)
+current_scope: Final[ContextVar[Scope | None]] = ContextVar("otel_tools-scope", default=None)
 """The innermost scope. Threads and tasks with a copy of the context see it too; those of timeouts have one."""
 
 
-def reset_current(token: Token[Scope | None]) -> None:
+def reset_current_scope(token: Token[Scope | None]) -> None:
     """Restore the scope that was current before.
 
     Does nothing in another context: the garbage collector may close a call there, and nothing was current in it.
     """
     with suppress(ValueError):
-        current.reset(token)
+        current_scope.reset(token)
 
 
 def remaining() -> float | None:
@@ -55,7 +55,7 @@ def remaining() -> float | None:
         0.0 when the time is over; None when there is no limit, and outside of tools.
     """
     earliest: float | None = None
-    scope = current.get()
+    scope = current_scope.get()
     while scope is not None:
         if scope.deadline is not None and (earliest is None or scope.deadline < earliest):
             earliest = scope.deadline
@@ -68,7 +68,7 @@ def cancelled() -> bool:
 
     For loops in sync tools, which cannot be stopped from outside: ``while not cancelled(): ...``.
     """
-    scope = current.get()
+    scope = current_scope.get()
     while scope is not None:
         if scope.given_up:
             return True
