@@ -1,8 +1,7 @@
 """The drivers: the only code that calls a tool, sleeps, awaits or waits.
 
 `function_driver` and `coroutine_driver` perform the same steps for the same flows, one by blocking and one by
-awaiting. What they give back is the function that the user's callers call: every frame around it would be paid for
-on every call.
+awaiting. They return the function that the user's callers call: a frame around it would cost time on every call.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
-from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_name_of
+from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_name_of, outcome_of
 from otel_tools._call.scope import Scope, current_scope, reset_current_scope
 from otel_tools._call.steps import Invoke, Perform, Sleep, Wait
 
@@ -31,8 +30,8 @@ __all__ = ["aperform", "coroutine_driver", "function_driver", "perform"]
 def function_driver(plan: Plan) -> Callable[..., Any]:
     """The driver of a sync tool.
 
-    A function that turns out to return a coroutine goes on as an async call: what comes back is a coroutine too, and
-    the call lasts until it has been awaited.
+    If the function returns a coroutine, the call goes on as an async one: the caller gets a coroutine too, and the call
+    lasts until that has been awaited.
     """
     open_call, function, flow_of = plan.open, plan.function, plan.flow
 
@@ -175,19 +174,12 @@ def _invoke(plan: Plan, call: Call, step: Invoke) -> Outcome:
     if step.timeout is not None:
         return _invoke_within(plan, call, function, step.timeout)
     if call.scope is None:
-        return _outcome_of(call, function)
+        return outcome_of(function, call.args, call.kwargs)
     token = current_scope.set(call.scope)
     try:
-        return _outcome_of(call, function)
+        return outcome_of(function, call.args, call.kwargs)
     finally:
         reset_current_scope(token)
-
-
-def _outcome_of(call: Call, function: Callable[..., Any]) -> Outcome:
-    try:
-        return Outcome(function(*call.args, **call.kwargs))
-    except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
-        return Outcome.of_error(error)
 
 
 def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds: float) -> Outcome:

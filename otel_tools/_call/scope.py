@@ -47,12 +47,12 @@ def reset_current_scope(token: Token[Scope | None]) -> None:
 
 
 def remaining() -> float | None:
-    """Seconds that are left of the running call: until its timeout, its deadline, or those of a tool around it.
+    """Return the seconds until the earliest timeout or deadline of the running call and of the tools that called it.
 
     For tools that can pass a deadline on, as in ``httpx.get(url, timeout=remaining())``.
 
     Returns:
-        0.0 when the time is over; None when there is no limit, and outside of tools.
+        Seconds, never negative; None when there is no limit, and outside of tools.
     """
     earliest: float | None = None
     scope = current_scope.get()
@@ -64,7 +64,7 @@ def remaining() -> float | None:
 
 
 def cancelled() -> bool:
-    """Whether nobody waits for the running call any more: its timeout passed, or that of a tool around it.
+    """Return whether the running call was given up: its timeout passed, or that of a tool that called it.
 
     For loops in sync tools, which cannot be stopped from outside: ``while not cancelled(): ...``.
     """
