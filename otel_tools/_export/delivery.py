@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.forks import at_fork
 from otel_tools._export import loss_log
-from otel_tools._export.endpoint import secrets_in, without_secrets
 from otel_tools._telemetry.instruments import dropped
+from otel_tools._urls import secrets_in, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
