@@ -76,7 +76,7 @@ def heard(base_url: str, *, responses: bool, stream: bool) -> tuple[str, Any]:
 
 
 def calls_pending() -> set[tuple[str, str]]:
-    return {(call.call_id, call.tool) for calls in pending_calls._memory.by_tool.values() for call in calls}
+    return {(call.call_id, call.tool) for calls in pending_calls._store.by_tool.values() for call in calls}
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +199,7 @@ def test_a_streamed_response(events: list[Any], expected: set[Any]) -> None:
         instrument_openai()
         assert heard(base_url, responses=True, stream=True) == before
     assert calls_pending() == expected
-    assert pending_calls._memory.count == len(expected)
+    assert pending_calls._store.count == len(expected)
 
 
 def test_what_could_not_be_read_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,8 +24,16 @@ from pydantic import BaseModel
 import otel_tools
 from otel_tools._call.clock import clock
 from otel_tools._model.call_ids import pending_calls
-from otel_tools._model.call_ids.argument_matching import Received, sent
-from otel_tools._model.call_ids.pending_calls import Asked, Origin, answered, call_id_of, calling, expect, forget
+from otel_tools._model.call_ids.argument_matching import ReceivedArguments, sent_arguments
+from otel_tools._model.call_ids.pending_calls import (
+    RequestedCall,
+    RequestOrigin,
+    call_id_of,
+    clear,
+    discard_answered,
+    known_call_id,
+    remember,
+)
 from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
@@ -53,8 +61,8 @@ def function(location: Any = "here", unit: Any = "celsius", *, days: Any = 1, **
     """Stands for a tool."""
 
 
-def received(*args: Any, **kwargs: Any) -> Received:
-    return Received(args, kwargs, lambda: inspect.signature(function))
+def received(*args: Any, **kwargs: Any) -> ReceivedArguments:
+    return ReceivedArguments(args, kwargs, lambda: inspect.signature(function))
 
 
 def take(*args: Any, tool: str = "f", **kwargs: Any) -> str | None:
@@ -62,12 +70,12 @@ def take(*args: Any, tool: str = "f", **kwargs: Any) -> str | None:
     return None if found is None else found[0]
 
 
-def asked(*ids: str, tool: str = "f", **arguments: Any) -> list[Asked]:
-    return [Asked(call_id, tool, json.dumps(arguments)) for call_id in ids]
+def asked(*ids: str, tool: str = "f", **arguments: Any) -> list[RequestedCall]:
+    return [RequestedCall(call_id, tool, json.dumps(arguments)) for call_id in ids]
 
 
-def here() -> Origin:
-    return Origin(trace.get_current_span().get_span_context().trace_id)
+def here() -> RequestOrigin:
+    return RequestOrigin(trace.get_current_span().get_span_context().trace_id)
 
 
 def in_a_new_context(work: Callable[..., Any], *args: Any) -> Any:
@@ -76,9 +84,9 @@ def in_a_new_context(work: Callable[..., Any], *args: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def _nothing_pending() -> Iterator[None]:
-    forget()
+    clear()
     yield
-    forget()
+    clear()
 
 
 @pytest.fixture
@@ -115,9 +123,9 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     ],
 )
 def test_arguments_are_those_that_were_sent(written: str, args: Any, kwargs: Any) -> None:
-    known = sent(written)
+    known = sent_arguments(written)
     assert known is not None
-    assert received(*args, **kwargs).equals(known)
+    assert received(*args, **kwargs).match(known)
 
 
 class _Hostile:
@@ -156,9 +164,9 @@ def _cyclic() -> list[Any]:
     ],
 )
 def test_arguments_are_others_than_those_that_were_sent(written: str, args: Any, kwargs: Any) -> None:
-    known = sent(written)
+    known = sent_arguments(written)
     assert known is not None
-    assert not received(*args, **kwargs).equals(known)
+    assert not received(*args, **kwargs).match(known)
 
 
 @pytest.mark.parametrize(
@@ -182,17 +190,20 @@ def test_arguments_are_others_than_those_that_were_sent(written: str, args: Any,
     ],
 )
 def test_what_no_function_can_be_called_with_is_not_remembered(written: Any) -> None:
-    expect([Asked("c1", "f", written)], Origin())
+    remember([RequestedCall("c1", "f", written)], RequestOrigin())
 
     assert take() is None
-    assert pending_calls._memory.count == 0
+    assert pending_calls._store.count == 0
 
 
 @pytest.mark.parametrize("name", ["", None, 7, "x" * 1000])
 def test_a_call_without_a_proper_name_or_id_is_not_remembered(name: Any) -> None:
-    expect([Asked(name, "f", "{}"), Asked("c1", name, "{}"), Asked("c2", "f", {"x": 1})], Origin())
+    remember(
+        [RequestedCall(name, "f", "{}"), RequestedCall("c1", name, "{}"), RequestedCall("c2", "f", {"x": 1})],
+        RequestOrigin(),
+    )
 
-    assert pending_calls._memory.count == 1
+    assert pending_calls._store.count == 1
     assert take(x=1) == "c2"
 
 
@@ -205,16 +216,19 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text(min_size=1).filter(lambda name: name != "self"), JSON, max_size=4), st.randoms())
 def test_what_a_loop_reads_is_what_was_sent_in_any_order(arguments: dict[str, Any], random: Any) -> None:
-    known = sent(json.dumps(arguments))
+    known = sent_arguments(json.dumps(arguments))
     items = list(json.loads(json.dumps(arguments)).items())
     random.shuffle(items)
 
     assert known is not None
-    assert Received((), dict(items), lambda: inspect.signature(function)).equals(known)
+    assert ReceivedArguments((), dict(items), lambda: inspect.signature(function)).match(known)
 
 
 def test_the_text_of_a_custom_tool_is_its_one_argument() -> None:
-    expect([Asked("c1", "f", "print('{')", free_form=True), Asked("c2", "f", "other", free_form=True)], Origin())
+    remember(
+        [RequestedCall("c1", "f", "print('{')", free_form=True), RequestedCall("c2", "f", "other", free_form=True)],
+        RequestOrigin(),
+    )
 
     assert take("other") == "c2"
     assert take("print('{')", "kelvin") is None
@@ -222,14 +236,14 @@ def test_the_text_of_a_custom_tool_is_its_one_argument() -> None:
 
 
 def test_of_equal_calls_the_first_unmatched_is_taken() -> None:
-    expect(asked("c1", "c2", x=1), Origin())
-    expect(asked("c3", x=1), Origin())
+    remember(asked("c1", "c2", x=1), RequestOrigin())
+    remember(asked("c3", x=1), RequestOrigin())
 
     assert [take(x=1) for _ in range(4)] == ["c1", "c2", "c3", None]
 
 
 def test_a_call_of_another_tool_or_with_other_arguments_is_left() -> None:
-    expect([*asked("c1", x=1), *asked("c2", tool="g", x=2)], Origin())
+    remember([*asked("c1", x=1), *asked("c2", tool="g", x=2)], RequestOrigin())
 
     assert take(x=2) is None
     assert take(tool="g", x=1) is None
@@ -240,8 +254,8 @@ def test_a_call_of_another_tool_or_with_other_arguments_is_left() -> None:
 def test_this_context_goes_before_others(seen: Captured) -> None:
     with otel_tools.agent("one"):
         origin = here()
-        in_a_new_context(expect, asked("elsewhere", x=1), origin)
-        expect(asked("here", x=1), origin)
+        in_a_new_context(remember, asked("elsewhere", x=1), origin)
+        remember(asked("here", x=1), origin)
 
         assert take(x=1) == "here"
         assert take(x=1) == "elsewhere"
@@ -249,33 +263,33 @@ def test_this_context_goes_before_others(seen: Captured) -> None:
 
 def test_another_trace_is_no_business_of_this_one(seen: Captured) -> None:
     with otel_tools.agent("one"):
-        in_a_new_context(expect, asked("c1", x=1), here())
-    in_a_new_context(expect, asked("c2", x=1), Origin())
+        in_a_new_context(remember, asked("c1", x=1), here())
+    in_a_new_context(remember, asked("c2", x=1), RequestOrigin())
     with otel_tools.agent("two"):
         assert take(x=1) is None
 
 
 def test_the_same_context_goes_before_no_trace_at_all(seen: Captured) -> None:
     with otel_tools.agent("one"):
-        expect(asked("c1", x=1), here())
+        remember(asked("c1", x=1), here())
     with otel_tools.agent("two"):
         assert take(x=1) == "c1"
 
 
 def test_without_a_trace_the_only_conversation_that_asked_is_meant(seen: Captured) -> None:
     with otel_tools.agent("one"):
-        in_a_new_context(expect, asked("c1", "c2", x=1), here())
+        in_a_new_context(remember, asked("c1", "c2", x=1), here())
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(take, x=1).result() == "c1"
         with otel_tools.agent("two"):
-            in_a_new_context(expect, asked("c3", x=1), here())
+            in_a_new_context(remember, asked("c3", x=1), here())
         assert pool.submit(take, x=1).result() is None
 
 
 async def test_what_a_task_is_told_its_parent_and_its_siblings_are_not(seen: Captured) -> None:
     async def converse(name: str) -> list[str | None]:
         with otel_tools.agent(name):
-            expect(asked(f"{name} 1", f"{name} 2", x=1), here())
+            remember(asked(f"{name} 1", f"{name} 2", x=1), here())
             await asyncio.sleep(0)
             return [take(x=1), await asyncio.create_task(_later(x=1))]
 
@@ -288,9 +302,9 @@ async def test_what_a_task_is_told_its_parent_and_its_siblings_are_not(seen: Cap
 
 
 def test_calls_are_forgotten_after_ten_minutes(now: list[float]) -> None:
-    expect(asked("c1", x=1), Origin())
+    remember(asked("c1", x=1), RequestOrigin())
     now[0] += 599.0
-    expect(asked("c2", x=1), Origin())
+    remember(asked("c2", x=1), RequestOrigin())
     now[0] += 1.0
 
     assert take(x=1) == "c2"
@@ -299,32 +313,32 @@ def test_calls_are_forgotten_after_ten_minutes(now: list[float]) -> None:
 
 def test_memory_is_bounded() -> None:
     for number in range(3 * pending_calls.MAX_CALLS // 2):
-        in_a_new_context(expect, asked(f"c{number}", tool=f"t{number % 100}", x=number), Origin())
-    for number in range(2 * pending_calls.MAX_OF_A_TOOL):
-        expect(asked(f"f{number}", x=number), Origin())
+        in_a_new_context(remember, asked(f"c{number}", tool=f"t{number % 100}", x=number), RequestOrigin())
+    for number in range(2 * pending_calls.MAX_CALLS_PER_TOOL):
+        remember(asked(f"f{number}", x=number), RequestOrigin())
 
-    memory = pending_calls._memory
+    memory = pending_calls._store
     assert memory.count == sum(map(len, memory.by_tool.values())) == pending_calls.MAX_CALLS
-    assert len(memory.by_tool["f"]) == pending_calls.MAX_OF_A_TOOL
-    assert len(pending_calls._here.get()) == pending_calls.MAX_IN_A_CONTEXT
+    assert len(memory.by_tool["f"]) == pending_calls.MAX_CALLS_PER_TOOL
+    assert len(pending_calls._context_calls.get()) == pending_calls.MAX_CALLS_PER_CONTEXT
     assert take(x=0) is None
-    assert take(x=2 * pending_calls.MAX_OF_A_TOOL - 1) == f"f{2 * pending_calls.MAX_OF_A_TOOL - 1}"
+    assert take(x=2 * pending_calls.MAX_CALLS_PER_TOOL - 1) == f"f{2 * pending_calls.MAX_CALLS_PER_TOOL - 1}"
 
 
 def test_what_is_taken_leaves_nothing_behind() -> None:
     for number in range(1000):
-        expect(asked(f"c{number}", x=number), Origin())
+        remember(asked(f"c{number}", x=number), RequestOrigin())
         assert take(x=number) == f"c{number}"
 
-    assert pending_calls._memory.by_tool == {}
-    assert pending_calls._memory.count == 0
-    assert len(pending_calls._here.get()) == 1
+    assert pending_calls._store.by_tool == {}
+    assert pending_calls._store.count == 0
+    assert len(pending_calls._context_calls.get()) == 1
 
 
 def test_an_answered_call_does_not_wait(seen: Captured) -> None:
-    expect(asked("c1", "c2", x=1), Origin())
-    in_a_new_context(expect, asked("c1", x=2), Origin())
-    answered({"c1", "c9"}, 0)
+    remember(asked("c1", "c2", x=1), RequestOrigin())
+    in_a_new_context(remember, asked("c1", x=2), RequestOrigin())
+    discard_answered({"c1", "c9"}, 0)
 
     assert take(x=1) == "c2"
     assert take(x=1) is None
@@ -332,7 +346,7 @@ def test_an_answered_call_does_not_wait(seen: Captured) -> None:
 
 
 def test_many_threads_take_each_call_once() -> None:
-    expect(asked(*(f"c{number}" for number in range(400)), x=1), Origin())
+    remember(asked(*(f"c{number}" for number in range(400)), x=1), RequestOrigin())
     got: list[str | None] = []
     threads = [threading.Thread(target=lambda: got.extend([take(x=1) for _ in range(60)])) for _ in range(8)]
     for thread in threads:
@@ -347,11 +361,11 @@ def test_many_threads_take_each_call_once() -> None:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("held", [False, True])
 def test_a_forked_child_matches_also_where_a_thread_held_the_lock(*, held: bool) -> None:
-    expect(asked("c1", x=1), Origin())
+    remember(asked("c1", x=1), RequestOrigin())
     locked, go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with pending_calls._memory.lock:
+        with pending_calls._store.lock:
             locked.set()
             go.wait(60)
 
@@ -362,7 +376,7 @@ def test_a_forked_child_matches_also_where_a_thread_held_the_lock(*, held: bool)
     child = os.fork()
     if child == 0:
         first = take(x=1)
-        expect(asked("c2", x=1), Origin())
+        remember(asked("c2", x=1), RequestOrigin())
         os._exit(0 if (first, take(x=1)) == (None if held else "c1", "c2") else 1)
     go.set()
     assert os.waitpid(child, 0)[1] == 0
@@ -380,14 +394,14 @@ def test_a_known_id_is_exact_and_is_for_one_call(seen: Captured, both: Any) -> N
         return inner(x)
 
     outer = otel_tools.tool(name="outer")(both.function(body))
-    expect([*asked("c1", "c2", tool="outer", x=1), *asked("c3", tool="inner", x=1)], Origin())
-    with calling("c2", "outer"):
+    remember([*asked("c1", "c2", tool="outer", x=1), *asked("c3", tool="inner", x=1)], RequestOrigin())
+    with known_call_id("c2", "outer"):
         both.call(outer, x=1)
     both.call(outer, x=1)
-    with calling("c4"):
+    with known_call_id("c4"):
         inner(2)
         inner(3)
-    with calling("c5", "outer"):
+    with known_call_id("c5", "outer"):
         inner(4)
 
     got = [(span.name.split()[1], (span.attributes or {}).get("gen_ai.tool.call.id")) for span in seen.spans]
@@ -408,7 +422,7 @@ def test_the_id_is_known_when_the_span_begins_and_is_in_no_metric(seen: Captured
         return x
 
     with otel_tools.agent("one"):
-        expect(asked("c1", x=1), here())
+        remember(asked("c1", x=1), here())
         f(1)
 
     (span,) = (span for span in seen.spans if span.name == "execute_tool f")
@@ -426,9 +440,9 @@ def test_the_span_leads_to_that_of_the_models_call(seen: Captured) -> None:
 
     with instruments.tracer.start_as_current_span("chat") as model:
         pass
-    expect(asked("c1", "c2", x=1), Origin(0, model.get_span_context()))
+    remember(asked("c1", "c2", x=1), RequestOrigin(0, model.get_span_context()))
     f(x=1)
-    with calling("c2", "f"):
+    with known_call_id("c2", "f"):
         f(x=1)
     f(x=1)
 
@@ -447,7 +461,7 @@ def test_a_tool_is_called_as_before_whatever_its_arguments_do(seen: Captured) ->
         return args, kwargs
 
     hostile = Hostile()
-    expect([*asked("c1", x=1), *asked("c2", args=1), *asked("c3")], Origin())
+    remember([*asked("c1", x=1), *asked("c2", args=1), *asked("c3")], RequestOrigin())
     assert f(hostile, x=hostile) == ((hostile,), {"x": hostile})
     assert f(hostile) == ((hostile,), {})
     with pytest.raises(TypeError):
@@ -462,7 +476,7 @@ def test_methods_are_matched_without_their_receiver(seen: Captured) -> None:
         def measure(self, location: str) -> str:
             return location
 
-    expect(asked("c1", location="Paris"), Origin())
+    remember(asked("c1", location="Paris"), RequestOrigin())
     Station().measure("Paris")
 
     assert [(span.attributes or {}).get("gen_ai.tool.call.id") for span in seen.spans] == ["c1"]

@@ -1,21 +1,21 @@
-"""The tool calls that models asked for and that have not begun yet: they give the spans of tools their call id.
+"""The tool calls that models have requested and that have not begun yet. They give the spans of tools their call id.
 
-Who knows the id of the call that it makes, as a `ToolSet` does, says so, and the id is exact:
+A caller that knows the id of its call, as a `ToolSet` does, states it, and the id is exact:
 
-    with calling(call.id, call.name):
+    with known_call_id(call.id, call.name):
         function(**arguments)
 
-For everybody else `expect` remembers what a response brought, and `call_id_of` finds it when a tool begins, by the
-tool's name and its arguments. Of the equal calls that have not begun it takes the first one that was asked for
+For other callers `remember` keeps the calls of a response, and `call_id_of` finds the right one when a tool begins, by
+the tool's name and its arguments. Of equal calls that have not begun it takes the first one that was requested
 
 1. in this context and trace: the response came here, or in the task or thread that started this one;
-2. in this trace: the response came in a task or thread beside this one;
-3. in this context, in another trace: the model and the tool were each given a root span of their own;
-4. anywhere, if the tool begins without a trace: on a pool of threads that carries no context. Where equal calls of more
-   than one trace wait, none is taken: no id is better than a wrong one.
+2. in this trace: the response came in another task or thread of the trace;
+3. in this context, in another trace: the model and the tool each got a root span of their own;
+4. anywhere, if the tool begins without a trace: on a pool of threads that carries no context. If equal calls of more
+   than one trace are pending, none is taken: no id is better than a wrong one.
 
-A context is what `contextvars` mean by it. What a model asks for in the middle of a task is not seen by the task's
-parent, which is what 2 and 4 are for. A call whose result the model was sent does not wait any longer.
+A context is one of `contextvars`. What a model requests in a task is not seen by the task's parent: rules 2 and 4 are
+for that. A call stops being pending when its result is sent to the model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from opentelemetry.trace import get_current_span
 
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
-from otel_tools._model.call_ids.argument_matching import Received, sent
+from otel_tools._model.call_ids.argument_matching import ReceivedArguments, sent_arguments
 from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
@@ -39,34 +39,34 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import SpanContext
 
-    from otel_tools._model.call_ids.argument_matching import Sent
+    from otel_tools._model.call_ids.argument_matching import SentArguments
 
-__all__ = ["Asked", "Origin", "answered", "call_id_of", "calling", "expect", "forget"]
+__all__ = ["RequestOrigin", "RequestedCall", "call_id_of", "clear", "discard_answered", "known_call_id", "remember"]
 
 MAX_CALLS: Final = 4096
 """Calls that are remembered at once in a process."""
 
-MAX_OF_A_TOOL: Final = 512
+MAX_CALLS_PER_TOOL: Final = 512
 """Calls of one tool that are remembered at once."""
 
-MAX_IN_A_CONTEXT: Final = 64
+MAX_CALLS_PER_CONTEXT: Final = 64
 """Calls that one context remembers."""
 
-LONGEST_NAME: Final = 512
+MAX_NAME_LENGTH: Final = 512
 """Characters of an id or of a tool's name beyond which a call is not remembered."""
 
 LIFETIME: Final = 600.0
 """Seconds that a call is remembered."""
 
 
-class Asked(NamedTuple):
+class RequestedCall(NamedTuple):
     """One tool call in a model's response.
 
     Attributes:
         call_id: The id that the model gave it.
         tool: The tool's name.
-        arguments: JSON as text, as a rule.
-        free_form: The arguments are no JSON but text, as a custom tool takes them.
+        arguments: Usually JSON as text.
+        free_form: Whether the arguments are the text of a custom tool and not JSON.
     """
 
     call_id: str
@@ -75,58 +75,58 @@ class Asked(NamedTuple):
     free_form: bool = False
 
 
-class Origin(NamedTuple):
-    """Where a model was asked.
+class RequestOrigin(NamedTuple):
+    """Where a request to a model comes from.
 
     Attributes:
         trace_id: The trace that the application is in; 0 without one.
         model_span: The span of the model's call, where there is one.
-        again: The response was made before, and is fetched: it may have been fetched already.
+        fetched: Whether the response was made earlier and is only fetched. It may be fetched more than once.
     """
 
     trace_id: int = 0
     model_span: SpanContext | None = None
-    again: bool = False
+    fetched: bool = False
 
 
-class _Pending:
-    """A call that was asked for and has not begun."""
+class _PendingCall:
+    """A call that a model has requested and that has not begun."""
 
-    __slots__ = ("call_id", "expires", "origin", "sent", "tool", "waits")
+    __slots__ = ("call_id", "expires", "is_pending", "origin", "sent_arguments", "tool")
 
-    def __init__(self, asked: Asked, arguments: Sent, origin: Origin) -> None:
-        self.call_id = asked.call_id
-        self.tool = asked.tool
-        self.sent = arguments
+    def __init__(self, requested: RequestedCall, arguments: SentArguments, origin: RequestOrigin) -> None:
+        self.call_id = requested.call_id
+        self.tool = requested.tool
+        self.sent_arguments = arguments
         self.origin = origin
         self.expires = clock.now() + LIFETIME
-        self.waits = True
+        self.is_pending = True
 
 
-class _Memory:
-    """All pending calls of the process, by tool, in the order in which they came."""
+class _PendingCalls:
+    """All pending calls of the process, by tool, in the order of their arrival."""
 
     def __init__(self) -> None:
         self.lock = RLock()
-        self.by_tool: dict[str, list[_Pending]] = {}
+        self.by_tool: dict[str, list[_PendingCall]] = {}
         self.count = 0
 
-    def add(self, pending: _Pending) -> None:
+    def add(self, pending: _PendingCall) -> None:
         with self.lock:
             calls = self.by_tool.setdefault(pending.tool, [])
             calls.append(pending)
             self.count += 1
-            if len(calls) > MAX_OF_A_TOOL:
+            if len(calls) > MAX_CALLS_PER_TOOL:
                 self.remove(calls[0])
             while self.count > MAX_CALLS:
                 self.remove(min((each[0] for each in self.by_tool.values()), key=lambda call: call.expires))
 
-    def remove(self, pending: _Pending) -> bool:
-        """Whether it was still there, so that it is yours."""
+    def remove(self, pending: _PendingCall) -> bool:
+        """Remove the call; returns whether it was still pending, so that exactly one caller gets it."""
         with self.lock:
-            if not pending.waits:
+            if not pending.is_pending:
                 return False
-            pending.waits = False
+            pending.is_pending = False
             calls = self.by_tool.get(pending.tool, [])
             if pending in calls:
                 calls.remove(pending)
@@ -135,8 +135,8 @@ class _Memory:
                 self.by_tool.pop(pending.tool, None)
             return True
 
-    def of(self, tool: str) -> list[_Pending]:
-        """Those of a tool, without what is too old."""
+    def calls_of(self, tool: str) -> list[_PendingCall]:
+        """The pending calls of a tool; removes those that have expired."""
         now = clock.now()
         with self.lock:
             for pending in list(itertools.takewhile(lambda call: call.expires <= now, self.by_tool.get(tool, ()))):
@@ -144,144 +144,150 @@ class _Memory:
             return list(self.by_tool.get(tool, ()))
 
 
-class _Exact:
-    """A call whose id is known; the first call of its tool takes it, and not one that the tool makes in turn."""
+class _KnownCallId:
+    """An id that the caller knows. The first call of its tool takes it, and no call that the tool makes in turn."""
 
-    __slots__ = ("call_id", "tool", "waits")
+    __slots__ = ("call_id", "is_pending", "tool")
 
     def __init__(self, call_id: str, tool: str | None) -> None:
         self.call_id = call_id
         self.tool = tool
-        self.waits = True
+        self.is_pending = True
 
 
-_memory = _Memory()
-_here: Final[ContextVar[tuple[_Pending, ...]]] = ContextVar("otel_tools-pending", default=())
-_exact: Final[ContextVar[_Exact | None]] = ContextVar("otel_tools-calling", default=None)
+_store = _PendingCalls()
+_context_calls: Final[ContextVar[tuple[_PendingCall, ...]]] = ContextVar("otel_tools-pending", default=())
+_known_id: Final[ContextVar[_KnownCallId | None]] = ContextVar("otel_tools-calling", default=None)
 
 
 @contextmanager
-def calling(call_id: str, tool: str | None = None) -> Iterator[None]:
+def known_call_id(call_id: str, tool: str | None = None) -> Iterator[None]:
     """Give the next call of a tool in the ``with`` block this id.
 
     Args:
-        call_id: The id that the model gave the call; nothing is known of it where that is empty.
-        tool: The tool's name; without it the first call of any tool is meant.
+        call_id: The id that the model gave the call; an empty one has no effect.
+        tool: The tool's name; without it, the first call of any tool takes the id.
     """
     instruments.find_model_call = call_id_of
-    token = _exact.set(_Exact(call_id, tool))
+    token = _known_id.set(_KnownCallId(call_id, tool))
     try:
         yield
     finally:
-        _exact.reset(token)
+        _known_id.reset(token)
 
 
-def expect(calls: Iterable[Asked], origin: Origin) -> None:
-    """Remember what a model asked for, for this context, its trace and the process."""
+def remember(calls: Iterable[RequestedCall], origin: RequestOrigin) -> None:
+    """Remember the calls that a model requested, for this context, its trace and the process."""
     instruments.find_model_call = call_id_of
     now = clock.now()
-    here = [pending for pending in _here.get() if pending.waits and pending.expires > now]
-    known = {(pending.call_id, pending.tool) for pending in here} if origin.again else ()
-    for asked in calls:
-        if not _is_name(asked.call_id) or not _is_name(asked.tool) or (asked.call_id, asked.tool) in known:
+    here = [pending for pending in _context_calls.get() if pending.is_pending and pending.expires > now]
+    known = {(pending.call_id, pending.tool) for pending in here} if origin.fetched else ()
+    for requested in calls:
+        if not (_is_valid_name(requested.call_id) and _is_valid_name(requested.tool)):
             continue
-        arguments = sent(asked.arguments, free_form=asked.free_form)
+        if (requested.call_id, requested.tool) in known:
+            continue
+        arguments = sent_arguments(requested.arguments, free_form=requested.free_form)
         if arguments is not None:
-            pending = _Pending(asked, arguments, origin)
-            _memory.add(pending)
+            pending = _PendingCall(requested, arguments, origin)
+            _store.add(pending)
             here.append(pending)
-    # A new tuple: the tasks that were started before, each in a copy of this context, see only what came until then.
-    _here.set(tuple(here[-MAX_IN_A_CONTEXT:]))
+    # A new tuple: tasks that were started earlier, each in a copy of this context, keep what they had.
+    _context_calls.set(tuple(here[-MAX_CALLS_PER_CONTEXT:]))
 
 
-def _is_name(value: object) -> bool:
-    """A server may send anything."""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME
+def _is_valid_name(value: object) -> bool:
+    """Whether a server's value, which may be anything, can be an id or the name of a tool."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_LENGTH
 
 
-def answered(call_ids: Collection[str], trace_id: int) -> None:
-    """Let go of the calls that a conversation in this context or trace has answered, by whatever means."""
-    here = _here.get()
-    with _memory.lock:
-        beside = [call for calls in _memory.by_tool.values() for call in calls if 0 != call.origin.trace_id == trace_id]
-        for pending in (*here, *beside):
+def discard_answered(call_ids: Collection[str], trace_id: int) -> None:
+    """Discard the calls that a conversation in this context or trace has answered, with or without the tool."""
+    here = _context_calls.get()
+    with _store.lock:
+        same_trace = [
+            call for calls in _store.by_tool.values() for call in calls if 0 != call.origin.trace_id == trace_id
+        ]
+        for pending in (*here, *same_trace):
             if pending.call_id in call_ids:
-                _memory.remove(pending)
+                _store.remove(pending)
 
 
-def forget() -> None:
-    """Begin anew."""
-    global _memory  # noqa: PLW0603 - the memory of the process
-    with _memory.lock:
-        for pending in [call for calls in _memory.by_tool.values() for call in calls]:
-            pending.waits = False
-    _memory = _Memory()
+def clear() -> None:
+    """Forget all pending calls."""
+    global _store  # noqa: PLW0603 - the memory of the process
+    with _store.lock:
+        for pending in [call for calls in _store.by_tool.values() for call in calls]:
+            pending.is_pending = False
+    _store = _PendingCalls()
     instruments.find_model_call = None
 
 
 def call_id_of(
     tool: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], signature: Callable[[], Signature]
 ) -> tuple[str, SpanContext | None] | None:
-    """Find the id of a call that begins now; it is taken then.
+    """Find the id of a call that begins now, and take it, so that no other call gets it.
 
     Args:
         tool: The tool's name.
         args: The positional arguments, as the caller gave them.
         kwargs: The keyword arguments, as the caller gave them.
-        signature: Gives the signature of the tool's function.
+        signature: Returns the signature of the tool's function.
 
     Returns:
-        The id, and the span of the model's call, where there is one; None for what no model is known to have asked for.
+        The id, and the span of the model's call where there is one; None if no model is known to have requested it.
     """
-    exact = _exact.get()
-    if exact is not None and exact.call_id and exact.waits and exact.tool in {None, tool}:
-        exact.waits = False
-        return exact.call_id, _span_of(tool, exact.call_id)
-    if tool not in _memory.by_tool:
+    exact = _known_id.get()
+    if exact is not None and exact.call_id and exact.is_pending and exact.tool in {None, tool}:
+        exact.is_pending = False
+        return exact.call_id, _take_model_span(tool, exact.call_id)
+    if tool not in _store.by_tool:
         return None
-    pending = _find(tool, Received(args, kwargs, signature))
+    pending = _find(tool, ReceivedArguments(args, kwargs, signature))
     return None if pending is None else (pending.call_id, pending.origin.model_span)
 
 
-def _find(tool: str, received: Received) -> _Pending | None:
+def _find(tool: str, received: ReceivedArguments) -> _PendingCall | None:
     trace_id = get_current_span().get_span_context().trace_id
-    here = set(_here.get())
-    calls = _memory.of(tool)
-    by_nearness: tuple[list[_Pending], ...] = ([], [], [])
+    here = set(_context_calls.get())
+    calls = _store.calls_of(tool)
+    by_distance: tuple[list[_PendingCall], ...] = ([], [], [])
     for pending in calls:
         in_trace = pending.origin.trace_id == trace_id
         if pending in here:
-            by_nearness[0 if in_trace else 2].append(pending)
+            by_distance[0 if in_trace else 2].append(pending)
         elif in_trace and trace_id:
-            by_nearness[1].append(pending)
-    for pending in itertools.chain(*by_nearness):
-        if received.equals(pending.sent) and _memory.remove(pending):
+            by_distance[1].append(pending)
+    for pending in itertools.chain(*by_distance):
+        if received.match(pending.sent_arguments) and _store.remove(pending):
             return pending
     if trace_id:
         return None
-    anywhere = [pending for pending in calls if received.equals(pending.sent)]
+    anywhere = [pending for pending in calls if received.match(pending.sent_arguments)]
     if len({pending.origin.trace_id for pending in anywhere}) > 1:
         return None
-    return next(filter(_memory.remove, anywhere), None)
+    return next(filter(_store.remove, anywhere), None)
 
 
-def _span_of(tool: str, call_id: str) -> SpanContext | None:
-    """Take the call that has this id, in this context rather than in another, for its model's span."""
-    if tool not in _memory.by_tool:
+def _take_model_span(tool: str, call_id: str) -> SpanContext | None:
+    """Take the pending call with this id, first from this context, and return the span of its model's call."""
+    if tool not in _store.by_tool:
         return None
-    here = _here.get()
-    calls = sorted((call for call in _memory.of(tool) if call.call_id == call_id), key=lambda call: call not in here)
-    pending = next(filter(_memory.remove, calls), None)
+    here = _context_calls.get()
+    calls = sorted(
+        (call for call in _store.calls_of(tool) if call.call_id == call_id), key=lambda call: call not in here
+    )
+    pending = next(filter(_store.remove, calls), None)
     return None if pending is None else pending.origin.model_span
 
 
 def _after_fork() -> None:
-    """The lock may be held by a thread that is not in the child, and what it guards half changed."""
-    global _memory  # noqa: PLW0603 - the memory of the process
-    if _memory.lock.acquire(blocking=False):
-        _memory.lock.release()
+    """A thread that does not exist in the child may hold the lock, with the data half changed: then start empty."""
+    global _store  # noqa: PLW0603 - the memory of the process
+    if _store.lock.acquire(blocking=False):
+        _store.lock.release()
     else:
-        _memory = _Memory()
+        _store = _PendingCalls()
 
 
 at_fork(after_in_child=_after_fork)

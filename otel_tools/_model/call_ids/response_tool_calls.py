@@ -1,4 +1,4 @@
-"""What a response of the `openai` client asks for: the tool calls of a whole one, and of one that comes in pieces."""
+"""The tool calls in a response of the `openai` client: in a complete one, and in a stream of pieces."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from otel_tools._model.call_ids.pending_calls import Asked
+from otel_tools._model.call_ids.pending_calls import RequestedCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Assembly", "asked_in"]
+__all__ = ["StreamAssembler", "requested_calls"]
 
 
-def asked_in(answer: Any) -> list[Asked]:
+def requested_calls(answer: Any) -> list[RequestedCall]:
     """The tool calls of a chat completion or of a response of the Responses API; none of anything else."""
-    asked: list[Asked] = []
+    calls: list[RequestedCall] = []
     for choice in getattr(answer, "choices", None) or ():
         message = getattr(choice, "message", None)
-        asked += (_of_chat(call) for call in getattr(message, "tool_calls", None) or ())
+        calls += (_chat_call(call) for call in getattr(message, "tool_calls", None) or ())
     for item in getattr(answer, "output", None) or ():
-        asked += _of_responses(item)
-    return asked
+        calls += _response_calls(item)
+    return calls
 
 
-def _of_chat(call: Any) -> Asked:
+def _chat_call(call: Any) -> RequestedCall:
     custom = getattr(call, "custom", None)
     if custom is not None:
-        return Asked(call.id, custom.name, custom.input, free_form=True)
-    return Asked(call.id, call.function.name, call.function.arguments)
+        return RequestedCall(call.id, custom.name, custom.input, free_form=True)
+    return RequestedCall(call.id, call.function.name, call.function.arguments)
 
 
-def _of_responses(item: Any) -> Iterator[Asked]:
+def _response_calls(item: Any) -> Iterator[RequestedCall]:
     kind = getattr(item, "type", None)
     if kind == "function_call":
-        yield Asked(item.call_id, item.name, item.arguments)
+        yield RequestedCall(item.call_id, item.name, item.arguments)
     elif kind == "custom_tool_call":
-        yield Asked(item.call_id, item.name, item.input, free_form=True)
+        yield RequestedCall(item.call_id, item.name, item.input, free_form=True)
 
 
-class _Piecemeal:
-    """A tool call of a chat stream, as far as it came."""
+class _PartialCall:
+    """A tool call of a chat stream, as far as it has arrived."""
 
     def __init__(self) -> None:
         self.call_id = ""
@@ -53,7 +53,7 @@ class _Piecemeal:
         self.call_id = self.call_id or getattr(delta, "id", None) or ""
         custom = getattr(delta, "custom", None)
         if isinstance(custom, Mapping):
-            # The client's type of a piece does not know it.
+            # The client's class for a piece has no field for custom tools, so this is a dictionary.
             self.free_form = True
             self.name += custom.get("name") or ""
             self.text += custom.get("input") or ""
@@ -62,74 +62,74 @@ class _Piecemeal:
             self.name += function.name or ""
             self.text += function.arguments or ""
 
-    def is_whole(self) -> bool:
-        """Whether nothing can follow: part of a JSON object is none."""
+    def is_complete(self) -> bool:
+        """Whether the arguments are a JSON object, so that nothing can follow."""
         try:
             return isinstance(json.loads(self.text), dict)
         except ValueError:
             return False
 
-    def whole(self) -> Asked:
-        return Asked(self.call_id, self.name, self.text, self.free_form)
+    def complete_call(self) -> RequestedCall:
+        return RequestedCall(self.call_id, self.name, self.text, self.free_form)
 
 
-class Assembly:
-    """Puts the tool calls of a stream together from its pieces. Each is given once, as soon as it is whole."""
+class StreamAssembler:
+    """Assembles the tool calls of a stream from its pieces, and returns each once, as soon as it is complete."""
 
     def __init__(self) -> None:
-        self._chat: dict[tuple[int, int], _Piecemeal] = {}
-        self._items: dict[str, Asked] = {}
-        self._given: set[str] = set()
+        self._chat: dict[tuple[int, int], _PartialCall] = {}
+        self._items: dict[str, RequestedCall] = {}
+        self._seen_ids: set[str] = set()
 
-    def see(self, event: Any) -> list[Asked]:
-        """Take in one chunk of Chat Completions, or event of Responses; the calls that are whole with it."""
-        asked: list[Asked] = []
+    def add(self, event: Any) -> list[RequestedCall]:
+        """Add a chunk of Chat Completions or an event of Responses; returns the calls that it completes."""
+        calls: list[RequestedCall] = []
         for choice in getattr(event, "choices", None) or ():
-            asked += self._of_choice(choice)
+            calls += self._choice_calls(choice)
         kind = getattr(event, "type", None)
         if isinstance(kind, str) and kind.startswith("response."):
-            asked += (call for call in self._of_event(kind, event) if self._first(call))
-        return asked
+            calls += (call for call in self._event_calls(kind, event) if self._is_new(call))
+        return calls
 
-    def end(self) -> list[Asked]:
-        """The stream is over; the calls that are left."""
-        left = [call.whole() for call in self._chat.values()]
+    def finish(self) -> list[RequestedCall]:
+        """The stream has ended; returns the remaining calls."""
+        remaining = [call.complete_call() for call in self._chat.values()]
         self._chat.clear()
-        return left
+        return remaining
 
-    def _of_choice(self, choice: Any) -> Iterator[Asked]:
+    def _choice_calls(self, choice: Any) -> Iterator[RequestedCall]:
         for delta in getattr(choice.delta, "tool_calls", None) or ():
-            place = (choice.index, delta.index)
-            call = self._chat.get(place)
+            key = (choice.index, delta.index)
+            call = self._chat.get(key)
             if call is not None and delta.id and call.call_id and delta.id != call.call_id:
                 # Some servers give every call the same index.
-                yield self._chat.pop(place).whole()
+                yield self._chat.pop(key).complete_call()
                 call = None
             if call is None:
-                # As a rule those before are whole now; their pieces may be mixed with those of this one, though.
-                yield from self._over(choice.index, _Piecemeal.is_whole)
-                self._chat[place] = call = _Piecemeal()
+                # The calls before are usually complete now, but some servers mix the pieces of several calls.
+                yield from self._pop_finished(choice.index, _PartialCall.is_complete)
+                self._chat[key] = call = _PartialCall()
             call.add(delta)
         if choice.finish_reason:
-            yield from self._over(choice.index, lambda _: True)
+            yield from self._pop_finished(choice.index, lambda _: True)
 
-    def _over(self, choice: int, is_over: Callable[[_Piecemeal], bool]) -> Iterator[Asked]:
-        for place in [place for place, call in self._chat.items() if place[0] == choice and is_over(call)]:
-            yield self._chat.pop(place).whole()
+    def _pop_finished(self, choice: int, is_finished: Callable[[_PartialCall], bool]) -> Iterator[RequestedCall]:
+        for key in [key for key, call in self._chat.items() if key[0] == choice and is_finished(call)]:
+            yield self._chat.pop(key).complete_call()
 
-    def _of_event(self, kind: str, event: Any) -> Iterator[Asked]:
+    def _event_calls(self, kind: str, event: Any) -> Iterator[RequestedCall]:
         if kind == "response.output_item.added":
-            self._items.update((event.item.id, call) for call in _of_responses(event.item))
+            self._items.update((event.item.id, call) for call in _response_calls(event.item))
         elif kind == "response.output_item.done":
-            yield from _of_responses(event.item)
+            yield from _response_calls(event.item)
         elif kind in {"response.function_call_arguments.done", "response.custom_tool_call_input.done"}:
-            begun = self._items.get(event.item_id)
-            if begun is not None:
-                yield begun._replace(arguments=event.input if begun.free_form else event.arguments)
+            started = self._items.get(event.item_id)
+            if started is not None:
+                yield started._replace(arguments=event.input if started.free_form else event.arguments)
         elif hasattr(event, "response"):
-            yield from asked_in(event.response)
+            yield from requested_calls(event.response)
 
-    def _first(self, call: Asked) -> bool:
-        known = call.call_id in self._given
-        self._given.add(call.call_id)
-        return not known
+    def _is_new(self, call: RequestedCall) -> bool:
+        is_new = call.call_id not in self._seen_ids
+        self._seen_ids.add(call.call_id)
+        return is_new

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_tools._arguments.similar_names import similar_names
 from otel_tools._call.outcome import is_cancellation
 from otel_tools._call.scope import cancelled
-from otel_tools._model.call_ids.pending_calls import calling
+from otel_tools._model.call_ids.pending_calls import known_call_id
 from otel_tools._model.formats.openai import UnreadableArguments, arguments_of
 from otel_tools._model.toolset.executor import CROWDED, NOT_BEGUN, Job, Stopped
 from otel_tools._model.toolset.results import ToolResult
@@ -216,7 +216,7 @@ def _known_as(call_id: str, entry: Registered) -> AbstractContextManager[None]:
     """Gives the span the call's id, fit to be sent as UTF-8; without one it may still be found by other means."""
     if not call_id:
         return nullcontext()
-    return calling(call_id[:_LONGEST_ID].encode("utf-8", "replace").decode("utf-8"), entry.tool.name)
+    return known_call_id(call_id[:_LONGEST_ID].encode("utf-8", "replace").decode("utf-8"), entry.tool.name)
 
 
 def _items_of(generator: Any) -> list[Any]:
