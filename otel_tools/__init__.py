@@ -20,7 +20,8 @@ from otel_tools._telemetry.counters import CallCounts, ToolStats, stats
 from otel_tools._telemetry.policy_counters import CacheCounts, ThrottlingCounts
 from otel_tools._tool.decorator import tool
 from otel_tools._tool.instrument import instrument
-from otel_tools._tool.tool import Objective, Tool
+from otel_tools._tool.objective import Objective
+from otel_tools._tool.tool import Tool
 from otel_tools._tool.typing import ToolFunction
 from otel_tools._version import __version__
 from otel_tools.errors import (
@@ -35,7 +36,7 @@ from otel_tools.errors import (
     ToolTimeout,
 )
 from otel_tools.stores._redis.store import RedisStore
-from otel_tools.stores._sqlite import SQLiteStore
+from otel_tools.stores._sqlite.store import SQLiteStore
 
 __all__ = [
     "Cache",

@@ -1,11 +1,10 @@
-"""What can be raised to the people who use the library: one tree."""
+"""The exceptions of the library: one tree."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import ClassVar, NamedTuple
 
 __all__ = [
-    "REFUSED",
     "CircuitOpen",
     "ConcurrencyLimited",
     "ConfigurationError",
@@ -15,8 +14,6 @@ __all__ = [
     "RateLimited",
     "ToolError",
     "ToolTimeout",
-    "class_name_of",
-    "error_type_of",
 ]
 
 
@@ -24,35 +21,35 @@ class ConfigurationError(ValueError):
     """An option has a value that cannot work.
 
     Raised where the option is given (at decoration, or by ``configure()``), never later at a call. The
-    message names the tool or argument, the value and what would be accepted.
+    message names the tool or argument, the value and what is accepted.
     """
 
 
 class ToolError(Exception):
-    """A policy of a tool ended its call. What the tool itself raises is never wrapped in one.
+    """A policy of a tool ended its call. An exception of the tool's own function is never wrapped in one.
 
     Attributes:
         tool: The tool's name.
-        error_type: How spans and metrics name it.
-        retry_after: Seconds after which another call may succeed; None where nobody knows.
+        error_type: The ``error.type`` on spans and metrics.
+        retry_after: Seconds after which another call may succeed; None where that is unknown.
     """
 
     error_type: ClassVar[str] = "tool_error"
 
     def __init__(self, message: str, *, tool: str = "", retry_after: float | None = None) -> None:
-        # All but the message by keyword and with a default: that is what pickle and copy can make anew.
+        # All but the message are keywords with defaults, so that pickle and copy can rebuild the exception.
         super().__init__(message)
         self.tool = tool
         self.retry_after = retry_after
 
 
 class FieldError(NamedTuple):
-    """One thing that is wrong with a call's arguments, or with a result.
+    """One field of a call's arguments, or of a result, that validation refused.
 
     Attributes:
-        field: The argument, and the way into it: ``items.0.price``.
-        problem: What is wrong, without the value.
-        expected: What would be right; empty where the problem says it all.
+        field: The path of the field, such as ``items.0.price``.
+        problem: Why it was refused, without the value.
+        expected: What is accepted; empty where the problem says it.
     """
 
     field: str
@@ -61,10 +58,10 @@ class FieldError(NamedTuple):
 
 
 class InvalidArguments(ToolError, ValueError):  # noqa: N818 - what happened, in the words of the options
-    """The model's arguments do not fit the tool: the model's mistake, which it can mend, and no failure of the tool.
+    """The model's arguments do not fit the tool: a mistake that the model can correct, and no failure of the tool.
 
     Attributes:
-        errors: What is wrong, field by field. Values are not repeated: they may be secrets.
+        errors: The refused fields. They do not repeat the values, which may be secrets.
     """
 
     error_type = "invalid_arguments"
@@ -75,10 +72,10 @@ class InvalidArguments(ToolError, ValueError):  # noqa: N818 - what happened, in
 
 
 class InvalidResult(ToolError):  # noqa: N818 - what happened, in the words of the options
-    """The tool returned what its own annotation does not allow.
+    """The tool returned a value that its own annotation does not allow.
 
     Attributes:
-        errors: What is wrong, field by field, without the values.
+        errors: The refused fields, without the values.
     """
 
     error_type = "invalid_result"
@@ -103,35 +100,18 @@ class ToolTimeout(ToolError, TimeoutError):  # noqa: N818 - what happened, in th
 
 
 class RateLimited(ToolError):  # noqa: N818 - what happened, in the words of the options
-    """No token came free within ``max_wait``."""
+    """No token became free within ``max_wait``."""
 
     error_type = "rate_limited"
 
 
 class ConcurrencyLimited(ToolError):  # noqa: N818 - what happened, in the words of the options
-    """No slot came free within ``max_wait``, or too many calls that timed out are still running."""
+    """No slot became free within ``max_wait``, or too many timed-out calls of the tool are still running."""
 
     error_type = "concurrency_limited"
 
 
 class CircuitOpen(ToolError):  # noqa: N818 - what happened, in the words of the options
-    """The tool failed too often and is left alone until its circuit breaker's cooldown is over."""
+    """The tool failed too often: its circuit breaker refuses calls until its cooldown is over."""
 
     error_type = "circuit_open"
-
-
-REFUSED: Final = (RateLimited, ConcurrencyLimited, CircuitOpen)
-"""A policy refused the attempt before the tool ran: not to be retried, and no failure of what the tool calls."""
-
-
-def class_name_of(error: BaseException) -> str:
-    """The name of an exception's class, qualified by its module unless it is a builtin."""
-    kind: type[Any] = type(error)
-    if kind.__module__ == "builtins":
-        return str(kind.__qualname__)
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def error_type_of(error: BaseException) -> str:
-    """The ``error.type`` of an exception: ours say it themselves; of any other it is the name of its class."""
-    return error.error_type if isinstance(error, ToolError) else class_name_of(error)

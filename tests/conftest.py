@@ -1,10 +1,11 @@
-"""What all tests share: telemetry in memory, and one test for sync and async."""
+"""What all tests share: telemetry in memory, one test for sync and async, and how workers divide the tests."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -14,7 +15,88 @@ from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools.testing import Captured, capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
+
+SIDECAR_FILES: Final = ("tests/sidecar/test_end_to_end.py", "tests/sidecar/test_runner.py")
+"""They share one running sidecar: one worker runs them, one after the other."""
+
+SLOW_FIXTURES: Final = frozenset({"binaries", "offset", "passes", "redis_server", "sidecar", "tiny", "webhook"})
+"""Fixtures that start or build programs which are not Python's."""
+
+SLOW_FILES: Final = frozenset(
+    {
+        "tests/export/test_dead_collector.py",
+        "tests/export/test_file_format.py",
+        "tests/export/test_fork_threads.py",
+        "tests/export/test_sigterm.py",
+        "tests/stack/test_memory.py",
+        "tests/typing/test_typing.py",
+    }
+)
+"""Files whose tests wait in real time, or run other programs for long."""
+
+LONGEST_FIRST: Final = SIDECAR_FILES
+"""Files that take the longest. Workers begin with them, so that no worker waits for another at the end."""
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Accept the options of `addopts` where pytest-xdist is switched off or not installed."""
+    if not pluginmanager.hasplugin("xdist"):
+        group = parser.getgroup("without pytest-xdist, these options have no effect")
+        group._addoption("-n", dest="numprocesses")  # only pytest itself may add short options
+        group.addoption("--dist")
+        group.addoption("--no-loadscope-reorder", action="store_true")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` is looked at
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse test ids that another process would not have, mark slow tests, and sort the files for workers."""
+    if differing := [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid)]:
+        raise pytest.UsageError("ids with memory addresses, which differ in each worker:", *differing)
+    for item in items:
+        if _is_slow(item):
+            item.add_marker("slow")
+    if hasattr(config, "workerinput"):
+        files = {file: place for place, file in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: files.get(item.nodeid.partition("::")[0], len(files)))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return (
+        item.nodeid.partition("::")[0] in SLOW_FILES
+        or not SLOW_FIXTURES.isdisjoint(fixtures)
+        or item.get_closest_marker("sidecar") is not None
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let a worker report what a test logged, also where that is no UTF-8: half a surrogate pair, for one."""
+    return _encodable((yield))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_encodable(each) for each in value)
+    return value
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give workers whole files, as `--dist loadfile` does, and the files of `SIDECAR_FILES` to one worker."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only where it is installed
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return SIDECAR_FILES[0] if file in SIDECAR_FILES else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 class Flavour:
@@ -74,4 +156,4 @@ def _as_a_program_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Content off, nothing of a test's own redacted, and every failure of telemetry logged anew."""
     monkeypatch.setattr(content, "on", False)
     monkeypatch.setattr(content, "redaction", Redaction())
-    monkeypatch.setattr(guard, "_last", {})
+    monkeypatch.setattr(guard, "_last_logged", {})

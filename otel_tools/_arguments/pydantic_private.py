@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import logging
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 from pydantic_core import PydanticUndefined
+
+from otel_tools._call.safe_logging import log_safely
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -61,8 +62,9 @@ def without_default(field: FieldInfo) -> list[Any]:
 @functools.cache
 def _log_reduced() -> None:
     """Say once what is reduced."""
-    with contextlib.suppress(Exception):  # a broken logging handler must not fail the decoration
-        _logger.warning(
-            "pydantic has no FieldInfo._attributes_set any more: of a Field whose default the function replaces, "
-            "only constraints, names and descriptions are kept"
-        )
+    log_safely(
+        _logger,
+        logging.WARNING,
+        "pydantic has no FieldInfo._attributes_set any more: of a Field whose default the function replaces, "
+        "only constraints, names and descriptions are kept",
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter
 
     from otel_tools._arguments.parameters import ArgumentsModel
-    from otel_tools._call.steps import Call
+    from otel_tools._call.call import Call
 
 __all__ = ["ArgumentValidator", "FieldErrors", "ResultValidator"]
 

@@ -1,4 +1,4 @@
-"""The arguments of a call under the names of the function's parameters, with the defaults filled in.
+"""Binds the arguments of a call to the parameters of the function, with the defaults applied.
 
 `inspect.Signature.bind` takes several microseconds; a function that Python compiles once, with the same parameters,
 takes a fraction of one and refuses what does not fit exactly as the tool's own function would.
@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Arguments"]
+__all__ = ["RECEIVERS", "Arguments"]
 
 _MARKS: Final[dict[Any, str]] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-_RECEIVERS: Final = frozenset({"self", "cls"})
+RECEIVERS: Final = frozenset({"self", "cls"})
+"""The names of a method's first parameter; never an argument of a model."""
 
 
 def _anything(*args: Any, **kwargs: Any) -> None:
-    """Has the signature of a builtin that does not tell its own."""
+    """Has the signature that is used for builtins without one."""
 
 
 class Arguments:
-    """How the arguments of a function are named. Found out when first asked for: most tools never need it."""
+    """The signature of a function, read when it is first needed: most tools never need it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
     @cached_property
     def signature(self) -> inspect.Signature:
-        """The function's; that of ``(*args, **kwargs)`` where it does not tell."""
+        """The function's signature; ``(*args, **kwargs)`` where it has none."""
         try:
             return inspect.signature(self._function)
         except (TypeError, ValueError):
@@ -39,13 +40,13 @@ class Arguments:
 
     @cached_property
     def receiver(self) -> str | None:
-        """``self`` or ``cls`` where the first parameter is called so, else None."""
+        """``self`` or ``cls`` if the first parameter has that name, else None."""
         first = next(iter(self.signature.parameters), None)
-        return first if first in _RECEIVERS else None
+        return first if first in RECEIVERS else None
 
     @cached_property
     def bind(self) -> Callable[..., dict[str, Any]]:
-        """Called with the arguments of a call, gives a dictionary of all parameters in their order.
+        """A function that takes the arguments of a call and returns a dictionary of all parameters, in order.
 
         Defaults are applied, ``*args`` are a tuple and ``**kwargs`` a dictionary under their own names. It raises the
         `TypeError` that the function would.
@@ -54,7 +55,7 @@ class Arguments:
 
 
 def _compiled(signature: inspect.Signature, name: str) -> Callable[..., dict[str, Any]]:
-    """A function of the same parameters that gives them back as a dictionary."""
+    """A function of the same parameters that returns them as a dictionary."""
     namespace: dict[str, Any] = {}
     declared: list[str] = []
     kinds = [parameter.kind for parameter in signature.parameters.values()]
@@ -75,7 +76,7 @@ def _compiled(signature: inspect.Signature, name: str) -> Callable[..., dict[str
         ):
             declared.append("/")
     items = ", ".join(f"{parameter!r}: {parameter}" for parameter in signature.parameters)
-    # The names are those of a signature, so they are identifiers; no text of a caller's ever gets here.
+    # The names come from a signature, so they are identifiers; no text of a caller gets here.
     exec(f"def bind({', '.join(declared)}): return {{{items}}}", namespace)  # noqa: S102 - as above
     bind: Callable[..., dict[str, Any]] = namespace["bind"]
     bind.__name__ = bind.__qualname__ = name

@@ -1,6 +1,6 @@
-"""The one clock: what drivers wait by and policies decide by, so that a test can put another in its place.
+"""The clock of drivers and policies; a test can replace it (``otel_tools.testing.FakeClock``).
 
-``otel_tools.testing.FakeClock`` does. Spans and durations are not measured by it: what they say is always true.
+Spans and durations do not use it: they always show real time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Clock", "clock"]
 
 
 class Clock:
-    """Tells the time and lets it pass.
+    """The time, and the ways to wait.
 
     Attributes:
         now: Seconds that never go back; only differences mean something.
@@ -46,7 +46,7 @@ class Clock:
         self.reset()
 
     def reset(self) -> None:
-        """Go by the real time, and never back: what was decided by a clock that was ahead of it is not undone."""
+        """Use the real time, but never go back: decisions made by a clock that was ahead stay valid."""
         ahead = self.now() - time.monotonic() if hasattr(self, "now") else 0.0
         self.now = time.monotonic if ahead <= 0 else lambda: time.monotonic() + ahead
         self.time = time.time
@@ -58,7 +58,7 @@ class Clock:
 
 
 def _wait(future: Future[Any], timeout: float | None) -> bool:
-    # A third of what concurrent.futures.wait() takes.
+    # Takes a third of the time of concurrent.futures.wait().
     try:
         future.exception(timeout if timeout is None else min(timeout, TIMEOUT_MAX))
     except TimeoutError:
@@ -69,7 +69,7 @@ def _wait(future: Future[Any], timeout: float | None) -> bool:
 
 
 async def _await(future: Future[Any], timeout: float | None) -> bool:  # noqa: ASYNC109 - a wait that ends is no error
-    # asyncio.wait() leaves what it waits for alone when it is cancelled or out of time, so other waiters go on.
+    # asyncio.wait() does not cancel the future when it is cancelled or times out, so other waiters go on.
     done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=timeout)
     return bool(done)
 

@@ -14,14 +14,16 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
-from otel_tools._call.scope import Scope, current, leave
-from otel_tools._call.steps import CROWDED, EXPIRED, Invoke, Outcome, Perform, Sleep, Wait, result_of
+from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_name_of
+from otel_tools._call.scope import Scope, current, reset_current
+from otel_tools._call.steps import Invoke, Perform, Sleep, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from otel_tools._call.call import Call
     from otel_tools._call.plan import Plan
-    from otel_tools._call.steps import Call, Flow, Next, Step
+    from otel_tools._call.steps import Flow, Next, Step
 
 __all__ = ["aperform", "coroutine_driver", "function_driver", "perform"]
 
@@ -37,12 +39,12 @@ def function_driver(plan: Plan) -> Callable[..., Any]:
     def drive(*args: Any, **kwargs: Any) -> Any:
         if plan.overridden and (other := plan.override.get(None)) is not None:
             return other.run(*args, **kwargs)
-        # The same steps without a generator, and with no frame of ours in the middle of a traceback.
+        # The same steps without a generator, and without a frame of this package in the middle of a traceback.
         call = open_call(args, kwargs)
         try:
             value = function(*args, **kwargs)
         except BaseException as error:
-            call.close(None, error, result_of(error))
+            call.close(None, error, outcome_name_of(error))
             raise
         if type(value) is CoroutineType:
             return _hand_over(call, value, _afinish(call, value))
@@ -71,7 +73,7 @@ def coroutine_driver(plan: Plan) -> Callable[..., Coroutine[Any, Any, Any]]:
         try:
             value = await function(*args, **kwargs)
         except BaseException as error:
-            call.close(None, error, result_of(error))
+            call.close(None, error, outcome_name_of(error))
             raise
         call.close(value)
         return value
@@ -88,7 +90,7 @@ def coroutine_driver(plan: Plan) -> Callable[..., Coroutine[Any, Any, Any]]:
 
 
 def _flow(plan: Plan, call: Call, flow_of: Next) -> Any:
-    """Run the flow of a call to its end by blocking."""
+    """Run the flow of a sync call to its end."""
     flow: Flow | None = None
     answer: Any = None
     try:
@@ -106,7 +108,7 @@ def _flow(plan: Plan, call: Call, flow_of: Next) -> Any:
     except BaseException as error:
         if flow is not None:
             flow.close()
-        call.close(None, error, result_of(error))
+        call.close(None, error, outcome_name_of(error))
         raise
     return _end(call, answer)
 
@@ -114,7 +116,7 @@ def _flow(plan: Plan, call: Call, flow_of: Next) -> Any:
 async def _aflow(
     plan: Plan, call: Call, flow_of: Next, begun: tuple[Flow, Invoke, Awaitable[Any]] | None = None
 ) -> Any:
-    """Run the flow of a call to its end by awaiting, from its start or from an attempt that already began."""
+    """Run the flow of an async call to its end, from its start or from an attempt that has already begun."""
     flow: Flow | None = None
     answer: Any = None
     try:
@@ -135,28 +137,28 @@ async def _aflow(
     except BaseException as error:
         if flow is not None:
             flow.close()
-        call.close(None, error, result_of(error))
+        call.close(None, error, outcome_name_of(error))
         raise
     return _end(call, answer)
 
 
 async def _afinish(call: Call, pending: Awaitable[Any]) -> Any:
-    """Await what a sync function returned, as the rest of its call."""
+    """Await the coroutine that a sync function returned, as the rest of its call."""
     call.resume()
     try:
         value = await pending
     except BaseException as error:
-        call.close(None, error, result_of(error))
+        call.close(None, error, outcome_name_of(error))
         raise
     call.close(value)
     return value
 
 
 def _hand_over(call: Call, coroutine: Any, rest: Any) -> Any:
-    """Give the caller the rest of the call to await, under the name of the coroutine that it stands for."""
+    """Return the rest of the call for the caller to await, under the name of the function's own coroutine."""
     call.suspend()
     rest.__name__, rest.__qualname__ = coroutine.__name__, coroutine.__qualname__
-    # One that nobody awaits must not stay active for ever. Python's warning about it is left to Python.
+    # A call whose coroutine is never awaited must not stay active for ever. Python warns of it as usual.
     weakref.finalize(rest, _abandon, call, coroutine).atexit = False
     return rest
 
@@ -178,7 +180,7 @@ def _invoke(plan: Plan, call: Call, step: Invoke) -> Outcome:
     try:
         return _outcome_of(call, function)
     finally:
-        leave(token)
+        reset_current(token)
 
 
 def _outcome_of(call: Call, function: Callable[..., Any]) -> Outcome:
@@ -189,22 +191,22 @@ def _outcome_of(call: Call, function: Callable[..., Any]) -> Outcome:
 
 
 def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds: float) -> Outcome:
-    """Run the function on another thread, and wait for it here as long as it may take."""
+    """Run the function on another thread, and wait for it until its timeout."""
     scope = Scope(call, clock.now() + seconds, call.scope or current.get())
     context = contextvars.copy_context()
     context.run(current.set, scope)
     try:
         future = plan.thread_budget.start(context, function, call.args, call.kwargs)
     except RuntimeError as error:
-        # The process can have no more threads.
+        # No thread can be started.
         return Outcome.of_error(error)
     if future is None:
-        return CROWDED
+        return TOO_MANY_ABANDONED
     done = False
     try:
         done = clock.wait(future, seconds)
     finally:
-        # Also where Ctrl-C ends the wait.
+        # Ctrl-C ends the wait too.
         if not done:
             scope.given_up = True
             plan.thread_budget.abandon(future, call)
@@ -212,8 +214,8 @@ def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds
 
 
 def _ainvoke(plan: Plan, call: Call, step: Invoke, pending: Awaitable[Any] | None = None) -> Awaitable[Outcome]:
-    """Run a function, or what it has returned already, by awaiting."""
-    # No coroutine: each one around the tool's own is paid for.
+    """An awaitable that runs a function, or awaits what it has already returned."""
+    # Not a coroutine function: each coroutine around the tool's own costs time.
     function = plan.function if step.function is None else step.function
     if step.timeout is not None:
         return _ainvoke_within(call, function, step.timeout, pending)
@@ -238,7 +240,7 @@ async def _ainvoke_in(
     try:
         return await _aoutcome_of(call, function, pending)
     finally:
-        leave(token)
+        reset_current(token)
 
 
 async def _ainvoke_within(
@@ -248,8 +250,8 @@ async def _ainvoke_within(
     outcome = EXPIRED
     try:
         async with clock.timeout(seconds) as limit:
-            # In here, for the loop holds on to a timer's context for a while. The rest is `_aoutcome_of` once more,
-            # for the sake of a coroutine less.
+            # Set inside the timeout, because the loop keeps a timer's context for a while. The rest repeats
+            # `_aoutcome_of`, which saves a coroutine.
             token = current.set(scope)
             try:
                 value = function(*call.args, **call.kwargs) if pending is None else pending
@@ -257,18 +259,18 @@ async def _ainvoke_within(
             except Exception as error:  # noqa: BLE001 - as there
                 outcome = Outcome.of_error(error)
             finally:
-                leave(token)
+                reset_current(token)
     except TimeoutError:
-        # Ours: the function's own is in an outcome.
+        # The timeout's own error: that of the function is in an outcome.
         return EXPIRED
     finally:
         scope.given_up = outcome is EXPIRED
-    # A function that turns its cancellation into an error of its own was out of time all the same.
+    # The timeout has passed even if the function turned its cancellation into an error of its own.
     return EXPIRED if limit.expired() and outcome.error is not None else outcome
 
 
 def perform(step: Step) -> Any:
-    """Do what a policy asks for, by blocking."""
+    """Perform a step of a sync call."""
     if isinstance(step, Sleep):
         return clock.sleep(max(0.0, step.seconds))
     if isinstance(step, Perform):
@@ -282,7 +284,7 @@ def perform(step: Step) -> Any:
 
 
 async def aperform(step: Step) -> Any:
-    """Do what a policy asks for, by awaiting."""
+    """Perform a step of an async call."""
     if isinstance(step, Sleep):
         return await clock.asleep(max(0.0, step.seconds))
     if isinstance(step, Perform):
@@ -296,9 +298,9 @@ async def aperform(step: Step) -> Any:
 
 
 def _end(call: Call, outcome: Outcome) -> Any:
-    """Close the call and give the caller what is theirs: the value, or the very exception object."""
+    """Close the call, and return the value or raise the exception object of the function."""
     call.close(outcome.value, outcome.error, outcome.result, outcome.error_type)
-    # The frames that this passes through are in the traceback of the error, and so is all that they still name.
+    # The traceback keeps these frames and every object that they refer to: drop the references.
     error, outcome.error = outcome.error, None
     if error is None:
         return outcome.value

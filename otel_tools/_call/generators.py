@@ -11,13 +11,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.drive import aperform, perform
-from otel_tools._call.steps import Invoke, Outcome, result_of
+from otel_tools._call.outcome import Outcome, outcome_name_of
+from otel_tools._call.steps import Invoke
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import OutcomeName
     from otel_tools._call.plan import Plan
-    from otel_tools._call.steps import Call, Flow, Result
+    from otel_tools._call.steps import Flow
 
 __all__ = ["async_generator_driver", "generator_driver"]
 
@@ -34,7 +37,7 @@ def generator_driver(plan: Plan) -> Callable[..., Generator[Any, Any, Any]]:
             if chosen.flow is not None:
                 flow = _admit(call, chosen.flow(call))
             body = chosen.function(*call.args, **call.kwargs)
-            # In a list, to be let go of when it is handed over: the consumer alone says how long an item lives.
+            # In a list, so that no reference stays here after the item is yielded: its lifetime is the consumer's.
             item = [next(body)]
             while True:
                 call.suspend()
@@ -44,13 +47,13 @@ def generator_driver(plan: Plan) -> Callable[..., Generator[Any, Any, Any]]:
                 except BaseException as error:  # noqa: BLE001 - it is the body's to handle
                     thrown = error
                 call.resume()
-                # Outside the except block, so that what the body raises keeps the context that it would have alone.
+                # Outside the except block, so that an exception of the body keeps the context it has without a driver.
                 item.append(body.send(sent) if thrown is None else body.throw(thrown))
         except StopIteration as stop:
             _conclude(call, flow, stop.value, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
             return stop.value
         except BaseException as error:
-            _conclude(call, flow, None, error, result_of(error))
+            _conclude(call, flow, None, error, outcome_name_of(error))
             raise
         finally:
             thrown = None
@@ -83,7 +86,7 @@ def async_generator_driver(plan: Plan) -> Callable[..., AsyncGenerator[Any, Any]
         except StopAsyncIteration:
             _conclude(call, flow, None, None, "cancelled" if isinstance(thrown, GeneratorExit) else "ok")
         except BaseException as error:
-            _conclude(call, flow, None, error, result_of(error))
+            _conclude(call, flow, None, error, outcome_name_of(error))
             raise
         finally:
             thrown = None
@@ -92,7 +95,7 @@ def async_generator_driver(plan: Plan) -> Callable[..., AsyncGenerator[Any, Any]
 
 
 def _admit(call: Call, flow: Flow) -> Flow:
-    """Do what the policies ask for until the body may run; raise what they say where it may not."""
+    """Perform the policies' steps until the body may run; raise their error if it may not."""
     answer: Any = None
     try:
         while type(step := flow.send(answer)) is not Invoke:
@@ -124,13 +127,13 @@ async def _aadmit(call: Call, flow: Flow) -> Flow:
 
 
 def _refused(call: Call, outcome: Outcome) -> BaseException:
-    """What the consumer gets where the body was never run: without it there is no item, so there is an error."""
+    """The error of a call whose body never ran."""
     call.close(outcome.value, outcome.error, outcome.result, outcome.error_type)
     return outcome.error or RuntimeError("a policy ended the iteration before it began, and gave no reason")
 
 
-def _conclude(call: Call, flow: Flow | None, value: Any, error: BaseException | None, result: Result) -> None:
-    """Tell the policies and the call how the iteration ended."""
+def _conclude(call: Call, flow: Flow | None, value: Any, error: BaseException | None, result: OutcomeName) -> None:
+    """Report to the policies and the call how the iteration ended."""
     error_type = None
     if flow is not None:
         if isinstance(error, Exception) or result == "ok":

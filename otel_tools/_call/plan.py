@@ -1,4 +1,4 @@
-"""THE ORDER of policies, and the plan of one tool that is built from it at decoration."""
+"""The plan of one tool: its policies around its function, compiled at decoration."""
 
 from __future__ import annotations
 
@@ -10,48 +10,29 @@ from otel_tools._call.steps import Invoke
 from otel_tools._call.threads import ThreadBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
 
-    from otel_tools._call.steps import Call, Flow, Next, Outcome, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import Outcome
+    from otel_tools._call.steps import Flow, Next, Policy
 
-__all__ = ["ORDER", "Plan", "compile_plan"]
-
-ORDER: Final = (
-    "validate",
-    "fallback",
-    # Of the retry option; it holds for the wait for another call's value too.
-    "deadline",
-    "cache",
-    "retry",
-    "circuit_breaker",
-    # A slot before a token: the other way round, a stall would let a backlog of paid-for tokens through at once.
-    "concurrency",
-    "rate_limit",
-    # Asked again: it may have opened while the call waited for the two above.
-    "circuit_breaker_again",
-    "validate_result",
-    "failed_if",
-    # What the function's own tenacity, cachetools or lru_cache does is looked at from as near as can be.
-    "decorated",
-    "timeout",
-)
-"""The places of the policies around the function, outermost first."""
+__all__ = ["Plan", "compile_plan"]
 
 _INVOKE: Final = Invoke()
 
 
 class Plan:
-    """What a driver needs to know of a tool. Built once, at decoration; holds no state of any call.
+    """The parts of a tool that a driver needs. Built at decoration; holds no state of a call.
 
     Attributes:
         function: The user's function.
-        open: Begins the record of one call.
-        flow: The policies around the function, or None where there are none and the driver calls it directly.
-        thread_budget: The threads that run the function where it may take only so long.
-        options: What it was built from, and
-        run: the driver, which is the function that callers call: both set and read by who makes it.
-        overridden: Whether another plan has ever been put in this one's place, so that nobody else looks for one.
-        override: The plan to use in this one's place, where the current context has one.
+        open: Opens the record of one call.
+        flow: The policies around the function; None where there are none and the driver calls the function directly.
+        thread_budget: The threads that run the function where it has a timeout.
+        options: The options that it was built from; set by its maker.
+        run: The driver: the function that callers call; set by its maker.
+        overridden: Whether any context has ever replaced this plan; until then calls do not look for a replacement.
+        override: The plan that replaces this one in the current context.
     """
 
     __slots__ = ("flow", "function", "open", "options", "overridden", "override", "run", "thread_budget")
@@ -73,7 +54,7 @@ class Plan:
 
     @property
     def current(self) -> Plan:
-        """What is used in this context: this plan, or the one in its place."""
+        """The plan of this context: this one or its replacement."""
         return self.override.get(None) or self
 
     @contextmanager
@@ -92,24 +73,18 @@ class Plan:
 def compile_plan(
     function: Callable[..., Any],
     open_call: Callable[[tuple[Any, ...], dict[str, Any]], Call],
-    policies: Mapping[str, Policy],
+    policies: Sequence[Policy],
 ) -> Plan:
-    """Put the policies around the function in `ORDER`.
+    """Put the policies around the function.
 
     Args:
         function: The user's function.
-        open_call: Begins the record of one call from its arguments.
-        policies: What the tool's options ask for, by place.
-
-    Raises:
-        ValueError: A policy has no place in `ORDER`.
+        open_call: Opens the record of one call from its arguments.
+        policies: The policies, outermost first.
     """
-    if unplaced := policies.keys() - set(ORDER):
-        raise ValueError(f"no place in ORDER for {sorted(unplaced)}")
     flow: Next | None = None
-    for option in reversed(ORDER):
-        if policy := policies.get(option):
-            flow = policy(flow or _invoke)
+    for policy in reversed(policies):
+        flow = policy(flow or _invoke)
     return Plan(function, open_call, flow)
 
 

@@ -1,4 +1,4 @@
-"""What a running tool can ask about its own call: how long it has left, and whether anybody still waits for it."""
+"""The scope of a call: its deadline, and whether anybody still waits for it. A running tool can ask for both."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from otel_tools._call.clock import clock
 if TYPE_CHECKING:
     from contextvars import Token
 
-    from otel_tools._call.steps import Call
-
-__all__ = ["Scope", "cancelled", "current", "leave", "remaining"]
+__all__ = ["Scope", "cancelled", "current", "remaining", "reset_current"]
 
 
 class Scope:
-    """One attempt, or one call, as the function that runs in it may know it.
+    """The deadline and the flag of an attempt, or of a call, as its function can read them.
 
     Attributes:
-        deadline: When its time is over, by the clock; None is never.
+        deadline: The time at which it must be over, by the clock; None is never.
         given_up: Whether nobody waits for it any more.
-        call: The call that it belongs to.
-        outer: The scope that was current where this one began: a tool may be called by a tool.
+        owner: The identity of the call that the scope belongs to; only compared.
+        outer: The scope that was current where this one began: a tool may call a tool.
     """
 
-    __slots__ = ("call", "deadline", "given_up", "outer")
+    __slots__ = ("deadline", "given_up", "outer", "owner")
 
-    def __init__(self, call: Call | None, deadline: float | None, outer: Scope | None) -> None:
-        self.call = call
+    def __init__(self, owner: object, deadline: float | None, outer: Scope | None) -> None:
+        self.owner = owner
         self.deadline = deadline
         self.given_up = False
         self.outer = outer
 
 
 current: Final[ContextVar[Scope | None]] = ContextVar("otel_tools-scope", default=None)
-"""The innermost scope. Threads and tasks that copy their context (timeouts do) see it too."""
+"""The innermost scope. Threads and tasks with a copy of the context see it too; those of timeouts have one."""
 
 
-def leave(token: Token[Scope | None]) -> None:
-    """Put back what was current before; where the garbage collector closes a call in another context, nothing was."""
+def reset_current(token: Token[Scope | None]) -> None:
+    """Restore the scope that was current before.
+
+    Does nothing in another context: the garbage collector may close a call there, and nothing was current in it.
+    """
     with suppress(ValueError):
         current.reset(token)
 
@@ -63,7 +64,7 @@ def remaining() -> float | None:
 
 
 def cancelled() -> bool:
-    """Whether the running call was given up: its ``timeout`` passed, or that of a tool around it, and nobody waits.
+    """Whether nobody waits for the running call any more: its timeout passed, or that of a tool around it.
 
     For loops in sync tools, which cannot be stopped from outside: ``while not cancelled(): ...``.
     """

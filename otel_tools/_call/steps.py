@@ -1,8 +1,8 @@
-"""The words between policies and drivers: a policy yields a step, a driver performs it and sends the answer.
+"""The steps between policies and drivers: a policy yields a step, a driver performs it and sends the answer.
 
-A policy never calls, sleeps, awaits or starts a thread, so it is written once for sync and async tools and can be
-tested by sending it values. Errors travel as `Outcome` values and are never thrown into a policy: throwing a
-user's ``StopIteration`` into a generator would turn it into a ``RuntimeError``.
+A policy never calls, sleeps, awaits or starts a thread. So it is written once for sync and async tools, and a test can
+drive it with values. Errors travel as `Outcome` values and are never thrown into a policy: throwing a user's
+``StopIteration`` into a generator would turn it into a ``RuntimeError``.
 """
 
 from __future__ import annotations
@@ -10,131 +10,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_tools._call.clock import clock
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from concurrent.futures import Future
 
-    from otel_tools._call.scope import Scope
-
 __all__ = [
-    "CROWDED",
-    "EXPIRED",
     "IS_AWAITED",
-    "CacheResult",
-    "Call",
-    "CircuitState",
     "Flow",
     "Invoke",
     "Next",
-    "Outcome",
     "Perform",
     "Policy",
-    "Result",
     "Sleep",
     "Step",
-    "ThrottlingPolicy",
-    "ThrottlingResult",
     "Wait",
-    "is_cancellation",
-    "loop_runs_here",
-    "over",
-    "result_of",
+    "ended_flow",
+    "event_loop_is_running",
 ]
-
-Result: TypeAlias = Literal["ok", "cached", "fallback", "invalid", "cancelled", "error"]
-"""How a call ended; the words of the ``otel_tools.outcome`` attribute."""
-
-CacheResult: TypeAlias = Literal["hit", "miss", "stale", "coalesced", "bypass"]
-"""What a cache said: found; not found; expired, served all the same; another call's; it could not be asked."""
-
-ThrottlingPolicy: TypeAlias = Literal["rate_limit", "concurrency"]
-"""What a call waits for: a token or a slot."""
-
-ThrottlingResult: TypeAlias = Literal["acquired", "rejected", "cancelled"]
-"""What came of asking for it."""
-
-CircuitState: TypeAlias = Literal["closed", "half_open", "open"]
-"""Whether attempts are let through, let through on trial, or refused."""
-
-
-class Outcome:
-    """What came of an attempt or of a whole call: a value, or the error that the caller will get.
-
-    Attributes:
-        value: What the function returned; None when it failed.
-        error: The exception object that the function raised; it is raised to the caller as it is.
-        result: How the call ended.
-        error_type: The ``error.type`` to report when it is not told by the class of ``error``.
-    """
-
-    __slots__ = ("error", "error_type", "result", "value")
-
-    def __init__(
-        self,
-        value: Any = None,
-        error: BaseException | None = None,
-        result: Result = "ok",
-        error_type: str | None = None,
-    ) -> None:
-        self.value = value
-        self.error = error
-        self.result = result
-        self.error_type = error_type
-
-    @classmethod
-    def of_error(cls, error: BaseException) -> Outcome:
-        """The outcome of a call that ended with this exception."""
-        return cls(None, error, result_of(error))
-
-    def __repr__(self) -> str:
-        return f"Outcome(value={self.value!r}, error={self.error!r}, result={self.result!r})"
-
-
-EXPIRED: Final = Outcome(None, None, "error")
-"""The answer to an `Invoke` whose timeout passed. It is this very object; the policy that set the timeout knows it."""
-
-CROWDED: Final = Outcome(None, None, "error")
-"""The answer to an `Invoke` with a timeout where too many functions that timed out are still running; likewise."""
-
-
-def over(outcome: Outcome) -> Flow:
-    """A flow that is over before it does anything, for a policy that is no generator itself.
-
-    A policy that has nothing to do after what is inside it may be a plain function that gives back the inner flow: a
-    generator that only delegates is paid for at every step.
-    """
-    yield from ()
-    return outcome
-
-
-def result_of(error: BaseException) -> Result:
-    """How a call ended whose caller gets this exception."""
-    return "cancelled" if is_cancellation(error) else "error"
-
-
-def is_cancellation(error: BaseException) -> bool:
-    """Whether the exception says that the caller gave up, rather than that the tool failed.
-
-    ``trio.Cancelled`` is known by its name, so that trio is not imported.
-    """
-    if isinstance(error, Exception):
-        return False
-    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)):
-        return True
-    return type(error).__name__ == "Cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Invoke:
-    """Run a function once with the call's arguments; answered with its `Outcome`, `EXPIRED` or `CROWDED`.
+    """Run a function once with the call's arguments. Answer: its `Outcome`, `EXPIRED` or `TOO_MANY_ABANDONED`.
 
     Attributes:
-        function: What to run; None is the tool's own function.
-        timeout: Seconds it may take; None is without end. A sync function then runs on a thread of its own.
+        function: The function; None is the tool's own.
+        timeout: Seconds that it may take; None is no limit. With a timeout, a sync function runs on another thread.
     """
 
     function: Callable[..., Any] | None = None
@@ -143,7 +49,7 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Let time pass; answered with None.
+    """Let time pass. Answer: None.
 
     Attributes:
         seconds: How long; zero and less return at once.
@@ -154,14 +60,13 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for a future that another call completes.
+    """Wait for a future that another call completes. Answer: whether it is done within the timeout.
 
-    Answered with True when it is done within the timeout, else with False. The future may be shared by waiters in
-    threads and in tasks: a waiter that is cancelled does not cancel it.
+    Threads and tasks may wait for the same future: the cancellation of one waiter does not cancel the future.
 
     Attributes:
-        future: What to wait for.
-        timeout: Seconds to wait at most; None waits without end.
+        future: The future.
+        timeout: Seconds to wait at most; None is no limit.
     """
 
     future: Future[Any]
@@ -170,7 +75,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Perform:
-    """Do something that may block, such as asking a store; answered with its `Outcome`.
+    """Do something that may block, such as an operation of a store. Answer: its `Outcome`.
 
     Attributes:
         blocking: Does it in a sync tool.
@@ -181,100 +86,35 @@ class Perform:
     awaiting: Callable[[], Awaitable[Any]]
 
 
-def _blocks() -> bool:
+def _false() -> bool:
     return False
 
 
-async def _awaits() -> bool:
+async def _true() -> bool:
     return True
 
 
-IS_AWAITED: Final = Perform(_blocks, _awaits)
-"""Answered with whether the rest of the call is awaited; that of a sync tool is only when it gave a coroutine."""
-
-
-def loop_runs_here() -> bool:
-    """Whether this thread runs an event loop."""
-    # get_running_loop() would raise where there is none, which takes longer than all else here.
-    return asyncio._get_running_loop() is not None  # noqa: SLF001 - documented for those who drive tasks
-
-
-class Call:
-    """One logical use of a tool, with all its attempts.
-
-    This is also the hook protocol: a plan opens one `Call` for each use, and the driver and the policies tell it how
-    the use goes. Telemetry listens by being a subclass; its methods never raise and never block.
-
-    Attributes:
-        args: Positional arguments as the caller gave them, or as validation made them.
-        kwargs: Keyword arguments likewise.
-        scope: What the function may ask about this call; None while no policy has set one.
-    """
-
-    __slots__ = ("args", "kwargs", "scope")
-
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.args = args
-        self.kwargs = kwargs
-        self.scope: Scope | None = None
-
-    def left(self) -> float | None:
-        """Seconds until this call's deadline, negative when it is over; None where it has none."""
-        if self.scope is None or self.scope.deadline is None:
-            return None
-        return self.scope.deadline - clock.now()
-
-    def suspend(self) -> None:
-        """Control goes back to the caller although the call goes on: a generator has yielded."""
-
-    def resume(self) -> None:
-        """The body of a suspended call runs again."""
-
-    def attempt_began(self, number: int) -> None:
-        """An attempt begins; the first is number 1. Told by a policy that may make more than one."""
-
-    def attempt_ended(self, outcome: Outcome, retry_in: float | None) -> None:
-        """The attempt is over; another follows after so many seconds, or none."""
-
-    def retried(self, error_type: str) -> None:
-        """The function itself, already decorated with retries, tried again after such an error."""
-
-    def cache_answered(self, result: CacheResult) -> None:
-        """What the cache said to this call; once a call."""
-
-    def queued(self, policy: ThrottlingPolicy) -> None:
-        """The call begins to wait for a token or a slot; `throttled` says how the wait ended."""
-
-    def throttled(self, policy: ThrottlingPolicy, result: ThrottlingResult, waited: float | None) -> None:
-        """A token or slot was asked for, once an attempt: got, refused or no longer wanted.
-
-        Args:
-            policy: Which of the two.
-            result: What came of it.
-            waited: Seconds since the call was `queued`; None where it never was.
-        """
-
-    def store_failed(self, operation: str) -> None:
-        """A store could not do something; the call goes on without it, or fails of it."""
-
-    def abandoned(self, change: Literal[1, -1]) -> None:
-        """A sync function still runs although its time is over (1), or has at last ended (-1)."""
-
-    def recovered(self, outcome: Outcome) -> None:
-        """The call failed with this outcome, and something else will be served in its place."""
-
-    def close(
-        self,
-        value: Any = None,
-        error: BaseException | None = None,
-        result: Result = "ok",
-        error_type: str | None = None,
-    ) -> None:
-        """The call is over, with what an `Outcome` says; unpacked, so that the plain path need not make one."""
-
+IS_AWAITED: Final = Perform(_false, _true)
+"""Answer: whether the rest of the call is awaited. A sync tool's call is awaited only if it returned a coroutine."""
 
 Step: TypeAlias = Invoke | Sleep | Wait | Perform
 Flow: TypeAlias = Generator[Step, Any, Outcome]
 Next: TypeAlias = Callable[[Call], Flow]
 Policy: TypeAlias = Callable[[Next], Next]
-"""A policy takes what is inside it and gives back the same thing with itself around."""
+"""Wraps the flow that is inside it, and returns a flow of the same type."""
+
+
+def ended_flow(outcome: Outcome) -> Flow:
+    """A flow that ends at once with this outcome, for a policy that is not a generator itself.
+
+    A policy that does nothing after the inner flow can be a plain function that returns the inner flow: a generator
+    that only delegates costs time at every step.
+    """
+    yield from ()
+    return outcome
+
+
+def event_loop_is_running() -> bool:
+    """Whether this thread runs an event loop."""
+    # get_running_loop() raises where there is none, which takes longer than the rest of a call.
+    return asyncio._get_running_loop() is not None  # noqa: SLF001 - documented for those who drive tasks

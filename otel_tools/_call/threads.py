@@ -6,25 +6,24 @@ that nobody needs for half a minute ends.
 
 from __future__ import annotations
 
-import weakref
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_tools._call.forks import at_fork
-from otel_tools._call.steps import Outcome
+from otel_tools._call.forks import at_fork, reset_after_fork
+from otel_tools._call.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from otel_tools._call.steps import Call
+    from otel_tools._call.call import Call
 
 __all__ = ["MAX_ABANDONED", "ThreadBudget"]
 
 MAX_ABANDONED: Final = 32
-"""Functions of one tool that may still run after their time is over. With as many, its next calls are refused."""
+"""Functions of one tool that may run on after their timeout. At this number, its next calls are refused."""
 
 _IDLE: Final = 30.0
 
@@ -32,7 +31,7 @@ _Job: TypeAlias = "tuple[Future[Outcome], Context, Callable[..., Any], tuple[Any
 
 
 class _Worker(Thread):
-    """One thread, which runs one job at a time."""
+    """A thread that runs one job at a time."""
 
     def __init__(self) -> None:
         super().__init__(name="otel_tools-worker", daemon=True)
@@ -47,7 +46,7 @@ class _Worker(Thread):
                 idle.append(self)
                 future.set_exception(error)
             else:
-                # Idle before its caller goes on, who may need a worker at once.
+                # Idle before the result is set: the caller may need a worker at once.
                 idle.append(self)
                 future.set_result(outcome)
             del job, future, context, function, args, kwargs
@@ -59,13 +58,13 @@ class _Worker(Thread):
             try:
                 idle.remove(self)
             except ValueError:
-                # Somebody has just taken it, and the job is on its way.
+                # Another thread has just taken it, and will send a job.
                 return self.jobs.get()
             return None
 
 
 idle: Final[list[_Worker]] = []
-"""Workers that wait for a job; the one that worked last is taken first."""
+"""Workers that wait for a job; the last one to finish is taken first."""
 
 
 def _outcome_of(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
@@ -86,12 +85,12 @@ class ThreadBudget:
 
     def __init__(self) -> None:
         self.abandoned: list[None] = []
-        _budgets.add(self)
+        reset_after_fork(self)
 
     def start(
         self, context: Context, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Future[Outcome] | None:
-        """Run a function in a context on a thread; None where too many are abandoned already."""
+        """Run a function in a context on a thread; returns None if too many functions are abandoned."""
         if len(self.abandoned) >= MAX_ABANDONED:
             return None
         future: Future[Outcome] = Future()
@@ -104,7 +103,7 @@ class ThreadBudget:
         return future
 
     def abandon(self, future: Future[Outcome], call: Call) -> None:
-        """Nobody waits for this function any more: count it until it ends."""
+        """Count a function that nobody waits for any more, until it ends."""
         abandoned = self.abandoned
         abandoned.append(None)
         call.abandoned(1)
@@ -115,15 +114,10 @@ class ThreadBudget:
 
         future.add_done_callback(end)
 
-
-_budgets: Final[weakref.WeakSet[ThreadBudget]] = weakref.WeakSet()
-
-
-def _start_again() -> None:
-    """In the child of a fork there are no workers."""
-    idle.clear()
-    for thread_budget in tuple(_budgets):
-        thread_budget.abandoned = []
+    def reset_after_fork(self) -> None:
+        """The abandoned functions run in the parent alone."""
+        self.abandoned = []
 
 
-at_fork(after_in_child=_start_again)
+# A forked child has no workers.
+at_fork(after_in_child=idle.clear)

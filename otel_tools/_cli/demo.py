@@ -1,4 +1,4 @@
-"""`otel-tools demo`: an ordinary tool-calling application, traced and counted."""
+"""``otel-tools demo``: an ordinary tool-calling application with telemetry."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +24,6 @@ def demo(
     The model is yours where OPENAI_API_KEY or OPENAI_BASE_URL is set (its name:
     OPENAI_MODEL), else a scripted one on this machine. Some calls fail, on purpose.
     """
-    from otel_tools._demo.run import run  # noqa: PLC0415  (openai and the SDK are for this command alone)
+    from otel_tools._demo.run import run  # noqa: PLC0415  # openai and the SDK, which only this verb needs
 
     raise typer.Exit(run(repeat=repeat, file=file, exporter=exporter, endpoint=endpoint))

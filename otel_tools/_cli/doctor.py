@@ -1,4 +1,4 @@
-"""``otel-tools doctor``."""
+"""``otel-tools doctor``: prints the checks of the diagnosis."""
 
 from __future__ import annotations
 
@@ -42,51 +42,52 @@ def doctor(
     """
     checks: list[Check] = []
     with ExitStack() as stack:
-        waiting = _Waiting(stack)
-        for check in diagnose(Backends(jaeger, prometheus, alertmanager, ""), wait, waiting):
-            waiting("")
+        spinner = _Spinner(stack)
+        for check in diagnose(Backends(jaeger, prometheus, alertmanager, ""), wait, spinner):
+            spinner("")
             checks.append(check)
             if not as_json:
-                _show(check)
+                _print_check(check)
     failed = sum(check.status == "failed" for check in checks)
     if as_json:
-        console.raw(json.dumps({"ok": not failed, "checks": [asdict(check) for check in checks]}, indent=2))
+        console.print_raw(json.dumps({"ok": not failed, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
-        _sum_up(checks, failed)
+        _print_summary(checks, failed)
     raise typer.Exit(1 if failed else 0)
 
 
-class _Waiting:
-    """A spinner while the doctor waits, where there is a terminal to turn it on."""
+class _Spinner:
+    """A spinner with a text while the doctor waits; only on a terminal."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._console = console.err()
+        self._console = console.stderr()
         self._stack = stack
         self._text = ""
 
     def __call__(self, text: str) -> None:
         if text == self._text or not self._console.is_terminal:
             return
-        self._stack.close()  # the old spinner
+        self._stack.close()  # removes the previous spinner
         self._text = text
         if text:
             self._stack.enter_context(self._console.status(text))
 
 
-def _show(check: Check) -> None:
-    console.entry(
-        [(console.word(check.status), _STATUS_WIDTH), (check.name, _NAME_WIDTH)],
+def _print_check(check: Check) -> None:
+    console.print_entry(
+        [(console.state_text(check.status), _STATUS_WIDTH), (check.name, _NAME_WIDTH)],
         check.detail,
         f"fix: {check.fix}" if check.fix else "",
     )
 
 
-def _sum_up(checks: list[Check], failed: int) -> None:
+def _print_summary(checks: list[Check], failed: int) -> None:
     warnings = sum(check.status == "warning" for check in checks)
-    console.say()
+    console.print_text()
     if failed:
-        console.say(f"{failed} of {len(checks)} checks failed. Begin with the first one: others may follow from it.")
+        text = f"{failed} of {len(checks)} checks failed. Begin with the first one: others may follow from it."
     elif warnings:
-        console.say(f"Telemetry makes the whole way. {warnings} of {len(checks)} checks have something to say.")
+        text = f"Telemetry makes the whole way. {warnings} of {len(checks)} checks have something to say."
     else:
-        console.say(f"All {len(checks)} checks are well: telemetry makes the whole way.")
+        text = f"All {len(checks)} checks are well: telemetry makes the whole way."
+    console.print_text(text)

@@ -1,4 +1,4 @@
-"""The demo: an ordinary tool-calling application, watched from outside.
+"""The demo: an ordinary tool-calling application with telemetry.
 
-`loop.py` and `tools.py` are the application, as anybody has it; `run.py` is all that is added to see it.
+`loop.py` and `tools.py` are the application and know nothing of telemetry; `run.py` is all that is added.
 """

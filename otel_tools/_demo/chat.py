@@ -1,4 +1,4 @@
-"""The chat completions API as the scripted model speaks it: what a proper request is, and its response."""
+"""The scripted model's chat completions API: validates requests, builds responses and their stream chunks."""
 
 import time
 import uuid
@@ -7,8 +7,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from otel_tools._demo.script import Call, Done, Mind, reply
-from otel_tools._demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
+from otel_tools._demo.protocol import (
+    MODEL,
+    BadRequest,
+    CallPairing,
+    Event,
+    Name,
+    estimate_tokens,
+    json_or_text,
+    parse_request,
+    stream_pieces,
+)
+from otel_tools._demo.script import CompletedCall, FunctionCall, NextTurn, next_turn
 
 
 class _TextPart(BaseModel):
@@ -19,7 +29,7 @@ class _TextPart(BaseModel):
 _Content = str | list[_TextPart]
 
 
-class _FunctionCall(BaseModel):
+class _Function(BaseModel):
     name: Name
     arguments: str
 
@@ -27,7 +37,7 @@ class _FunctionCall(BaseModel):
 class _ToolCall(BaseModel):
     id: Annotated[str, Field(min_length=1)]
     type: Literal["function"]
-    function: _FunctionCall
+    function: _Function
 
 
 class _Instructions(BaseModel):
@@ -79,94 +89,102 @@ class _Request(BaseModel):
     stream_options: _StreamOptions | None = None
 
 
-def complete(body: bytes, mind: Mind = reply) -> dict[str, Any] | Iterator[Event]:
+def complete(body: bytes, decide: NextTurn = next_turn) -> dict[str, Any] | Iterator[Event]:
     """Answer one `POST /v1/chat/completions`.
 
     Args:
         body: the request, a JSON object.
-        mind: decides what is said.
+        decide: decides the model's turn.
 
     Returns:
-        The response, a `chat.completion` object, or its chunks where it is to be streamed.
+        The response, a `chat.completion` object; where the request asks for a stream, its chunks.
 
     Raises:
-        BadRequest: the request is not what the API takes.
+        BadRequest: the request is invalid.
     """
     request = _parse(body)
-    done = _calls_since_the_question(request)
-    said = mind(done, frozenset(tool.function.name for tool in request.tools or ()))
-    if not isinstance(said, str) and request.parallel_tool_calls is False:
-        said = said[:1]
-    answer = {
+    turn = decide(_calls_since_question(request), frozenset(tool.function.name for tool in request.tools or ()))
+    if not isinstance(turn, str) and request.parallel_tool_calls is False:
+        turn = turn[:1]
+    response = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
     }
-    spoken = said if isinstance(said, str) else "".join(call.written() for call in said)
-    asked, answered = tokens(body.decode()), tokens(spoken)
-    usage = {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
+    text = turn if isinstance(turn, str) else "".join(call.arguments_text() for call in turn)
+    prompt_tokens, completion_tokens = estimate_tokens(body.decode()), estimate_tokens(text)
+    usage = {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
     message = {"role": "assistant", "refusal": None} | (
-        {"content": said} if isinstance(said, str) else {"content": None, "tool_calls": [*map(_ask, said)]}
+        {"content": turn} if isinstance(turn, str) else {"content": None, "tool_calls": [*map(_tool_call, turn)]}
     )
-    reason = "stop" if isinstance(said, str) else "tool_calls"
+    reason = "stop" if isinstance(turn, str) else "tool_calls"
     if request.stream:
-        wanted = request.stream_options is not None and request.stream_options.include_usage
-        return _chunks(answer | {"object": "chat.completion.chunk"}, message, reason, usage if wanted else None)
+        with_usage = request.stream_options is not None and request.stream_options.include_usage
+        chunk = response | {"object": "chat.completion.chunk"}
+        return _chunks(chunk, message, reason, usage if with_usage else None)
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-    return answer | {"choices": [choice], "usage": usage}
+    return response | {"choices": [choice], "usage": usage}
 
 
 def _chunks(
-    answer: dict[str, Any], message: dict[str, Any], reason: str, usage: dict[str, int] | None
+    chunk: dict[str, Any], message: dict[str, Any], reason: str, usage: dict[str, int] | None
 ) -> Iterator[Event]:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None}]
-    deltas += ({"content": piece} for piece in pieces(message["content"] or ""))
+    deltas += ({"content": piece} for piece in stream_pieces(message["content"] or ""))
     for index, call in enumerate(message.get("tool_calls", ())):
         function = call["function"]
-        begun = call | {"index": index, "function": function | {"arguments": ""}}
-        deltas.append({"tool_calls": [begun]})
+        first = call | {"index": index, "function": function | {"arguments": ""}}
+        deltas.append({"tool_calls": [first]})
         deltas += (
             {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-            for piece in pieces(function["arguments"])
+            for piece in stream_pieces(function["arguments"])
         )
     for delta in deltas:
-        yield None, answer | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-    yield None, answer | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+        yield None, chunk | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield None, chunk | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
     if usage is not None:
-        yield None, answer | {"choices": [], "usage": usage}
+        yield None, chunk | {"choices": [], "usage": usage}
 
 
-def _ask(call: Call) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.written()}
+def _tool_call(call: FunctionCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments_text()}
     return {"id": call.call_id or f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
 
 
 def _parse(body: bytes) -> _Request:
-    request = parsed(_Request, body)
+    request = parse_request(_Request, body)
     if request.parallel_tool_calls is not None and not request.tools:
         raise BadRequest("'parallel_tool_calls' is only allowed with 'tools'.", param="parallel_tool_calls")
     return request
 
 
-def _calls_since_the_question(request: _Request) -> Sequence[Done]:
-    """Pair each tool call with its result; one without the other is the application's mistake."""
-    calls = OpenCalls()
+def _calls_since_question(request: _Request) -> Sequence[CompletedCall]:
+    """The calls since the user's last message, each with its result.
+
+    Raises:
+        BadRequest: a call has no result, or a result no call.
+    """
+    calls = CallPairing()
     for position, message in enumerate(request.messages):
         param = f"messages[{position}]"
         if isinstance(message, _ToolResult):
-            calls.answer(message.tool_call_id, _text(message.content), param)
+            calls.add_result(message.tool_call_id, _text(message.content), param)
             continue
-        calls.refuse_open(param)
+        calls.require_all_completed(param)
         if isinstance(message, _User):
-            calls.done.clear()
+            calls.completed.clear()
         if isinstance(message, _Assistant):
             if message.content is None and message.tool_calls is None:
                 raise BadRequest(f"Invalid {param}: it has neither content nor tool calls.", param=param)
-            for asked in message.tool_calls or ():
-                calls.ask(asked.id, asked.function.name, value_of(asked.function.arguments))
-    calls.refuse_open(f"messages[{len(request.messages)}]")
-    return calls.done
+            for call in message.tool_calls or ():
+                calls.add_call(call.id, call.function.name, json_or_text(call.function.arguments))
+    calls.require_all_completed(f"messages[{len(request.messages)}]")
+    return calls.completed
 
 
 def _text(content: _Content) -> str:

@@ -1,4 +1,4 @@
-"""Where the demo's telemetry goes: to a collector that listens, else to a file."""
+"""Chooses the destination of the demo's telemetry: a collector that listens, else a file."""
 
 import os
 import socket
@@ -7,27 +7,34 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from otel_tools._sidecar.paths import short
+from otel_tools._export.endpoint import otlp_endpoint, otlp_protocol
+from otel_tools._sidecar.paths import display_path
+from otel_tools._sidecar.ports import HOST
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError
 
 Exporter = Literal["auto", "otlp", "file"]
 
-_PROBE_SECONDS = 0.3
+_CONNECT_TIMEOUT = 0.3  # seconds
+_EXAMPLE = "write it as http://127.0.0.1:4318"
 
 
 @dataclass(frozen=True)
 class Collector:
-    """An OTLP collector at an address; `endpoint` is set where the user gave it on the command line."""
+    """An OTLP collector.
+
+    Attributes:
+        address: its host and port.
+        endpoint: the URL from the command line; None where the variables or the default decide.
+    """
 
     address: str
     endpoint: str | None
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `configure()` is told."""
+        """The arguments for `configure()`."""
         return {"exporter": "otlp"} | ({"endpoint": self.endpoint} if self.endpoint else {})
 
     def __str__(self) -> str:
@@ -36,30 +43,35 @@ class Collector:
 
 @dataclass(frozen=True)
 class File:
-    """A file of OTLP JSON lines, and why it is not a collector."""
+    """A file of OTLP JSON lines.
+
+    Attributes:
+        path: the file.
+        reason: why it is not a collector; empty where the user chose the file.
+    """
 
     path: Path
-    why: str = ""
+    reason: str = ""
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `configure()` is told."""
+        """The arguments for `configure()`."""
         return {"exporter": "file", "file": str(self.path)}
 
     def __str__(self) -> str:
-        return short(self.path)
+        return display_path(self.path)
 
 
 def choose(exporter: Exporter = "auto", endpoint: str | None = None, file: Path | None = None) -> Collector | File:
-    """Decide where telemetry goes.
+    """Choose the destination.
 
     Args:
-        exporter: `otlp` insists on a collector, `file` on a file, `auto` takes a collector where one listens.
+        exporter: `otlp` requires a collector, `file` a file; `auto` takes a collector where one listens.
         endpoint: the collector's URL; without it, the OTEL_EXPORTER_OTLP_* variables, else the sidecar.
         file: the file to write; without it, a new one in the user's state folder.
 
     Raises:
-        ConfigurationError: what was asked for contradicts itself, or nothing listens where it must.
+        ConfigurationError: the options contradict each other, or a required collector does not listen.
     """
     if file is not None and (exporter == "otlp" or endpoint is not None):
         raise ConfigurationError(
@@ -69,7 +81,7 @@ def choose(exporter: Exporter = "auto", endpoint: str | None = None, file: Path 
         if endpoint is not None:
             raise ConfigurationError(f"--exporter file sends nothing to --endpoint {endpoint}: leave out one of them")
         return File((file or _new_file()).expanduser().absolute())
-    host, port = _address(endpoint or _endpoint_of_environment())
+    host, port = _host_and_port(endpoint)
     where = f"{host}:{port}"
     if _listens(host, port):
         return Collector(where, endpoint)
@@ -82,7 +94,7 @@ def choose(exporter: Exporter = "auto", endpoint: str | None = None, file: Path 
 
 
 def links(trace_id: str) -> dict[str, tuple[str, str]]:
-    """Where a run is found in Jaeger and Prometheus: for each, its web page and the same as JSON."""
+    """The URLs of a run in Jaeger and Prometheus: for each, its web page and the same as JSON."""
     jaeger = os.environ.get("OTEL_TOOLS_JAEGER_URL", "http://127.0.0.1:16686").rstrip("/")
     prometheus = os.environ.get("OTEL_TOOLS_PROMETHEUS_URL", "http://127.0.0.1:9090").rstrip("/")
     calls = names.CALLS.name.replace(".", "_") + "_total"
@@ -95,36 +107,38 @@ def links(trace_id: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _endpoint_of_environment() -> str:
-    for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-        if value := os.environ.get(variable):
-            return value
-    grpc = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc"
-    return f"http://127.0.0.1:{4317 if grpc else 4318}"
+def _host_and_port(url: str | None) -> tuple[str, int]:
+    """The host and port of the collector for traces.
 
+    Args:
+        url: the URL from the command line; None for the variables, else the sidecar.
 
-def _address(endpoint: str) -> tuple[str, int]:
-    # gRPC endpoints are also written without a scheme; what else is wrong with one is for configure() to say.
-    parts = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
+    Raises:
+        ConfigurationError: the URL has no host or an invalid port.
+    """
+    protocol, _ = otlp_protocol("traces")
+    endpoint = otlp_endpoint("traces", protocol, base=url or None)
     try:
-        port = parts.port
+        host, port = endpoint.host, endpoint.port
     except ValueError as error:
-        raise ConfigurationError(f"endpoint {endpoint!r}: {error}; write it as http://127.0.0.1:4318") from error
-    if not parts.hostname:
-        raise ConfigurationError(f"endpoint {endpoint!r} names no host; write it as http://127.0.0.1:4318")
-    return parts.hostname, port or (443 if parts.scheme == "https" else 80)
+        raise ConfigurationError(f"endpoint {endpoint.address!r}: {error}; {_EXAMPLE}") from error
+    # The default is "localhost", which may also mean ::1, where the sidecar does not listen.
+    is_default = not url and not endpoint.variable
+    if not host:
+        raise ConfigurationError(f"endpoint {endpoint.address!r} names no host; {_EXAMPLE}")
+    return HOST if is_default else host, port
 
 
 def _listens(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((host, port), timeout=_PROBE_SECONDS):
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT):
             return True
     except OSError:
         return False
 
 
 def _new_file() -> Path:
-    """A file of this run's own, in the user's state folder, or in the temporary one where that is closed."""
+    """A new file in the user's state folder, or in the temporary folder where that is not writable."""
     state = os.environ.get("XDG_STATE_HOME", "")
     folder = (Path(state) if state.startswith("/") else Path.home() / ".local" / "state") / "otel-tools" / "demo"
     try:

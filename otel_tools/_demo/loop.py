@@ -16,14 +16,14 @@ def run_conversation(
     tools: list[Any],
     available_functions: Mapping[str, Callable[..., Any]],
 ) -> str:
-    """Let the model call functions until it answers in words.
+    """Call the functions that the model asks for, until it answers in words.
 
     Args:
-        client: where the model is.
-        model: its name.
-        messages: the conversation so far; the model's messages and the functions' results are added to it.
-        tools: the functions' JSON schemas, as the model sees them.
-        available_functions: the functions themselves, by the name that the model calls.
+        client: the client of the model's API.
+        model: the model's name.
+        messages: the conversation so far; the model's messages and the functions' results are appended.
+        tools: the functions' JSON schemas, as sent to the model.
+        available_functions: the functions by the name that the model calls.
 
     Returns:
         The model's answer.
@@ -43,7 +43,7 @@ def run_conversation(
                 continue
             try:
                 result = available_functions[call.function.name](**json.loads(call.function.arguments))
-            except Exception as error:  # noqa: BLE001  (whatever went wrong: the model is told, and may try otherwise)
+            except Exception as error:  # noqa: BLE001  (any error goes to the model, which may try something else)
                 result = {"error": f"{type(error).__name__}: {error}"}
             messages.append({"role": "tool", "tool_call_id": call.id, "content": json.dumps(result)})
 

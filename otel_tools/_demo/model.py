@@ -1,10 +1,9 @@
-"""The scripted model's server: OpenAI-compatible HTTP on loopback, for where there is no real model."""
+"""The scripted model's server: an OpenAI-compatible HTTP API on loopback, for use without a real model."""
 
 import contextlib
 import json
 import socket
 from collections.abc import Callable, Iterator
-from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -12,13 +11,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from otel_tools._demo import chat
-from otel_tools._demo.responses import Responses
-from otel_tools._demo.script import Mind, reply
-from otel_tools._demo.wire import MODEL, BadRequest, Event
+from otel_tools._demo.protocol import MODEL, BadRequest, Event
+from otel_tools._demo.script import NextTurn, next_turn
 
-Endpoint = Callable[[bytes], dict[str, Any] | Iterator[Event]]
+Endpoint = Callable[[str, bytes], dict[str, Any] | Iterator[Event]]
+"""Answers one request, given its path and body: a JSON object, or the events of a stream."""
 
-_RESPONSE = "/v1/responses/"
+
+_MODELS = {
+    "object": "list",
+    "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "otel_tools"}],
+}
 
 
 class ScriptedModel:
@@ -29,19 +32,31 @@ class ScriptedModel:
         client.chat.completions.create(model="scripted", ...)
     ```
 
-    It has the chat completions and the Responses API, both with streams.
+    It serves the chat completions API, whole or streamed, and the list of models. A subclass adds more in
+    `routes`.
 
     Args:
-        mind: decides what the model says; it plays the demo's script by default.
+        decide: decides each turn of the model; by default the demo's script.
     """
 
-    def __init__(self, mind: Mind = reply) -> None:
-        self._server = _Server(("127.0.0.1", 0), mind)
+    def __init__(self, decide: NextTurn = next_turn) -> None:
+        self._server = _Server(("127.0.0.1", 0), self.routes(decide))
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="scripted-model")
+
+    def routes(self, decide: NextTurn) -> dict[str, Endpoint]:
+        """The endpoints by method and path; a path that ends with a slash takes every path below it.
+
+        Args:
+            decide: decides each turn of the model.
+        """
+        return {
+            "POST /v1/chat/completions": lambda _path, body: chat.complete(body, decide),
+            "GET /v1/models": lambda _path, _body: _MODELS,
+        }
 
     @property
     def base_url(self) -> str:
-        """What the OpenAI client takes as `base_url`."""
+        """The server's address, as the OpenAI client takes it in `base_url`."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> Self:
@@ -49,26 +64,35 @@ class ScriptedModel:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.shutdown()
         self._thread.join()
-        self._server.hang_up()
+        self._server.close_connections()
         self._server.server_close()  # waits for the connections' threads
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, address: tuple[str, int], mind: Mind) -> None:
+    def __init__(self, address: tuple[str, int], routes: dict[str, Endpoint]) -> None:
         self._connections: set[socket.socket] = set()
         self._lock = Lock()
-        self.responses = Responses(mind)
-        self.endpoints: dict[str, Endpoint] = {
-            "/v1/chat/completions": partial(chat.complete, mind=mind),
-            "/v1/responses": self.responses.create,
-        }
+        self._routes = routes
         super().__init__(address, _Handler)
+
+    def endpoint(self, method: str, path: str) -> Endpoint:
+        """The endpoint that answers requests for a path.
+
+        Raises:
+            BadRequest: there is none.
+        """
+        wanted = f"{method} {path}"
+        for route, endpoint in self._routes.items():
+            if wanted == route or (route.endswith("/") and wanted.startswith(route)):
+                return endpoint
+        known = ", ".join(route for route in self._routes if route.startswith(f"{method} "))
+        raise BadRequest(f"Unknown URL ({wanted}); this server has {known}.", status=HTTPStatus.NOT_FOUND)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -80,11 +104,11 @@ class _Server(ThreadingHTTPServer):
             self._connections.discard(request)
         super().shutdown_request(request)
 
-    def hang_up(self) -> None:
-        """End the connections that clients keep alive: each has a thread that waits for the next request."""
+    def close_connections(self) -> None:
+        """Close the connections that clients keep alive; the thread of each waits for the next request."""
         with self._lock:
             for connection in self._connections:
-                # It fails where the client was faster.
+                # It fails where the client closed it first.
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
@@ -95,40 +119,27 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        # A client that has heard enough of a stream hangs up.
+        # A client may close the connection in the middle of a stream.
         with contextlib.suppress(ConnectionError):
             super().handle()
 
+    def do_GET(self) -> None:
+        self._answer()
+
     def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        endpoint = self.server.endpoints.get(self.path)
-        if endpoint is None:
-            self._refuse(_unknown("POST", self.path, *self.server.endpoints))
-            return
         try:
-            answer = endpoint(body)
+            answer = self.server.endpoint(self.command, self.path)(self.path, body)
         except BadRequest as error:
-            self._refuse(error)
+            self._send(error.status, error.body)
             return
         if isinstance(answer, dict):
             self._send(HTTPStatus.OK, answer)
         else:
             self._stream(answer)
-
-    def do_GET(self) -> None:
-        try:
-            if self.path == "/v1/models":
-                model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "otel_tools"}
-                self._send(HTTPStatus.OK, {"object": "list", "data": [model]})
-            elif self.path.startswith(_RESPONSE):
-                self._send(HTTPStatus.OK, self.server.responses.retrieve(self.path.removeprefix(_RESPONSE)))
-            else:
-                self._refuse(_unknown("GET", self.path, "/v1/models", f"{_RESPONSE}ID"))
-        except BadRequest as error:
-            self._refuse(error)
-
-    def _refuse(self, error: BadRequest) -> None:
-        self._send(error.status, error.body)
 
     def _send(self, status: int, payload: dict[str, Any]) -> None:
         body = json.dumps(payload).encode()
@@ -153,10 +164,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
-        """Say nothing: the terminal is the demo's."""
-
-
-def _unknown(method: str, path: str, *known: str) -> BadRequest:
-    return BadRequest(
-        f"Unknown URL ({method} {path}); this server has {', '.join(known)}.", status=HTTPStatus.NOT_FOUND
-    )
+        """Log nothing: the terminal shows the demo's own output."""

@@ -1,4 +1,4 @@
-"""The glue of the demo: an ordinary application, its functions instrumented, its loop under an agent."""
+"""Runs the demo: the application with its functions instrumented and its loop under `agent()`, then a report."""
 
 import os
 import uuid
@@ -14,28 +14,29 @@ from rich.console import Console
 from rich.text import Text
 
 from otel_tools import agent, configure, instrument, shutdown
-from otel_tools._demo import destination, otlp_file, view
+from otel_tools._demo import destination, view
 from otel_tools._demo.destination import Collector, Exporter, File
 from otel_tools._demo.loop import run_conversation
 from otel_tools._demo.model import ScriptedModel
+from otel_tools._demo.protocol import MODEL as SCRIPTED
+from otel_tools._demo.recording import Recording, read_recording
 from otel_tools._demo.script import QUESTION
 from otel_tools._demo.tools import available_functions, tools
-from otel_tools._demo.transcript import failures, printable, transcript
-from otel_tools._demo.wire import MODEL as SCRIPTED
-from otel_tools._sidecar.paths import short
-from otel_tools._terminal.console import out
+from otel_tools._demo.transcript import failed_calls, printable, transcript
+from otel_tools._sidecar.paths import display_path
+from otel_tools._terminal.console import stdout
 
 SERVICE_NAME = "otel-tools-demo"
 AGENT_NAME = "travel-assistant"
 DEFAULT_MODEL = "gpt-4.1-mini"
 
-_WIDTH = 100  # on a wide terminal, lines that a reader's eye can still follow
+_MAX_WIDTH = 100  # longer lines are hard to read
 _FLUSH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Model:
-    """The model that is asked, and how the terminal introduces it."""
+    """The client of the model's API, the model's name, and its line in the output."""
 
     client: OpenAI
     name: str
@@ -44,12 +45,12 @@ class Model:
 
 @dataclass
 class Conversation:
-    """One run of the loop."""
+    """One run of the application's loop."""
 
     trace_id: str = ""
     messages: list[Any] = field(default_factory=lambda: [{"role": "user", "content": QUESTION}])
     problem: str = ""
-    """Why there was no answer, where there was none."""
+    """Why the model gave no answer; empty where it gave one."""
 
 
 def run(
@@ -62,8 +63,8 @@ def run(
     """Run the demo.
 
     Args:
-        repeat: how many conversations to have, one after the other.
-        file: where to write telemetry instead of sending it.
+        repeat: the number of conversations, one after the other.
+        file: the file to write telemetry to, instead of sending it.
         exporter: `auto`, `otlp` or `file`, see `destination.choose`.
         endpoint: the collector's URL.
 
@@ -77,11 +78,18 @@ def run(
     where = destination.choose(exporter, endpoint, file)
     configure(service_name=SERVICE_NAME, **where.options)
     with _model() as model:
-        _introduce(console, model, where)
+        _show_header(console, model, where)
         conversation = _converse_often(model, repeat, console)
     # Not flush(): the export at the exit would follow it at once, without the exemplars that had just been sent.
     arrived = shutdown(_FLUSH_SECONDS)
+    _report(console, where, conversation, repeat)
+    if not arrived:
+        console.print(Text(f"Within {_FLUSH_SECONDS:.0f} s, not all telemetry arrived: {where}.", "red"))
+    return 0 if arrived and not conversation.problem else 1
 
+
+def _report(console: Console, where: Collector | File, conversation: Conversation, repeat: int) -> None:
+    """Show the last conversation, and its telemetry or the links to it."""
     _heading(console, f"Conversation, the last of {repeat}" if repeat > 1 else "Conversation")
     console.print(transcript(conversation.messages))
     if conversation.problem:
@@ -91,18 +99,16 @@ def run(
         _show_recording(console, where, conversation)
     else:
         _show_links(console, conversation)
-    if failures(conversation.messages):
+    if failed_calls(conversation.messages):
         console.print(
             "The failed calls are on purpose: the tools refuse what their data does not hold, "
             "the model is told, and it tries otherwise."
         )
-    if isinstance(where, File) and where.why:
+    if isinstance(where, File) and where.reason:
         console.print(
-            f"This went to a file, as {where.why}.\nIn Jaeger and Prometheus: otel-tools sidecar up && otel-tools demo"
+            f"This went to a file, as {where.reason}.\n"
+            "In Jaeger and Prometheus: otel-tools sidecar up && otel-tools demo"
         )
-    if not arrived:
-        console.print(Text(f"Within {_FLUSH_SECONDS:.0f} s, not all telemetry arrived: {where}.", "red"))
-    return 0 if arrived and not conversation.problem else 1
 
 
 def _converse_often(model: Model, repeat: int, console: Console) -> Conversation:
@@ -118,7 +124,7 @@ def _converse_often(model: Model, repeat: int, console: Console) -> Conversation
 
 
 def _converse(model: Model, functions: dict[str, Callable[..., Any]]) -> Conversation:
-    """Have one conversation: the application's own loop, under an agent, with its functions instrumented."""
+    """Have one conversation: run the application's own loop under `agent()`."""
     conversation = Conversation()
     try:
         with agent(AGENT_NAME, conversation_id=uuid.uuid4().hex):
@@ -134,17 +140,17 @@ def _converse(model: Model, functions: dict[str, Callable[..., Any]]) -> Convers
 
 @contextmanager
 def _model() -> Iterator[Model]:
-    """The user's model where the environment names one, else the scripted one."""
+    """The user's model where the environment has OPENAI_API_KEY or OPENAI_BASE_URL, else the scripted one."""
     key, url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL")
     if key or url:
         name = os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL
-        # A server of one's own often wants no key, but the client insists on one.
+        # A self-hosted server often needs no key, but the client requires one.
         with OpenAI(api_key=key or "none", timeout=60) as client:
             yield Model(client, name, f"{name} at {client.base_url} (from OPENAI_*)")
         return
     with (
         ScriptedModel() as server,
-        # Loopback is never behind a proxy, whatever the environment says of proxies.
+        # Loopback is never behind a proxy, also where the environment sets one.
         DefaultHttpxClient(trust_env=False) as http,
         OpenAI(base_url=server.base_url, api_key="none", http_client=http) as client,
     ):
@@ -155,7 +161,7 @@ def _model() -> Iterator[Model]:
         )
 
 
-def _introduce(console: Console, model: Model, where: Collector | File) -> None:
+def _show_header(console: Console, model: Model, where: Collector | File) -> None:
     console.print(Text("otel-tools demo", "bold"))
     for label, text in (
         ("model", model.introduction),
@@ -171,15 +177,16 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _show_recording(console: Console, where: File, conversation: Conversation) -> None:
-    """The trace and the numbers, both as they are in the file."""
+    """Show the trace and the numbers, both read from the file."""
     try:
-        recording = otlp_file.read(where.path)
+        recording = read_recording(where.path)
     except FileNotFoundError:
-        recording = otlp_file.Recording()
+        recording = Recording()
     spans = recording.trace(conversation.trace_id)
     if not spans:
         console.print(
-            f"No trace was recorded in {short(where.path)}. Is OTEL_SDK_DISABLED, OTEL_CONFIG_FILE or a sampler set?"
+            f"No trace was recorded in {display_path(where.path)}. "
+            "Is OTEL_SDK_DISABLED, OTEL_CONFIG_FILE or a sampler set?"
         )
         return
     _heading(console, f"Trace {conversation.trace_id}")
@@ -202,9 +209,9 @@ def _show_links(console: Console, conversation: Conversation) -> None:
 
 
 def _console() -> Console:
-    console = out()
-    console.width = min(console.width, _WIDTH)
+    console = stdout()
+    console.width = min(console.width, _MAX_WIDTH)
     if console.options.ascii_only and hasattr(console.file, "reconfigure"):
-        # What a model writes may hold any character, and a terminal that lacks one must not end the demo.
+        # A model's text may have any character; one that the terminal cannot show must not end the demo.
         console.file.reconfigure(errors="replace")
     return console

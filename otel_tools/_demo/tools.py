@@ -1,4 +1,4 @@
-"""The functions of an ordinary application, and their schemas as the model sees them."""
+"""The functions of an ordinary application, and their schemas as sent to the model."""
 
 import csv
 import datetime as dt
@@ -54,25 +54,25 @@ def get_stock_price(symbol: str, date: str | None = None) -> dict[str, Any]:
 
 
 def search_web(query: str, limit: int = 3) -> dict[str, Any]:
-    """Search the Python language reference, as this machine's Python brings it along."""
+    """Search the Python language reference that comes with this machine's Python."""
     words = re.findall(r"\w+", query)
     if not words:
         raise ValueError(f"nothing to search for in {query!r}")
     with index_lock:
         engine, pages = index()
         if engine == "fts5":
-            wanted = [" OR ".join(f'"{word}"' for word in words), limit]
+            parameters = [" OR ".join(f'"{word}"' for word in words), limit]
             found = pages.execute(
                 "SELECT title, snippet(pages, 1, '', '', '...', 16) FROM pages "
                 "WHERE pages MATCH ? ORDER BY bm25(pages, 10.0, 1.0) LIMIT ?",
-                wanted,
+                parameters,
             )
         else:
             hits = " + ".join("(title || text LIKE ?)" for _ in words)
-            wanted = [*(f"%{word}%" for word in words), limit]
+            parameters = [*(f"%{word}%" for word in words), limit]
             found = pages.execute(
                 f"SELECT title, substr(text, 1, 100) FROM pages ORDER BY {hits} DESC LIMIT ?",  # noqa: S608  (only placeholders)
-                wanted,
+                parameters,
             )
         results = [{"title": title, "text": " ".join(text.split())} for title, text in found]
     return {"query": query, "engine": engine, "results": results}
@@ -85,7 +85,7 @@ def read_csv(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-index_lock = Lock()  # one connection for all threads: one of them builds it, and one at a time asks it
+index_lock = Lock()  # all threads share one connection: one thread builds it, and one at a time uses it
 
 
 @cache
@@ -103,8 +103,8 @@ def index() -> tuple[str, sqlite3.Connection]:
 
 
 def sections() -> Iterator[tuple[str, str]]:
-    """Cut the topics of Python's `help()` into sections, each with the title above its underline."""
-    from pydoc_data.topics import topics  # noqa: PLC0415  (half a megabyte, for the first search alone)
+    """The sections of the topics of Python's `help()`: title and text; a title is a line with an underline."""
+    from pydoc_data.topics import topics  # noqa: PLC0415  (half a megabyte, needed only by a search)
 
     for topic in topics.values():
         _, *parts = re.split(r"^(\S.*)\n[*=\-^]{3,}\n", "\n" + topic, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""How a conversation looks in a terminal: who said what, which functions were called, what came back."""
+"""Renders a conversation for a terminal: messages, function calls and their results."""
 
 import json
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from rich.text import Text
 
 
 def transcript(messages: Sequence[Any]) -> RenderableType:
-    """Show a conversation.
+    """Render a conversation, each result below its call.
 
     Args:
-        messages: what the loop has collected, the model's messages as the client returned them.
+        messages: the messages that the loop collected, the model's as the client returned them.
     """
-    results = {one["tool_call_id"]: one["content"] for one in _dicts(messages) if one["role"] == "tool"}
+    results = {each["tool_call_id"]: each["content"] for each in _dicts(messages) if each["role"] == "tool"}
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
@@ -36,14 +36,14 @@ def transcript(messages: Sequence[Any]) -> RenderableType:
     return grid
 
 
-def failures(messages: Sequence[Any]) -> int:
-    """How many of the calls in a conversation were answered with an error."""
-    return sum(_error(one["content"]) is not None for one in _dicts(messages) if one["role"] == "tool")
+def failed_calls(messages: Sequence[Any]) -> int:
+    """The number of calls in a conversation whose result is an error."""
+    return sum(_error(each["content"]) is not None for each in _dicts(messages) if each["role"] == "tool")
 
 
 def printable(text: str) -> str:
-    """Take control characters out of text that a model or a tool wrote: it must not steer the terminal."""
-    return "".join(each for each in text if each.isprintable() or each == "\n")
+    """The text without control characters: what a model or a tool wrote must not control the terminal."""
+    return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
 def _dicts(messages: Sequence[Any]) -> list[dict[str, Any]]:

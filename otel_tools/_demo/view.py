@@ -1,4 +1,4 @@
-"""How a recording looks in a terminal: a trace as a tree along its time line, the tools as a table."""
+"""Renders a recording for a terminal: a trace as a tree with a time line, the tools as a table."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -6,33 +6,34 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from otel_tools._demo.otlp_file import Span, Tool
+from otel_tools._demo.recording import Span, ToolNumbers
 from otel_tools._telemetry import names
 
 _GAP = 2
-_DURATION = 8
-_BAR = range(6, 25)  # columns of the time line: as many as names and errors leave it
+_DURATION_WIDTH = 8
+_MIN_BAR_WIDTH, _MAX_BAR_WIDTH = 6, 24  # columns of the time line, which takes what names and errors leave
 _STYLES = {"ok": "green", "cached": "green", "error": "bold red", "invalid": "yellow", "fallback": "yellow"}
 
 
 def tree(spans: Sequence[Span], console: Console) -> RenderableType:
-    """Show one trace.
+    """Render one trace.
 
     Args:
-        spans: the trace's spans, in the order in which they began.
-        console: where it will be shown, for the characters that it can show.
+        spans: the trace's spans, in the order of their start.
+        console: the terminal; its width and encoding decide the layout and the line characters.
     """
     start = min(span.start for span in spans)
     length = max(max(span.end for span in spans) - start, 1)
-    plain = console.options.ascii_only
+    ascii_only = console.options.ascii_only
     rows = [
         (_one_line((guide, "dim"), (span.name, "" if guide else "bold")), span, _ending(span))
-        for guide, span in _walk(spans, plain=plain)
+        for guide, span in _walk(spans, ascii_only=ascii_only)
     ]
-    words = max(name.cell_len for name, _, _ in rows) + max(ending.cell_len for _, _, ending in rows)
-    columns = min(max(console.width - words - _DURATION - 3 * _GAP, _BAR[0]), _BAR[-1])
+    text_width = max(name.cell_len for name, _, _ in rows) + max(ending.cell_len for _, _, ending in rows)
+    bar_width = console.width - text_width - _DURATION_WIDTH - 3 * _GAP
+    columns = min(max(bar_width, _MIN_BAR_WIDTH), _MAX_BAR_WIDTH)
     table = Table.grid(padding=(0, _GAP))
-    # Where the terminal is narrow still, names and errors give way; durations and bars do not.
+    # On a narrow terminal names and errors are cut; durations and bars are not.
     table.add_column()
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
@@ -40,47 +41,47 @@ def tree(spans: Sequence[Span], console: Console) -> RenderableType:
     for name, span, ending in rows:
         left = round((span.start - start) / length * (columns - 1))
         width = max(1, round((span.end - span.start) / length * columns))
-        bar = " " * left + ("#" if plain else "━") * min(width, columns - left)
+        bar = " " * left + ("#" if ascii_only else "━") * min(width, columns - left)
         table.add_row(name, duration(span.seconds), ending, Text(bar, "red" if span.failed else "cyan"))
     return table
 
 
-def _walk(spans: Sequence[Span], *, plain: bool) -> Iterator[tuple[str, Span]]:
-    """Each span with the lines that lead to it, parents before children."""
-    tee, corner, pipe = ("|- ", "`- ", "|  ") if plain else ("├─ ", "└─ ", "│  ")
-    known = {span.span_id for span in spans}
+def _walk(spans: Sequence[Span], *, ascii_only: bool) -> Iterator[tuple[str, Span]]:
+    """Each span with the tree lines before its name, parents before children."""
+    tee, corner, pipe = ("|- ", "`- ", "|  ") if ascii_only else ("├─ ", "└─ ", "│  ")
+    span_ids = {span.span_id for span in spans}
     children: dict[str, list[Span]] = {}
     for span in spans:
-        # A span whose parent is elsewhere (in another process, say) is a root here.
-        children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
+        # A span whose parent is not in the recording (but, for example, in another process) is a root here.
+        children.setdefault(span.parent_id if span.parent_id in span_ids else "", []).append(span)
 
-    def below(parent: str, lead: str) -> Iterator[tuple[str, Span]]:
-        family = children.get(parent, [])
-        for child in family:
-            last = child is family[-1]
-            yield lead + (corner if last else tee), child
-            yield from below(child.span_id, lead + ("   " if last else pipe))
+    def descendants(parent: str, indent: str) -> Iterator[tuple[str, Span]]:
+        siblings = children.get(parent, [])
+        for child in siblings:
+            is_last = child is siblings[-1]
+            yield indent + (corner if is_last else tee), child
+            yield from descendants(child.span_id, indent + ("   " if is_last else pipe))
 
     for root in children.get("", []):
         yield "", root
-        yield from below(root.span_id, "")
+        yield from descendants(root.span_id, "")
 
 
 def _ending(span: Span) -> Text:
     outcome = str(span.attributes.get(names.OUTCOME, "error" if span.failed else ""))
     error = span.attributes.get(names.ERROR_TYPE)
-    said = "" if error in {None, outcome} else f" {error}"
-    return _one_line((outcome, _STYLES.get(outcome, "")), (said, "red" if span.failed else ""))
+    error_text = "" if error in {None, outcome} else f" {error}"
+    return _one_line((outcome, _STYLES.get(outcome, "")), (error_text, "red" if span.failed else ""))
 
 
 def _one_line(*parts: tuple[str, str]) -> Text:
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
-def table(tools: Iterable[Tool]) -> RenderableType:
-    """Show the numbers of the tools; outcomes that never happened get no column, but for ok and error.
+def table(tools: Iterable[ToolNumbers]) -> RenderableType:
+    """Render the numbers of the tools. Only ok and error always have a column; other outcomes when they occurred.
 
-    The mean is exact, the 95th percentile an estimate: a histogram knows only how many calls fell in each bucket.
+    The mean is exact. The 95th percentile is an estimate: a histogram has only the number of calls per bucket.
     """
     tools = list(tools)
     seen = {outcome for tool in tools for outcome, count in tool.outcomes.items() if count}
@@ -95,8 +96,8 @@ def table(tools: Iterable[Tool]) -> RenderableType:
             tool.name,
             str(tool.outcomes.total()),
             *(
-                Text(str(tool.outcomes[each]), _STYLES.get(each, "") if tool.outcomes[each] else "dim")
-                for each in outcomes
+                Text(str(tool.outcomes[outcome]), _STYLES.get(outcome, "") if tool.outcomes[outcome] else "dim")
+                for outcome in outcomes
             ),
             "-" if rate is None else Text(f"{rate:.1%}", "" if rate == 1 else "bold red"),
             duration(tool.duration.mean),
@@ -106,7 +107,7 @@ def table(tools: Iterable[Tool]) -> RenderableType:
 
 
 def duration(seconds: float | None) -> str:
-    """Write a duration to three digits, in a unit that suits it."""
+    """A duration with three digits, in seconds or milliseconds; `-` for None."""
     if seconds is None:
         return "-"
     number, unit = (seconds, "s") if seconds >= 1 else (seconds * 1e3, "ms")

@@ -10,11 +10,12 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import ForkHandlers
+from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.settings import SIGNALS, Logs, Redact, Settings, read_settings, redaction_of
 from otel_tools._telemetry.content.capture import content
-from otel_tools._telemetry.deferred import catch_up
+from otel_tools._telemetry.deferred import report_pending
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def flush(timeout: float = 5.0) -> bool:
         Whether everything that was counted by then left. True where `configure()` has set up nothing. False in an
         ``atexit`` handler from Python 3.12 on: what waits is sent by `shutdown`, which runs by itself.
     """
-    catch_up()
+    report_pending()
     pipeline = _state.pipeline
     return pipeline is None or pipeline.flush(timeout)
 
@@ -163,7 +164,7 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
     if pipeline is None:
         stop_logs()
         return True
-    catch_up()
+    report_pending()
     everything_left = pipeline.stop(timeout)
     # After what stopping has to say.
     stop_logs()
@@ -172,7 +173,7 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
 
 
 def _set_up(settings: Settings) -> Pipeline | None:
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if sdk_disabled():
         logger.info("OTEL_SDK_DISABLED is true: telemetry stays off")
         return None
     if os.environ.get("OTEL_CONFIG_FILE"):
@@ -209,7 +210,8 @@ def _hook_into_process() -> None:
         return
     _state.hooked = True
     atexit.register(shutdown)
-    at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
+    # A registration of its own, made now: the SDK's handlers, registered when it was imported, run first in the child.
+    ForkHandlers().add(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
     _flush_at_end_of_multiprocessing()
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_sigterm)

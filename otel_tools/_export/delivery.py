@@ -6,16 +6,16 @@ import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 from otel_tools._call.forks import at_fork
 from otel_tools._export import loss_log
+from otel_tools._export.endpoint import secrets_in, without_secrets
 from otel_tools._telemetry.instruments import dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._export.settings import Signal
+    from otel_tools._export.endpoint import TelemetrySignal
 
 __all__ = ["Outlet"]
 
@@ -42,9 +42,9 @@ class Outlet:
         lost: How many could not be delivered, without those that came after the end.
     """
 
-    def __init__(self, signal: Signal, target: str, make: Callable[[], Any], fork_waits: float = 0.25) -> None:
+    def __init__(self, signal: TelemetrySignal, target: str, make: Callable[[], Any], fork_waits: float = 0.25) -> None:
         self.signal = signal
-        self._target, self._secrets = _without_secrets(target)
+        self._target, self._secrets = without_secrets(target), secrets_in(target)
         self._make = make
         self._fork_waits = fork_waits
         self._changed = threading.Condition()
@@ -234,19 +234,6 @@ class Outlet:
                 return exporter.export(batch).name == "SUCCESS", loss_log.hush.heard
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is lost
             return False, repr(error)
-
-
-def _without_secrets(target: str) -> tuple[str, list[str]]:
-    """A target as it may stand in a log, and what was taken out of it: a password or a key in the URL."""
-    if "://" not in target:
-        return target, []
-    try:
-        parts = urlsplit(target)
-    except ValueError:
-        return "an endpoint that is no URL", [target]
-    user, at, host = parts.netloc.rpartition("@")
-    public = urlunsplit(parts._replace(netloc=host, query="", fragment=""))
-    return public, [secret for secret in (user + at, parts.query, parts.fragment) if secret]
 
 
 def _start_again() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._telemetry.content.capture import CAPTURE_MESSAGE_CONTENT
-from otel_tools._telemetry.logs.call_records import Sink, logs
+from otel_tools._telemetry.logs.settings import Sink, logs
 
 if TYPE_CHECKING:
     from otel_tools._export.settings import Settings
@@ -25,7 +26,7 @@ def start_logs(settings: Settings) -> None:
         from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - python-json-logger is an extra
 
         sinks.append(JsonLines(settings.log_stream))
-    if settings.logs in {"otlp", "both"} and settings.exporter("logs") != "none" and not _disabled():
+    if settings.logs in {"otlp", "both"} and settings.exporter("logs") != "none" and not sdk_disabled():
         from otel_tools._telemetry.logs.otlp import send_record  # noqa: PLC0415 - only where it was asked for
 
         sinks.append(send_record)
@@ -34,7 +35,7 @@ def start_logs(settings: Settings) -> None:
     from otel_tools._telemetry.logs.hooks import install  # noqa: PLC0415 - only where it was asked for
 
     logs.sinks = tuple(sinks)
-    logs.instead = settings.logs in {"json", "both"}
+    logs.replaces_last_resort = settings.logs in {"json", "both"}
     # The environment may say that content is for spans alone.
     logs.with_content = os.environ.get(CAPTURE_MESSAGE_CONTENT, "").strip().upper() != "SPAN_ONLY"
     install()
@@ -49,9 +50,5 @@ def stop_logs() -> None:
 
     logs.on = False
     logs.sinks = ()
-    logs.instead = False
+    logs.replaces_last_resort = False
     remove()
-
-
-def _disabled() -> bool:
-    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.forks import at_fork
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._telemetry.instruments import dropped
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ class _Report:
             self._last = now
             self._said.add(signal)
         lost = ", ".join(f"{count} of {name}" for name, count in dropped.items() if count)
-        logger.warning(
+        log_safely(
+            logger,
+            logging.WARNING,
             "telemetry cannot be delivered to %s (%s); dropped so far: %s. The tools go on. "
             "`otel-tools doctor` says what is wrong; next such line in a minute at the earliest",
             target,
@@ -70,7 +73,7 @@ class _Report:
             if signal not in self._said:
                 return
             self._said.discard(signal)
-        logger.info("%s are delivered again", signal)
+        log_safely(logger, logging.INFO, "%s are delivered again", signal)
 
 
 class _Hush(logging.Filter):

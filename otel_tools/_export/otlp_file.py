@@ -11,13 +11,13 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otel_tools._export import sdk_private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +48,8 @@ class FileSpanExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-class FileLogExporter(LogRecordExporter):
-    """Appends log records to a file.
+class FileLogExporter:
+    """Appends log records to a file. Has the methods of the SDK's ``LogRecordExporter``.
 
     Args:
         path: The file; made where it is missing.
@@ -57,11 +57,13 @@ class FileLogExporter(LogRecordExporter):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._encode = sdk_private.otlp_log_encoder()
 
-    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+    def export(self, batch: Sequence[ReadableLogRecord]) -> SpanExportResult:
         """Append one line."""
-        _append(self._path, encode_logs(batch))
-        return LogRecordExportResult.SUCCESS
+        _append(self._path, self._encode(batch))
+        # The results of all signals have the same names.
+        return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Nothing is held open."""
@@ -81,7 +83,7 @@ class FileMetricExporter(MetricExporter):
     def __init__(self, path: Path) -> None:
         # The OTLP exporter knows how to read the variables; it opens no connection until it exports.
         otlp = OTLPMetricExporter()
-        super().__init__(otlp._preferred_temporality, otlp._preferred_aggregation)  # noqa: SLF001 - the SDK's contract
+        super().__init__(*sdk_private.metric_preferences(otlp))
         otlp.shutdown()
         self._path = path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -9,41 +10,37 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
-from opentelemetry._logs import get_logger_provider, set_logger_provider
-from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry._logs import set_logger_provider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-from otel_tools._export import loss_log
+from otel_tools._export import loss_log, sdk_private
 from otel_tools._export.exporters import outlet_of
 from otel_tools._export.meter_provider import Metering
-from otel_tools._export.processors import INSTANCE_ID, BoundedLogProcessor, BoundedSpanProcessor
-from otel_tools._telemetry.instruments import bind, bind_metrics
+from otel_tools._export.processors import INSTANCE_ID, BoundedSpanProcessor
+from otel_tools._export.settings import SIGNALS
+from otel_tools._telemetry.instruments import bind_meter_provider, bind_providers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._export.delivery import Outlet
-    from otel_tools._export.settings import Settings, Signal
+    from otel_tools._export.endpoint import TelemetrySignal
+    from otel_tools._export.log_processor import BoundedLogProcessor, LoggerProvider
+    from otel_tools._export.settings import Settings
 
 __all__ = ["Pipeline", "set_by_application"]
+
+logger = logging.getLogger("otel_tools")
 
 _LEAST: Final = 0.05
 """Seconds that every signal gets at the end, however little time is left."""
 
 
-def set_by_application() -> set[Signal]:
+def set_by_application() -> set[TelemetrySignal]:
     """The signals for which the application has set a provider of its own."""
-    found: set[Signal] = set()
-    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        found.add("traces")
-    # The API has no public name for the stand-ins of these two.
-    if not type(metrics.get_meter_provider()).__name__.startswith("_Proxy"):
-        found.add("metrics")
-    if not type(get_logger_provider()).__name__.startswith("Proxy"):
-        found.add("logs")
-    return found
+    return set(SIGNALS) - sdk_private.api_placeholders()
 
 
 class Pipeline:
@@ -57,7 +54,7 @@ class Pipeline:
         Exception: The SDK or an exporter cannot work with what the environment says; nothing is left behind.
     """
 
-    def __init__(self, settings: Settings, signals: set[Signal]) -> None:
+    def __init__(self, settings: Settings, signals: set[TelemetrySignal]) -> None:
         self._settings = settings
         self._resource = _resource(settings)
         self._outlets: list[Outlet] = []
@@ -71,6 +68,7 @@ class Pipeline:
         self._ending = threading.Lock()
         self._ended = threading.Event()
         self._all_left = False
+        self._metrics_failed = False
         try:
             if "traces" in signals:
                 self._tracer_provider = self._new_tracer_provider()
@@ -81,6 +79,7 @@ class Pipeline:
         except Exception:
             self.stop(0)
             raise
+        sdk_private.report_missing(self._missing_names())
 
     def install(self) -> None:
         """Make these the process's providers."""
@@ -91,7 +90,7 @@ class Pipeline:
         for metering in self._meterings:
             metrics.set_meter_provider(metering.provider)
         # Only now, so that the names resolve to what was just set.
-        bind()
+        bind_providers()
 
     def flush(self, timeout: float) -> bool:
         """Send what is waiting; whether all of it left within the timeout."""
@@ -110,7 +109,8 @@ class Pipeline:
             return False
         for job in collecting:
             job.join(max(0.0, deadline - time.monotonic()))
-        return all(sent) and all(job.succeeded for job in collecting) and self._lost() == lost
+        collected = all(job.succeeded for job in collecting) and not self._metrics_failed
+        return all(sent) and collected and self._lost() == lost
 
     def stop(self, timeout: float) -> bool:
         """Send what is waiting and end; whether all of it left within the timeout.
@@ -123,7 +123,7 @@ class Pipeline:
         lost = self._lost()
         with loss_log.held():
             self._send_and_end(time.monotonic() + timeout)
-        self._all_left = self._lost() == lost
+        self._all_left = self._lost() == lost and not self._metrics_failed
         for own in (self._tracer_provider, self._logger_provider):
             # What the application added to our providers ends here; ours has ended already.
             if own is not None:
@@ -167,18 +167,36 @@ class Pipeline:
         if self._tracer_provider is not None and self._spans is not None:
             self._spans.after_fork(self._tracer_provider.resource)
         if self._meterings:
-            # That of a parent which is a child itself has nothing but ours, and is let go.
-            inherited = self._meterings[-1]
-            self._resource = inherited.resource
-            ours = self._new_metering()
-            self._meterings = [ours, inherited]
-            bind_metrics(ours.provider)
-            inherited.without_ours()
+            try:
+                self._renew_metrics()
+            except Exception as error:  # noqa: BLE001 - nothing may stop the child; its flush() says that metrics fail
+                self._metrics_failed = True
+                logger.warning("the metrics of this forked process are not exported: %r", error)
+
+    def _renew_metrics(self) -> None:
+        # That of a parent which is a child itself has nothing but ours, and is let go.
+        inherited = self._meterings[-1]
+        self._resource = inherited.resource_in_child() or self._own_resource_in_child()
+        ours = self._new_metering()
+        self._meterings = [ours, inherited]
+        bind_meter_provider(ours.provider)
+        inherited.without_ours()
+
+    def _own_resource_in_child(self) -> Resource:
+        if self._tracer_provider is not None:
+            # The SDK has given it a `service.instance.id` of this process.
+            return self._tracer_provider.resource
+        return self._resource.merge(Resource({INSTANCE_ID: str(uuid.uuid4())}))
+
+    def _missing_names(self) -> list[sdk_private.PrivateName]:
+        if self._meterings:
+            return self._meterings[0].missing_names(self._processors)
+        return sdk_private.missing_names(None, None, None, self._processors)
 
     def _lost(self) -> int:
         return sum(outlet.lost for outlet in self._outlets)
 
-    def _outlet(self, signal: Signal) -> Outlet:
+    def _outlet(self, signal: TelemetrySignal) -> Outlet:
         outlet = outlet_of(self._settings, signal)
         self._outlets.append(outlet)
         # Made now, so that what it cannot work with is an error of configure(), and so that no other thread is in the
@@ -198,11 +216,18 @@ class Pipeline:
         provider.add_span_processor(self._spans)
         return provider
 
-    def _new_logger_provider(self) -> LoggerProvider:
-        provider = LoggerProvider(resource=self._resource, shutdown_on_exit=False)
-        processor = BoundedLogProcessor(self._outlet("logs"))
+    def _new_logger_provider(self) -> LoggerProvider | None:
+        """None where the SDK's log signal is not at its known address."""
+        try:
+            from otel_tools._export.log_processor import new_logger_provider  # noqa: PLC0415 - only with logs
+
+            provider, processor = new_logger_provider(self._outlet("logs"), self._resource)
+        except ImportError as error:
+            if not sdk_private.is_missing_log_module(error):
+                raise
+            sdk_private.report_missing_log_module(error)
+            return None
         self._processors.append(processor)
-        provider.add_log_record_processor(processor)
         return provider
 
     def _new_metering(self) -> Metering:

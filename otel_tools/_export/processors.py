@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.sdk._logs.export import (
-    BatchLogRecordProcessor,
-    LogRecordExporter,
-    LogRecordExportResult,
-)
+from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
@@ -18,12 +16,12 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from otel_tools._export import sdk_private
 from otel_tools._telemetry import names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -31,14 +29,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INSTANCE_ID",
-    "BoundedLogProcessor",
     "BoundedSpanProcessor",
-    "LogDelivery",
     "MetricDelivery",
     "SpanDelivery",
+    "max_queue_size",
 ]
 
+logger = logging.getLogger("otel_tools")
+
+
 INSTANCE_ID: Final = "service.instance.id"
+
+_DEFAULT_QUEUE_SIZE: Final = "2048"
 
 
 class SpanDelivery(SpanExporter):
@@ -61,26 +63,6 @@ class SpanDelivery(SpanExporter):
         return True
 
 
-class LogDelivery(LogRecordExporter):
-    """A log record exporter around another."""
-
-    def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
-
-    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Deliver or count as dropped."""
-        delivered = self._outlet.send(batch, len(batch), waited=len(batch))
-        return LogRecordExportResult.SUCCESS if delivered else LogRecordExportResult.FAILURE
-
-    def shutdown(self) -> None:
-        """As the SDK asks."""
-        self._outlet.stop()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Nothing waits here."""
-        return True
-
-
 class MetricDelivery(MetricExporter):
     """A metric exporter around another.
 
@@ -90,8 +72,7 @@ class MetricDelivery(MetricExporter):
     """
 
     def __init__(self, outlet: Outlet) -> None:
-        made = outlet.exporter
-        super().__init__(made._preferred_temporality, made._preferred_aggregation)  # noqa: SLF001 - the SDK's contract
+        super().__init__(*sdk_private.metric_preferences(outlet.exporter))
         self._outlet = outlet
         self.ours_elsewhere = False
 
@@ -124,17 +105,17 @@ class BoundedSpanProcessor(BatchSpanProcessor):
 
     def __init__(self, outlet: Outlet, resource: Resource) -> None:
         self.outlet = outlet
-        self._most: int = self._default_max_queue_size()  # type: ignore[no-untyped-call] # reads OTEL_*
+        self._max_queue_size = max_queue_size(OTEL_BSP_MAX_QUEUE_SIZE)
         self.exit_timeout = 30.0
         self._own = resource.attributes.get(INSTANCE_ID)
         self._parents: frozenset[object] = frozenset()
-        super().__init__(SpanDelivery(outlet), max_queue_size=self._most)
+        super().__init__(SpanDelivery(outlet), max_queue_size=self._max_queue_size)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a sampled span."""
         if self._parents and span.resource.attributes.get(INSTANCE_ID) in self._parents:
             return
-        if span.context is not None and span.context.trace_flags.sampled and self.outlet.accept(self._most):
+        if span.context is not None and span.context.trace_flags.sampled and self.outlet.accept(self._max_queue_size):
             super().on_end(span)
 
     def after_fork(self, resource: Resource) -> None:
@@ -150,27 +131,21 @@ class BoundedSpanProcessor(BatchSpanProcessor):
     def shutdown(self) -> None:
         """Send what is queued, for `exit_timeout` seconds at most."""
         self.outlet.close()
-        self._batch_processor.shutdown(timeout_millis=int(self.exit_timeout * 1000))
+        sdk_private.shut_down_batch_processor(self, super().shutdown, self.outlet.stop, self.exit_timeout)
 
 
-class BoundedLogProcessor(BatchLogRecordProcessor):
-    """As `BoundedSpanProcessor`, for log records."""
+def max_queue_size(variable: str) -> int:
+    """How many items a batch processor may hold: the value of the variable, or the specification's default of 2048.
 
-    def __init__(self, outlet: Outlet) -> None:
-        self.outlet = outlet
-        self._most: int = self._default_max_queue_size()  # type: ignore[no-untyped-call] # reads OTEL_*
-        self.exit_timeout = 30.0
-        super().__init__(LogDelivery(outlet), max_queue_size=self._most)
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Queue a record."""
-        if self.outlet.accept(self._most):
-            super().on_emit(log_record)
-
-    def shutdown(self) -> None:
-        """Send what is queued, for `exit_timeout` seconds at most."""
-        self.outlet.close()
-        self._batch_processor.shutdown(timeout_millis=int(self.exit_timeout * 1000))
+    Args:
+        variable: ``OTEL_BSP_MAX_QUEUE_SIZE`` or ``OTEL_BLRP_MAX_QUEUE_SIZE``.
+    """
+    value = os.environ.get(variable, _DEFAULT_QUEUE_SIZE)
+    try:
+        return int(value)
+    except ValueError:
+        logger.warning("%s=%s: a whole number is needed; %s is used", variable, value, _DEFAULT_QUEUE_SIZE)
+        return int(_DEFAULT_QUEUE_SIZE)
 
 
 def _without_ours(data: MetricsData) -> MetricsData:

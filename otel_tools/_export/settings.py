@@ -10,23 +10,27 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO, get_args
-from urllib.parse import urlsplit
 
+from otel_tools._export.endpoint import (
+    OTLP_PROTOCOLS,
+    OtlpProtocol,
+    TelemetrySignal,
+    is_http_url,
+    otlp_endpoint,
+    otlp_protocol,
+)
 from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools._telemetry.exceptions import exception_signals
 from otel_tools.errors import ConfigurationError
 
-__all__ = ["Exporter", "Logs", "Protocol", "Redact", "Settings", "Signal", "read_settings", "redaction_of"]
+__all__ = ["Exporter", "Logs", "Redact", "Settings", "read_settings", "redaction_of"]
 
-Signal = Literal["traces", "metrics", "logs"]
 Exporter = Literal["otlp", "console", "file", "none"]
-Protocol = Literal["http/protobuf", "grpc"]
 Logs = Literal["json", "otlp", "both"]
 Redact = Callable[[str], str] | Sequence[str | re.Pattern[str]]
 
-SIGNALS: Final[tuple[Signal, ...]] = get_args(Signal)
+SIGNALS: Final[tuple[TelemetrySignal, ...]] = get_args(TelemetrySignal)
 EXPORTERS: Final[tuple[str, ...]] = get_args(Exporter)
-PROTOCOLS: Final[tuple[str, ...]] = get_args(Protocol)
 LOGS: Final[tuple[str, ...]] = get_args(Logs)
 
 _URL_NEEDED: Final = "a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
@@ -51,8 +55,8 @@ class Settings:
     """
 
     resource: tuple[tuple[str, str], ...]
-    exporters: tuple[tuple[Signal, Exporter], ...]
-    protocols: tuple[tuple[Signal, Protocol], ...]
+    exporters: tuple[tuple[TelemetrySignal, Exporter], ...]
+    protocols: tuple[tuple[TelemetrySignal, OtlpProtocol], ...]
     endpoint: str | None
     headers: tuple[tuple[str, str], ...] | None
     file: Path | None
@@ -61,11 +65,11 @@ class Settings:
     logs: Logs | None = None
     log_stream: TextIO | None = None
 
-    def exporter(self, signal: Signal) -> Exporter:
+    def exporter(self, signal: TelemetrySignal) -> Exporter:
         """Where a signal goes."""
         return dict(self.exporters)[signal]
 
-    def protocol(self, signal: Signal) -> Protocol:
+    def protocol(self, signal: TelemetrySignal) -> OtlpProtocol:
         """How a signal goes by OTLP."""
         return dict(self.protocols)[signal]
 
@@ -155,14 +159,14 @@ def _logs(logs: Any, stream: Any) -> Logs | None:
     return logs  # type: ignore[no-any-return] # it is one of LOGS
 
 
-def _exporters(exporter: str | None, file: object, *, logs: bool) -> dict[Signal, Exporter]:
+def _exporters(exporter: str | None, file: object, *, logs: bool) -> dict[TelemetrySignal, Exporter]:
     if exporter is not None and exporter not in EXPORTERS:
         raise ConfigurationError(f"configure(exporter={exporter!r}): accepted are {', '.join(map(repr, EXPORTERS))}")
     if exporter == "file" and file is None:
         raise ConfigurationError("configure(exporter='file') needs file='PATH', the file to append OTLP JSON lines to")
     if exporter != "file" and file is not None:
         raise ConfigurationError(f"configure(file={file!r}) goes with exporter='file', not with {exporter!r}")
-    chosen: dict[Signal, Exporter] = {}
+    chosen: dict[TelemetrySignal, Exporter] = {}
     for signal in SIGNALS:
         variable = f"OTEL_{signal.upper()}_EXPORTER"
         value = exporter or os.environ.get(variable, "").strip().lower() or None
@@ -177,43 +181,31 @@ def _exporters(exporter: str | None, file: object, *, logs: bool) -> dict[Signal
     return chosen
 
 
-def _protocol(signal: Signal) -> Protocol:
-    for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-        value = os.environ.get(variable, "").strip().lower()
-        if value and value not in PROTOCOLS:
-            raise ConfigurationError(f"{variable}={value}: accepted are {', '.join(map(repr, PROTOCOLS))}")
-        if value:
-            return value  # type: ignore[return-value] # it is one of PROTOCOLS
-    return "http/protobuf"
+def _protocol(signal: TelemetrySignal) -> OtlpProtocol:
+    protocol, variable = otlp_protocol(signal)
+    if protocol not in OTLP_PROTOCOLS:
+        raise ConfigurationError(f"{variable}={protocol}: accepted are {', '.join(map(repr, OTLP_PROTOCOLS))}")
+    return protocol
 
 
 def _endpoint(endpoint: Any) -> str | None:
     if endpoint is None:
         return None
-    if not _is_url(endpoint):
+    if not is_http_url(endpoint):
         raise ConfigurationError(f"configure(endpoint={endpoint!r}): {_URL_NEEDED}")
     return str(endpoint).rstrip("/")
 
 
-def _check_endpoint_variables(exporters: Mapping[Signal, Exporter], protocols: Mapping[Signal, Protocol]) -> None:
+def _check_endpoint_variables(
+    exporters: Mapping[TelemetrySignal, Exporter], protocols: Mapping[TelemetrySignal, OtlpProtocol]
+) -> None:
     for signal in SIGNALS:
-        # gRPC also takes HOST:PORT.
+        # The gRPC exporter reports an address that it cannot use.
         if exporters[signal] != "otlp" or protocols[signal] == "grpc":
             continue
-        for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-            value = os.environ.get(variable, "")
-            if value and not _is_url(value):
-                raise ConfigurationError(f"{variable}={value}: {_URL_NEEDED}")
-            if value:
-                break
-
-
-def _is_url(endpoint: Any) -> bool:
-    try:
-        parts = urlsplit(endpoint if isinstance(endpoint, str) else "")
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        return False
+        endpoint = otlp_endpoint(signal, protocols[signal])
+        if not endpoint.is_valid:
+            raise ConfigurationError(f"{endpoint.variable}={endpoint.address}: {_URL_NEEDED}")
 
 
 def _headers(headers: Any) -> tuple[tuple[str, str], ...] | None:

@@ -1,4 +1,4 @@
-"""How many attempts may run at once?"""
+"""`Concurrency`: limits how many attempts run at once."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
-from otel_tools._call.steps import IS_AWAITED, Outcome, Wait, loop_runs_here
-from otel_tools._policies.checks import is_wait
+from otel_tools._call.forks import reset_after_fork
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import IS_AWAITED, Wait, event_loop_is_running
+from otel_tools._policies.checks import is_wait_seconds
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Step
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy, Step
 
 __all__ = ["Concurrency"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Concurrency:
-    """Let at most so many attempts run at once; others wait in line for a slot, first come first served.
+    """Let at most ``limit`` attempts run at once; others wait in one queue for a slot, first come first served.
 
-    Threads and tasks stand in one line, and tools that are given the same object share its slots. A slot is held for
-    one attempt (of a generator: for the whole iteration) and not while a retry waits. A tool that calls another one
-    with the same object needs two slots: with none left it waits for itself. A sync function that runs on after its
-    ``timeout`` no longer holds one. A sync tool in the thread of an event loop does not wait without end, for whoever
-    holds the slot may need that loop: it is refused.
+    Threads and tasks wait in the same queue, and tools that are given the same object share its slots. An attempt holds
+    a slot while it runs (a generator for the whole iteration) and not while a retry waits. A tool that calls another
+    one with the same object needs two slots: with none left it waits for itself. A sync function that runs on after
+    its ``timeout`` no longer holds one. A sync tool in the thread of an event loop does not wait without end, since the
+    attempt that holds the slot may need that loop: it is refused.
 
     Args:
         limit: Slots, 1 or more.
@@ -51,13 +52,13 @@ class Concurrency:
         if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
             raise ConfigurationError(f"Concurrency(limit={self.limit!r}): a whole number of slots is needed, 1 or more")
         wait = self.max_wait
-        if wait is not None and not is_wait(wait):
+        if wait is not None and not is_wait_seconds(wait):
             raise ConfigurationError(
                 f"Concurrency(max_wait={wait!r}): seconds are needed, 0 or more (0 never waits), "
                 "or None to wait as long as it takes"
             )
-        self._begin()
-        _everywhere.add(self)
+        self._set_new_slots()
+        reset_after_fork(self)
 
     @property
     def in_use(self) -> int:
@@ -70,12 +71,12 @@ class Concurrency:
         """Attempts that wait for a slot now."""
         return len(self._slots.waiters)
 
-    def around(self, info: ToolInfo) -> Policy:
-        """The policy of one tool that takes its slots from here."""
+    def policy(self, info: ToolInfo) -> Policy:
+        """The concurrency policy of one tool."""
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
-                # In the child of a fork there are new slots; this call gives its own back to where it took it.
+                # In the child of a fork there are new slots. A slot is given back to the object that it was taken from.
                 slots = self._slots
                 if slots.take():
                     waited = None
@@ -99,15 +100,15 @@ class Concurrency:
         """Wait for a slot.
 
         Returns:
-            The seconds that it took, None where there was no wait; and how the attempt ends where it got none.
+            The seconds that it took, None where there was no wait; and the outcome of the attempt where it got no slot.
         """
-        longest, left = self.max_wait, call.left()
-        if left is not None and (longest is None or left < longest):
-            longest = left
-        if longest is not None and longest <= 0:
+        max_wait, left = self.max_wait, call.left()
+        if left is not None and (max_wait is None or left < max_wait):
+            max_wait = left
+        if max_wait is not None and max_wait <= 0:
             call.throttled("concurrency", "rejected", None)
-            return None, self._refusal(info.tool, longest)
-        if longest is None and not info.asynchronous and loop_runs_here() and not (yield IS_AWAITED).value:
+            return None, self._refusal(info.tool, max_wait)
+        if max_wait is None and not info.asynchronous and event_loop_is_running() and not (yield IS_AWAITED).value:
             call.throttled("concurrency", "rejected", None)
             return None, self._refusal(
                 info.tool,
@@ -115,7 +116,7 @@ class Concurrency:
                 "asyncio.to_thread, or set max_wait",
             )
         waiter: Future[None] = Future()
-        # From now on nobody can cancel it, so that it can always be given a slot.
+        # Nobody can cancel it from here on, so that it can always be given a slot.
         waiter.set_running_or_notify_cancel()
         slots.queue(waiter)
         if waiter.done():
@@ -123,17 +124,17 @@ class Concurrency:
         began = clock.now()
         call.queued("concurrency")
         try:
-            yield Wait(waiter, longest)
+            yield Wait(waiter, max_wait)
         except BaseException:
             if not slots.leave(waiter):
                 slots.give_back()
             call.throttled("concurrency", "cancelled", clock.now() - began)
             raise
         waited = clock.now() - began
-        # Not the answer but the line says who has a slot: one may be handed over in the moment in which time is up.
+        # The queue, and not the answer to `Wait`, says who has a slot: one may be handed over as the time runs out.
         if slots.leave(waiter):
             call.throttled("concurrency", "rejected", waited)
-            return waited, self._refusal(info.tool, longest)
+            return waited, self._refusal(info.tool, max_wait)
         return waited, None
 
     def _refusal(self, tool: str, waited: float | None = None, why: str | None = None) -> Outcome:
@@ -144,23 +145,30 @@ class Concurrency:
         message = f"tool {tool!r} was not started: {what}{why}"
         return Outcome(None, ConcurrencyLimited(message, tool=tool), "error")
 
-    def _begin(self) -> None:
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: new slots, since the threads that held or awaited the old ones are gone."""
+        self._slots.abandon()
+        self._set_new_slots()
+
+    def _set_new_slots(self) -> None:
         object.__setattr__(self, "_slots", _Slots(self.limit))
 
 
 class _Slots:
-    """The slots and the line for them.
+    """The slots, and the queue of attempts that wait for one.
 
     Where nobody waits, a slot is taken and given back without a lock (which would cost more than all else here): by
-    `list.pop` and `list.append`, each of which is one step under the interpreter's own lock. Who gives back looks at
-    the line afterwards, and who joins the line looks for a free slot afterwards; so one of the two sees the other.
-    The lock is reentrant, as the garbage collector may end another call of this thread in the middle.
+    `list.pop` and `list.append`, each of which is one step under the interpreter's own lock. An attempt that gives a
+    slot back looks at the queue afterwards, and one that joins the queue looks for a free slot afterwards; so one of
+    the two sees the other. The lock is reentrant, as the garbage collector may end another call of this thread in the
+    middle.
 
     Attributes:
-        free: As long as there are slots that were used before and are free.
-        unused: Slots that nobody has used yet.
-        waiters: The line, first come first: futures that are done once their attempt holds a slot.
-        lock: Held to change the line or ``unused``.
+        limit: The number of slots.
+        free: One item for each slot that was used before and is free.
+        unused: The number of slots that were never used.
+        waiters: The queue, first come first: futures that are done once their attempt holds a slot.
+        lock: Held to change the queue or ``unused``.
     """
 
     __slots__ = ("free", "limit", "lock", "unused", "waiters")
@@ -173,7 +181,7 @@ class _Slots:
         self.waiters: OrderedDict[Future[None], None] = OrderedDict()
 
     def take(self) -> bool:
-        """Take a slot if one is free and nobody waits for it."""
+        """Take a slot if one is free and nobody waits for one; whether it was taken."""
         if not self.waiters:
             try:
                 self.free.pop()
@@ -190,24 +198,24 @@ class _Slots:
         return False
 
     def queue(self, waiter: Future[None]) -> None:
-        """Join the line. Where a slot has come free meanwhile, the first in line has it at once."""
+        """Join the queue. Where a slot has come free meanwhile, the first in the queue gets it at once."""
         with self.lock:
             self.waiters[waiter] = None
         self._hand_over()
 
     def leave(self, waiter: Future[None]) -> bool:
-        """Leave the line; False where the waiter is no longer in it, since it has been handed a slot."""
+        """Leave the queue; False where the waiter is no longer in it, since it has been given a slot."""
         with self.lock:
             return self.waiters.pop(waiter, self) is None
 
     def give_back(self) -> None:
-        """Hand a slot to the first in line, or keep it free where nobody waits."""
+        """Give a slot to the first in the queue, or keep it free where nobody waits."""
         self.free.append(None)
         if self.waiters:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give free slots to the first in line, as far as both go."""
+        """Give free slots to the first in the queue, while there are both."""
         served: list[Future[None]] = []
         with self.lock:
             while self.waiters:
@@ -218,7 +226,7 @@ class _Slots:
                 try:
                     waiter, _ = self.waiters.popitem(last=False)
                 except KeyError:
-                    # The last one has left in between, through the garbage collector.
+                    # The last waiter has left in between, by a call that the garbage collector ended.
                     self.free.append(None)
                 else:
                     served.append(waiter)
@@ -226,17 +234,7 @@ class _Slots:
         for waiter in served:
             waiter.set_result(None)
 
-
-_everywhere: Final[WeakSet[Concurrency]] = WeakSet()
-
-
-def _start_again() -> None:
-    """In the child of a fork those who waited are gone, and so may be who held a slot or the lock."""
-    for each in tuple(_everywhere):
-        left_behind = each._slots  # noqa: SLF001 - of this module
-        left_behind.lock = RLock()
-        left_behind.waiters.clear()
-        each._begin()  # noqa: SLF001 - of this module
-
-
-at_fork(after_in_child=_start_again)
+    def abandon(self) -> None:
+        """In the child of a fork: nobody waits any more, and no other thread holds the lock."""
+        self.lock = RLock()
+        self.waiters.clear()

@@ -1,4 +1,4 @@
-"""When must a whole call be over?"""
+"""The deadline policy: bounds the time of a whole call with all its attempts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope, current
 
 if TYPE_CHECKING:
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["deadline"]
 
 
 def deadline(seconds: float) -> Policy:
-    """Set the time by which all that is inside must be over: attempts, waits between them, waits for others.
+    """Set the time by which everything inside must be over: attempts, waits between them, waits for other calls.
 
-    Those who wait ask the call how much is left (`Call.left`), and so does a tool (`otel_tools.remaining`). What comes
-    after, such as a fallback, is not held to it.
+    Policies that wait read the time that is left from `Call.left`, and a tool from `otel_tools.remaining`. What runs
+    outside, such as a fallback, has no deadline.
+
+    Args:
+        seconds: From the start of the call, above 0.
     """
 
     def policy(inner: Next) -> Next:

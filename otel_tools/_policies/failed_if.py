@@ -1,19 +1,20 @@
-"""Is a result that the tool returned really a failure? For tools that return their errors instead of raising."""
+"""The ``failed_if`` policy: counts some results as failures, for tools that return errors instead of raising."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._call.safe_logging import log_safely
 from otel_tools.errors import ConfigurationError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["failed_if"]
 
@@ -49,17 +50,21 @@ def failed_if(predicate: Callable[[Any], object], info: ToolInfo) -> Policy:
     def _holds(value: Any) -> bool:
         try:
             return bool(predicate(value))
-        except Exception:
-            # A broken logging handler must not fail the tool either.
-            with contextlib.suppress(Exception):
-                logger.exception("failed_if of tool %r raised; the result counts as a success", tool)
+        except Exception:  # noqa: BLE001 - the user's own code; logged, and the call goes on
+            log_safely(
+                logger,
+                logging.ERROR,
+                "failed_if of tool %r raised; the result counts as a success",
+                tool,
+                exc_info=True,
+            )
             return False
 
     return policy
 
 
 def _is_plain(predicate: Callable[[Any], object]) -> bool:
-    """Whether its result is what it says, rather than something to await or to iterate."""
+    """Whether a function returns its answer itself, rather than something to await or to iterate."""
     method = type(predicate).__call__
     return not any(
         kind(candidate)

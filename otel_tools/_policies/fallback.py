@@ -1,4 +1,4 @@
-"""What can serve where the tool failed?"""
+"""The fallback policy: serves the value of another function where the tool failed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_tools._call.steps import Invoke, Outcome
-from otel_tools.errors import ConfigurationError, InvalidArguments, error_type_of
+from otel_tools._call.error_types import error_type_of
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.safe_logging import log_safely
+from otel_tools._call.steps import Invoke
+from otel_tools.errors import ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["FallbackOn", "fallback"]
 
@@ -24,27 +28,27 @@ logger = logging.getLogger("otel_tools.policies.fallback")
 FallbackOn: TypeAlias = (
     "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], object] | None"
 )
-"""Which errors are replaced: those of such types, or for which a predicate is true; None is all."""
+"""The errors that are replaced: those of these types, or for which a predicate is true; None is all."""
 
-_LONGEST_NOTE: Final = 1000
+_MAX_NOTE_LENGTH: Final = 1000
 
 
 def fallback(function: Callable[..., Any], on: FallbackOn, info: ToolInfo) -> Policy:
-    """Where a call fails, call another function with the same arguments, and serve what it returns.
+    """Call another function with the same arguments where a call failed, and serve what it returns.
 
     The function may be a tool with a fallback of its own. If it fails too, the caller gets the tool's own error, with
-    a note of the other.
+    a note about the other error.
 
     Args:
         function: Takes what the tool takes, by the same names; for a method with or without its first parameter.
             A coroutine function only where the tool is one.
         on: Which errors are replaced. Without it also results that ``failed_if`` calls failures.
-        info: Where it stands.
+        info: The tool.
 
     Raises:
         ConfigurationError: It cannot be called in the tool's place, or ``on`` says nothing about errors.
     """
-    step = Invoke(_in_place_of(function, info))
+    invoke_fallback = Invoke(_adapted(function, info))
     replaces = _condition(on, info.tool)
 
     def policy(inner: Next) -> Next:
@@ -52,7 +56,7 @@ def fallback(function: Callable[..., Any], on: FallbackOn, info: ToolInfo) -> Po
             outcome = yield from inner(call)
             if outcome.result != "error" or not replaces(outcome.error):
                 return outcome
-            other: Outcome = yield step
+            other: Outcome = yield invoke_fallback
             if other.error is None:
                 call.recovered(outcome)
                 return Outcome(other.value, None, "fallback")
@@ -71,11 +75,11 @@ def _condition(on: FallbackOn, tool: str) -> Callable[[BaseException | None], bo
     if on is None:
         return lambda _error: True
     types: tuple[Any, ...] = on if isinstance(on, tuple) else (on,)
-    if types and all(isinstance(each, type) and issubclass(each, BaseException) for each in types):
-        for each in types:
-            if not issubclass(each, Exception) or issubclass(each, InvalidArguments):
+    if types and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types):
+        for kind in types:
+            if not issubclass(kind, Exception) or issubclass(kind, InvalidArguments):
                 raise ConfigurationError(
-                    f"tool {tool!r}: fallback_on={each.__name__}: such a call is never given a fallback; "
+                    f"tool {tool!r}: fallback_on={kind.__name__}: such a call is never given a fallback; "
                     "errors of the tool are needed"
                 )
         return lambda error: isinstance(error, types)
@@ -85,29 +89,29 @@ def _condition(on: FallbackOn, tool: str) -> Callable[[BaseException | None], bo
             "is needed"
         )
 
-    def holds(error: BaseException | None) -> bool:
+    def predicate(error: BaseException | None) -> bool:
         if error is None:
             return False
         try:
             return bool(on(error))
-        except Exception:
-            # A broken logging handler must not fail the tool either.
-            with contextlib.suppress(Exception):
-                logger.exception("fallback_on of tool %r raised; the error is not replaced", tool)
+        except Exception:  # noqa: BLE001 - the user's own code; logged, and the call goes on
+            log_safely(
+                logger, logging.ERROR, "fallback_on of tool %r raised; the error is not replaced", tool, exc_info=True
+            )
             return False
 
-    return holds
+    return predicate
 
 
 def _add_note(error: BaseException, other: BaseException, function: Callable[..., Any]) -> None:
-    note = f"fallback {_name_of(function)} failed too: {error_type_of(other)}: {other}"[:_LONGEST_NOTE]
+    note = f"fallback {_name_of(function)} failed too: {error_type_of(other)}: {other}"[:_MAX_NOTE_LENGTH]
     # The tool may raise one and the same object for ever.
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
 
 
-def _in_place_of(function: Callable[..., Any], info: ToolInfo) -> Callable[..., Any]:
-    """The fallback as it can be called with the tool's arguments."""
+def _adapted(function: Callable[..., Any], info: ToolInfo) -> Callable[..., Any]:
+    """The fallback as a function that can be called with the tool's arguments."""
     if not callable(function):
         raise ConfigurationError(
             f"tool {info.tool!r}: fallback={function!r}: a function with the tool's parameters is needed"
@@ -122,10 +126,10 @@ def _in_place_of(function: Callable[..., Any], info: ToolInfo) -> Callable[..., 
         )
     tool, own = _signature_of(info.function), _signature_of(function)
     if tool is not None and isinstance(info.function, functools.partial):
-        # What is bound by name is the tool's own affair: no caller gives it.
-        given = [each for each in tool.parameters.values() if each.name not in info.function.keywords]
-        tool = tool.replace(parameters=given)
-    # Builtins need not tell what they take.
+        # A parameter that the partial binds by name is not given by callers.
+        unbound = [each for each in tool.parameters.values() if each.name not in info.function.keywords]
+        tool = tool.replace(parameters=unbound)
+    # Some builtins have no signature.
     if tool is None or own is None or _accepts(own, tool, info.arguments.receiver):
         return function
     if info.arguments.receiver is not None and _accepts(own, _without_first(tool), None):
@@ -159,7 +163,7 @@ def _accepts(own: inspect.Signature, tool: inspect.Signature, receiver: str | No
         except TypeError:
             return False
         for name, value in bound.items():
-            # What the tool would also take by name has the same name here.
+            # A parameter that the tool also takes by name must have the same name here.
             if isinstance(value, inspect.Parameter) and value.name != name and _has_name(value):
                 return False
     return True
@@ -168,21 +172,26 @@ def _accepts(own: inspect.Signature, tool: inspect.Signature, receiver: str | No
 def _calls_of(
     tool: inspect.Signature, receiver: str | None
 ) -> Iterator[tuple[list[inspect.Parameter], dict[str, inspect.Parameter]]]:
-    """Calls that the tool takes, each argument being its parameter.
+    """Calls that the tool accepts. In place of parameter argument stands its parameter.
 
-    All ways to pass the first few by position and the rest by name; with all parameters, and with the required alone.
+    These are all ways to pass the first few by position and the rest by name, with all parameters and with the required
+    ones alone.
     """
     parameters = tool.parameters.values()
-    named = [each for each in parameters if each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}]
-    others = [each for each in parameters if each.kind is each.VAR_POSITIONAL]
-    more = {f"other_than_{each.name}": each for each in parameters if each.kind is each.VAR_KEYWORD}
-    for given in (named, [each for each in named if each.default is each.empty]):
-        positional = [each for each in given if each.kind is not each.KEYWORD_ONLY]
-        fewest = max(sum(each.kind is each.POSITIONAL_ONLY for each in given), int(receiver is not None))
+    named = [
+        parameter for parameter in parameters if parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+    ]
+    others = [parameter for parameter in parameters if parameter.kind is parameter.VAR_POSITIONAL]
+    more = {
+        f"other_than_{parameter.name}": parameter for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD
+    }
+    for given in (named, [parameter for parameter in named if parameter.default is parameter.empty]):
+        positional = [parameter for parameter in given if parameter.kind is not parameter.KEYWORD_ONLY]
+        fewest = max(sum(parameter.kind is parameter.POSITIONAL_ONLY for parameter in given), int(receiver is not None))
         for count in range(fewest, len(positional) + 1):
             full = given is named and count == len(positional)
-            kwargs = {each.name: each for each in given if each.kind is each.KEYWORD_ONLY}
-            kwargs |= {each.name: each for each in positional[count:]}
+            kwargs = {parameter.name: parameter for parameter in given if parameter.kind is parameter.KEYWORD_ONLY}
+            kwargs |= {parameter.name: parameter for parameter in positional[count:]}
             yield positional[:count] + others * full, kwargs | more
 
 

@@ -1,16 +1,18 @@
-"""How long may one attempt take?"""
+"""The timeout policy: bounds the time of one attempt."""
 
 from __future__ import annotations
 
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING
 
-from otel_tools._call.steps import CROWDED, EXPIRED, Invoke, Outcome
+from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError, ToolTimeout
 
 if TYPE_CHECKING:
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy
 
 __all__ = ["timeout"]
 
@@ -19,10 +21,14 @@ def timeout(seconds: float, info: ToolInfo) -> Policy:
     """End an attempt that takes longer than so many seconds with a `ToolTimeout`.
 
     An async tool is cancelled, as by `asyncio.timeout`. A sync tool runs on a thread of its own with a copy of the
-    caller's context variables, and cannot be killed: when its time is over its caller goes on, and the function
-    runs to its end for nobody. So what belongs to a thread stays there: thread-locals, SQLite connections, and context
-    variables that the function sets. Too many such threads of one tool (32), and its next calls are refused with
+    caller's context variables, and cannot be killed: when its time is over its caller goes on, and the function runs to
+    its end with nobody waiting. So what belongs to a thread stays there: thread-locals, SQLite connections, and context
+    variables that the function sets. With 32 such threads of one tool its next calls are refused with
     `ConcurrencyLimited` until some have ended.
+
+    Args:
+        seconds: Above 0, and up to `threading.TIMEOUT_MAX`.
+        info: The tool.
 
     Raises:
         ConfigurationError: It is not a positive number of seconds.
@@ -31,7 +37,7 @@ def timeout(seconds: float, info: ToolInfo) -> Policy:
         raise ConfigurationError(
             f"tool {info.tool!r}: timeout={seconds!r}: a positive number of seconds is needed, such as 5.0"
         )
-    whole = Invoke(timeout=seconds)
+    full_timeout = Invoke(timeout=seconds)
 
     def policy(_inner: Next) -> Next:
         def flow(call: Call) -> Flow:
@@ -39,10 +45,10 @@ def timeout(seconds: float, info: ToolInfo) -> Policy:
             limit = seconds if left is None else min(seconds, left)
             if limit <= 0:
                 return _expired(0.0)
-            outcome: Outcome = yield whole if limit == seconds else Invoke(timeout=limit)
+            outcome: Outcome = yield full_timeout if limit == seconds else Invoke(timeout=limit)
             if outcome is EXPIRED:
                 return _expired(limit)
-            if outcome is CROWDED:
+            if outcome is TOO_MANY_ABANDONED:
                 error = ConcurrencyLimited(
                     f"tool {info.tool!r}: not started, since too many of its calls that timed out are still running; "
                     "let the tool itself give up in time, as with otel_tools.remaining()",

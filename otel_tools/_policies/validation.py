@@ -1,11 +1,13 @@
-"""Do the arguments fit the function, and its result what it says it returns? Decided by pydantic, before and after."""
+"""The validation policies: check arguments before the call and the result after it, by pydantic."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._arguments.validation_errors import MAX_LISTED, bullet_list
-from otel_tools._call.steps import Call, Outcome, over
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import ended_flow
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 
 if TYPE_CHECKING:
@@ -18,9 +20,9 @@ __all__ = ["accepted_arguments", "validate_arguments", "validate_result"]
 def validate_arguments(info: ToolInfo) -> Policy:
     """Validate and coerce the arguments, as a model sends them, and refuse the call where they do not fit.
 
-    Arguments are taken by pydantic's lax rules, or as JSON where types are strict. What is left out is left to the
-    function's own default, and null is taken where that default is None. Names that are no parameter are refused; for
-    one single parameter that is a pydantic model, its fields may be given in its place.
+    Arguments are accepted by pydantic's lax rules, or as JSON where types are strict. An argument that is left out gets
+    the function's own default, and null is accepted where that default is None. Names that are no parameter are
+    refused; for one single parameter that is a pydantic model, its fields may be given in its place.
 
     Annotations whose names are not defined yet at decoration are looked up again at the first call, in the function's
     module and closure. A call fails with `ConfigurationError` while they cannot be found.
@@ -34,7 +36,7 @@ def validate_arguments(info: ToolInfo) -> Policy:
     taken = info.argument_validator
 
     def policy(inner: Next) -> Next:
-        # No generator: one that only delegates would cost as much as the validation itself.
+        # No generator: one that only delegates costs as much as the validation itself.
         def flow(call: Call) -> Flow:
             ready, failure = taken.built, None
             if ready is not None and ready.is_simple:
@@ -47,9 +49,9 @@ def validate_arguments(info: ToolInfo) -> Policy:
                 except ready.error_class as error:
                     failure = error
                 except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it
-                    return over(Outcome.of_error(error))
+                    return ended_flow(Outcome.of_error(error))
             refused = _take(info, call, failure)
-            return inner(call) if refused is None else over(refused)
+            return inner(call) if refused is None else ended_flow(refused)
 
         return flow
 
@@ -59,7 +61,7 @@ def validate_arguments(info: ToolInfo) -> Policy:
 def accepted_arguments(
     info: ToolInfo, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as validation hands them on.
+    """The arguments after validation, as the function gets them.
 
     Raises:
         InvalidArguments: They do not fit.
@@ -72,9 +74,9 @@ def accepted_arguments(
 
 
 def validate_result(info: ToolInfo) -> Policy:
-    """Check that the function returns what its annotation says; the value itself is passed on untouched.
+    """Check that the result fits the function's return annotation; the value itself is passed on untouched.
 
-    Strictly: no string for a number, no text for a date. A dictionary that fits passes for a pydantic model.
+    The check is strict: no string for a number, no text for a date. A dictionary that fits passes for a pydantic model.
 
     Args:
         info: The tool.
@@ -109,7 +111,7 @@ def validate_result(info: ToolInfo) -> Policy:
 
 
 def _take(info: ToolInfo, call: Call, failure: Any) -> Outcome | None:
-    """Validate all kinds of arguments; what becomes of the call where they are refused."""
+    """Validate arguments of any kind; returns the outcome of the call where they are refused."""
     try:
         wrong = info.argument_validator.get().coerce(call, failure)
     except BaseException as error:  # noqa: BLE001 - a validator of the user's; the driver raises it

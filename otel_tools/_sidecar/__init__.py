@@ -1,4 +1,4 @@
-"""The sidecar without Docker: its programs, built, configured, supervised.
+"""The sidecar: builds, configures and supervises its programs, or runs them with Docker.
 
-Nothing here touches OpenTelemetry: the sidecar is what receives.
+Nothing here imports OpenTelemetry.
 """

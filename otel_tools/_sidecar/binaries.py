@@ -1,4 +1,4 @@
-"""The sidecar's programs: what each is built from, and where it is."""
+"""The sidecar's programs: the Go module of each, and the path of its binary."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ _HASH_LENGTH = 12
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What is built together, from one Go module.
+    """Programs that are built together from one Go module.
 
     Attributes:
-        name: as on the command line.
-        packages: the Go package of each program it gives.
-        role: what it is for, in a few words.
-        also: other names under which ``PATH`` may have a program.
-        manifest: what beside its Go module, under ``collector/``, says what is built.
+        name: its name on the command line.
+        packages: the Go package of each program, by the program's name.
+        role: its purpose in a few words.
+        aliases: other names that a program may have on ``PATH``, by the program's name.
+        manifest: files under ``collector/``, beside the Go module, that determine the build.
     """
 
     name: str
     packages: dict[str, str]
     role: str
-    also: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     manifest: tuple[str, ...] = ()
 
     @property
     def module(self) -> Path:
-        """The folder with its ``go.mod``."""
+        """The folder of its ``go.mod``."""
         return collector_dir() / "build" / self.name
 
     def files(self) -> list[Path]:
-        """Every file of its manifest, in a fixed order."""
+        """Every file that determines the build, sorted."""
         roots = [self.module, *(collector_dir() / entry for entry in self.manifest)]
         return sorted(
             path for root in roots for path in ([root] if root.is_file() else root.rglob("*")) if path.is_file()
         )
 
-    def installed(self) -> Path:
-        """The folder of its built programs, which exists only once they are built."""
+    def build_dir(self) -> Path:
+        """The folder of its built programs; it exists once they are built. Its name has a hash of the files."""
         digest = hashlib.sha256()
         for path in self.files():
             content = path.read_bytes()
@@ -56,7 +56,7 @@ class Component:
         return cache_dir() / f"{self.name}-{digest.hexdigest()[:_HASH_LENGTH]}"
 
     def go_version(self) -> tuple[int, ...]:
-        """The Go version that its ``go.mod`` asks for, such as ``(1, 26)``."""
+        """The Go version that its ``go.mod`` requires, such as ``(1, 26)``."""
         found = re.search(r"^go (\d+(?:\.\d+)*)", (self.module / "go.mod").read_text(), re.MULTILINE)
         return tuple(int(part) for part in found[1].split(".")) if found else ()
 
@@ -69,7 +69,7 @@ COMPONENTS = {
             "collector",
             {"otel-tools-collector": "."},
             "receives from the tools and passes on",
-            also={"otel-tools-collector": ("otelcol-contrib", "otelcol")},
+            aliases={"otel-tools-collector": ("otelcol-contrib", "otelcol")},
             manifest=("builder.yaml",),
         ),
         Component(
@@ -79,7 +79,7 @@ COMPONENTS = {
                 "amtool": "github.com/prometheus/alertmanager/cmd/amtool",
             },
             "sends alerts on",
-            also={"alertmanager": ("prometheus-alertmanager",)},
+            aliases={"alertmanager": ("prometheus-alertmanager",)},
         ),
         Component(
             "prometheus",
@@ -97,35 +97,39 @@ COMPONENTS = {
     )
 }
 
-# In the order in which they start.
+# The components that the sidecar runs, in the order of starting.
 SIDECAR = ("jaeger", "collector", "alertmanager", "prometheus")
 
-_PROGRAM = {"collector": "otel-tools-collector"}
+_BINARY_NAMES = {"collector": "otel-tools-collector"}
 
 
 def find(binary: str) -> Path | None:
-    """A program by its own name, such as ``promtool``: the built one, else the one on ``PATH``."""
+    """The path of a program such as ``promtool``: the built one, else the one on ``PATH``, else None.
+
+    Raises:
+        ValueError: the sidecar has no program of that name.
+    """
     for component in COMPONENTS.values():
         if binary in component.packages:
-            built = component.installed() / binary
+            built = component.build_dir() / binary
             if os.access(built, os.X_OK):
                 return built
-            found = (shutil.which(name) for name in (binary, *component.also.get(binary, ())))
+            found = (shutil.which(name) for name in (binary, *component.aliases.get(binary, ())))
             return next((Path(path) for path in found if path), None)
     raise ValueError(f"no program of the sidecar is called {binary!r}")
 
 
 def find_all() -> dict[str, Path]:
-    """The program to run for each component that has one."""
-    found = {name: find(_PROGRAM.get(name, name)) for name in SIDECAR}
+    """The path of each component's program; without the components whose program is missing."""
+    found = {name: find(_BINARY_NAMES.get(name, name)) for name in SIDECAR}
     return {name: path for name, path in found.items() if path}
 
 
 def require_all() -> dict[str, Path]:
-    """The program to run for each component of the sidecar.
+    """The path of each component's program.
 
     Raises:
-        BinariesMissingError: names those that are missing, and the ways to get them.
+        BinariesMissingError: programs are missing; names them and the ways to get them.
     """
     found = find_all()
     missing = [name for name in SIDECAR if name not in found]

@@ -1,4 +1,4 @@
-"""Builds the sidecar's programs with Go, from the committed manifests into the user's cache."""
+"""Builds the sidecar's programs with Go from the committed manifests, into the user's cache folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from otel_tools._sidecar.paths import cache_dir
 if TYPE_CHECKING:
     from otel_tools._sidecar.binaries import Component
 
-_TAIL_LINES = 25
-_TEMPORARY = ".building-"
-_GETS_NEWER_GO = (1, 21)  # since this version Go fetches the version that go.mod asks for
+_MAX_ERROR_LINES = 25
+_TEMPORARY_PREFIX = ".building-"
+_FIRST_SELF_UPDATING_GO = (1, 21)  # since this version Go downloads the version that go.mod requires
 
-_OTHER_WAYS = (
+_ALTERNATIVES = (
     "Or use Docker: otel-tools sidecar up --docker\n"
     'Or do without a sidecar: configure(exporter="file", file="telemetry.otlp.jsonl")'
 )
@@ -35,13 +35,13 @@ _OTHER_WAYS = (
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a build is.
+    """The progress of a build.
 
     Attributes:
-        component: its name.
-        step: in words, such as ``downloading modules``.
-        count: modules downloaded, or packages compiled; 0 where there is nothing to count.
-        seconds: since the build began.
+        component: the component's name.
+        step: the present step, such as ``downloading modules``.
+        count: the number of modules downloaded or packages compiled; 0 in other steps.
+        seconds: the time since the build began.
     """
 
     component: str
@@ -50,95 +50,94 @@ class Progress:
     seconds: float
 
 
-Report = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
 def require_go(component: Component) -> str:
-    """The ``go`` command, new enough for the component.
+    """The path of a ``go`` command that is new enough for the component.
 
     Raises:
-        BuildError: there is none, or it is too old; with the ways out.
+        BuildError: there is none, or it is too old; with the alternatives.
     """
-    needed = component.go_version()
-    wanted = ".".join(map(str, needed))
+    required = component.go_version()
+    required_text = ".".join(map(str, required))
     go = shutil.which("go")
     if go is None:
         raise BuildError(
             "Go is not installed (no `go` on PATH), and the sidecar is built with it",
-            f"Install Go {wanted} or newer: https://go.dev/dl\n{_OTHER_WAYS}",
+            f"Install Go {required_text} or newer: https://go.dev/dl\n{_ALTERNATIVES}",
         )
-    told = _output([go, "env", "GOVERSION", "GOTOOLCHAIN"]).split()
-    version = tuple(int(part) for part in re.findall(r"\d+", told[0])[:2]) if told else ()
-    fetches_newer = version >= _GETS_NEWER_GO and not (len(told) > 1 and told[1].startswith("local"))
-    if version < needed[:2] and not fetches_newer:
-        shown = told[0].removeprefix("go") if told else "of an unknown version"
+    env = _output([go, "env", "GOVERSION", "GOTOOLCHAIN"]).split()
+    version = tuple(int(part) for part in re.findall(r"\d+", env[0])[:2]) if env else ()
+    can_update_itself = version >= _FIRST_SELF_UPDATING_GO and not (len(env) > 1 and env[1].startswith("local"))
+    if version < required[:2] and not can_update_itself:
+        shown = env[0].removeprefix("go") if env else "of an unknown version"
         raise BuildError(
-            f"Go {shown} ({go}) is too old: {component.name} needs Go {wanted} or newer",
-            f"Install Go {wanted} or newer: https://go.dev/dl\n{_OTHER_WAYS}",
+            f"Go {shown} ({go}) is too old: {component.name} needs Go {required_text} or newer",
+            f"Install Go {required_text} or newer: https://go.dev/dl\n{_ALTERNATIVES}",
         )
     return go
 
 
-def build(component: Component, report: Report, *, force: bool = False) -> Path:
-    """Build one component, unless it is built.
+def build(component: Component, report: ProgressCallback, *, force: bool = False) -> Path:
+    """Build one component, unless it is built already.
 
-    The programs appear in the cache all at once, complete. A second build of the same component, from
-    another terminal, waits for the first and uses what it built.
+    The programs appear in the cache together, once all are complete. A second build of the same component in
+    another process waits for the first and uses its result.
 
     Args:
-        component: what to build.
-        report: told about each step forward, a few times a second at most.
-        force: build even what is there.
+        component: the component to build.
+        report: called with each progress.
+        force: build again what is built.
 
     Returns:
-        The folder with its programs.
+        The folder of the built programs.
 
     Raises:
         BuildError: Go is missing or too old, or the build failed.
     """
-    target = component.installed()
+    target = component.build_dir()
     if target.is_dir() and not force:
         return target
     go = require_go(component)
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
-    asked, began = time.time(), time.monotonic()
+    requested_at, began = time.time(), time.monotonic()
 
     def step(text: str, count: int = 0) -> None:
         report(Progress(component.name, text, count, time.monotonic() - began))
 
-    with _alone(cache / f".{component.name}.lock", lambda: step("waiting for another build of it")):
-        if target.is_dir() and (not force or target.stat().st_mtime > asked):
+    with _lock(cache / f".{component.name}.lock", lambda: step("waiting for another build of it")):
+        if target.is_dir() and (not force or target.stat().st_mtime > requested_at):
             return target
-        for left in cache.glob(f"{_TEMPORARY}{component.name}-*"):
-            shutil.rmtree(left, ignore_errors=True)  # of a build that was killed: the lock is ours
-        with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY}{component.name}-", dir=cache) as folder:
-            # A copy: Go may want to write beside go.mod, and an installed package may be read-only.
-            source = shutil.copytree(component.module, Path(folder) / "source")
-            made = Path(folder) / "made"
-            made.mkdir(mode=0o755)
-            for binary, package in component.packages.items():
-                _go_build(go, source, package, made / binary, step)
+        for leftover in cache.glob(f"{_TEMPORARY_PREFIX}{component.name}-*"):
+            shutil.rmtree(leftover, ignore_errors=True)  # of a killed build: this process holds the lock
+        with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY_PREFIX}{component.name}-", dir=cache) as folder:
+            output = _build_programs(go, component, Path(folder), step)
             shutil.rmtree(target, ignore_errors=True)
-            made.rename(target)
+            output.rename(target)
     return target
 
 
+def _build_programs(go: str, component: Component, folder: Path, step: Callable[[str, int], None]) -> Path:
+    """Build every program of a component; return the folder of the programs, inside ``folder``."""
+    # A copy, because Go may write beside go.mod, and an installed package may be read-only.
+    source = shutil.copytree(component.module, folder / "source")
+    output = folder / "output"
+    output.mkdir(mode=0o755)
+    for binary, package in component.packages.items():
+        _go_build(go, source, package, output / binary, step)
+    return output
+
+
 def _go_build(go: str, source: Path, package: str, output: Path, step: Callable[[str, int], None]) -> None:
-    command = [
-        go,
-        "build",
-        "-v",
-        "-trimpath",
-        "-buildvcs=false",
-        "-ldflags=-s -w",
-        "-o",
-        str(output),
-        package,
-    ]
+    """Build one program.
+
+    Raises:
+        BuildError: Go failed; with the last lines of its output.
+    """
+    command = [go, "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(output), package]
     name = output.name
-    downloaded = compiled = 0
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
     step(f"{name}: resolving", 0)
     with subprocess.Popen(  # noqa: S603  # a fixed command
         command,
@@ -153,15 +152,7 @@ def _go_build(go: str, source: Path, package: str, output: Path, step: Callable[
         start_new_session=True,
     ) as process:
         try:
-            for line in _lines(process):
-                if line.startswith("go: downloading"):
-                    downloaded += 1
-                    step(f"{name}: downloading modules", downloaded)
-                elif re.fullmatch(r"[\w./~-]+", line):
-                    compiled += 1
-                    step(f"{name}: compiling packages", compiled)
-                else:
-                    tail.append(line)
+            tail = _follow_build(process, name, step)
             code = process.wait()
         except BaseException:
             # Go's compilers are its children: without this they would go on after Ctrl-C.
@@ -173,30 +164,41 @@ def _go_build(go: str, source: Path, package: str, output: Path, step: Callable[
             + "\n".join(f"  | {line}" for line in tail or ["(it said nothing)"]),
             "If a module could not be fetched, check the network and GOPROXY"
             f" (`go env GOPROXY` says {_output([go, 'env', 'GOPROXY'])!r}), then run this again.\n"
-            f"{_OTHER_WAYS}",
+            f"{_ALTERNATIVES}",
         )
 
 
-def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+def _follow_build(process: subprocess.Popen[str], name: str, step: Callable[[str, int], None]) -> deque[str]:
+    """Report the steps in the output of ``go build -v``; return the last lines that are no steps."""
     if process.stderr is None:
         raise TypeError("the process was started without a pipe to read from")
-    for line in process.stderr:
-        yield line.rstrip()
+    downloaded = compiled = 0
+    tail: deque[str] = deque(maxlen=_MAX_ERROR_LINES)
+    for line in map(str.rstrip, process.stderr):
+        if line.startswith("go: downloading"):
+            downloaded += 1
+            step(f"{name}: downloading modules", downloaded)
+        elif re.fullmatch(r"[\w./~-]+", line):
+            compiled += 1
+            step(f"{name}: compiling packages", compiled)
+        else:
+            tail.append(line)
+    return tail
 
 
 def _output(command: list[str]) -> str:
-    # In the root folder: a go.mod or go.work where the user stands must not decide which Go this is.
+    # In the root folder, because a go.mod or go.work in the current one would change the Go version.
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")  # noqa: S603  # fixed
     return result.stdout.strip()
 
 
 @contextmanager
-def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file; the system lets go of it when the process ends, however it ends."""
+def _lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file; the system releases it when the process ends, also by a signal."""
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting()
+            on_wait()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""The sidecar with Docker: the shipped ``docker-compose.yml``, through the user's own engine."""
+"""Runs the sidecar with docker compose and the shipped ``docker-compose.yml``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from otel_tools._sidecar.ports import Ports
 
-_MARK = "runs-in-docker"  # the file that remembers it
-_ENGINE_WITHIN = 10.0  # seconds for an engine to answer
+_MARKER = "runs-in-docker"  # this file exists in the state folder while Docker runs the sidecar
+_ENGINE_TIMEOUT = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service of the compose project, as the engine reports it."""
+    """One service of the compose project, with the fields of ``docker compose ps``."""
 
     name: str
     state: str
@@ -34,14 +34,14 @@ class Service:
 
     @property
     def healthy(self) -> bool:
-        """Running, and healthy where a health check tells; or one that ran once and did its work."""
+        """Whether it runs and its health check, if any, succeeds; or whether it ran once and succeeded."""
         if self.state == "exited":
             return self.exit_code == 0
         return self.state == "running" and self.health in ("", "healthy")
 
 
-def engine() -> str:
-    """What keeps Docker from being used, in words; empty when its engine and compose work."""
+def unavailable_reason() -> str:
+    """Why Docker cannot be used; empty where its engine and compose work."""
     docker = shutil.which("docker")
     if docker is None:
         return "docker is not installed"
@@ -49,13 +49,13 @@ def engine() -> str:
         shown = f"`docker {' '.join(command[:2])}`"
         try:
             result = subprocess.run(  # noqa: S603  # fixed commands
-                [docker, *command], capture_output=True, text=True, timeout=_ENGINE_WITHIN, check=False
+                [docker, *command], capture_output=True, text=True, timeout=_ENGINE_TIMEOUT, check=False
             )
         except subprocess.TimeoutExpired:
             return f"{shown} does not answer"
         if result.returncode:
-            said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
-            return f"{shown} fails: {said[0] if said else f'code {result.returncode}'}"
+            output = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
+            return f"{shown} fails: {output[0] if output else f'code {result.returncode}'}"
     return ""
 
 
@@ -63,26 +63,26 @@ def require_engine() -> None:
     """Check that Docker can be used.
 
     Raises:
-        SidecarError: it cannot; says why, and the other way.
+        SidecarError: it cannot; with the reason and the alternative.
     """
-    if why := engine():
+    if reason := unavailable_reason():
         raise SidecarError(
-            f"Docker cannot be used: {why}",
+            f"Docker cannot be used: {reason}",
             "Start its engine, or do without: otel-tools sidecar build && otel-tools sidecar up",
         )
 
 
 def compose_command(*arguments: str) -> list[str]:
-    """The whole ``docker compose`` command for the shipped file."""
+    """A ``docker compose`` command for the shipped file."""
     return ["docker", "compose", "-f", str(compose_file()), *arguments]
 
 
 def compose_environment(folder: Path, ports: Ports | None = None) -> dict[str, str]:
-    """The variables that the compose file takes, on top of the present environment.
+    """The present environment with the variables of the compose file.
 
     Args:
-        folder: the state folder, for the file with the address that alerts go to.
-        ports: where this machine reaches the services; as the file has them by default.
+        folder: the state folder, which has the file with the webhook URL.
+        ports: the published ports; None for the defaults of the compose file.
     """
     published = {
         "OTEL_TOOLS_OTLP_GRPC_PORT": "otlp_grpc",
@@ -101,45 +101,45 @@ def compose_environment(folder: Path, ports: Ports | None = None) -> dict[str, s
 
 
 def up(folder: Path, ports: Ports) -> None:
-    """``docker compose up``, in the background, until all is healthy; its output goes to the terminal.
+    """Run ``docker compose up`` in the background until all services are healthy. Its output goes to the terminal.
 
     Args:
-        folder: the state folder, to remember there that Docker has it.
-        ports: where this machine reaches the services.
+        folder: the state folder.
+        ports: the published ports.
 
     Raises:
-        SidecarError: it failed.
+        SidecarError: the command failed.
     """
-    (folder / _MARK).touch()
+    (folder / _MARKER).touch()
     _compose(compose_environment(folder, ports), "up", "-d", "--wait")
 
 
 def down(folder: Path) -> None:
-    """``docker compose down``; the volumes stay.
+    """Run ``docker compose down``; the volumes stay.
 
     Args:
         folder: the state folder.
 
     Raises:
-        SidecarError: it failed.
+        SidecarError: the command failed.
     """
     _compose(compose_environment(folder), "down")
-    (folder / _MARK).unlink(missing_ok=True)
+    (folder / _MARKER).unlink(missing_ok=True)
 
 
-def is_marked(folder: Path) -> bool:
-    """Whether the last ``up`` in this state folder was with Docker."""
-    return (folder / _MARK).exists()
+def runs_in_docker(folder: Path) -> bool:
+    """Whether the last ``up`` in this state folder was with Docker and no ``down`` followed."""
+    return (folder / _MARKER).exists()
 
 
 def services(folder: Path) -> list[Service]:
-    """The project's services, empty when it is down.
+    """The project's services; empty while it is down.
 
     Args:
         folder: the state folder.
 
     Raises:
-        SidecarError: the engine does not tell.
+        SidecarError: the command failed.
     """
     command = compose_command("ps", "--all", "--format", "json")
     result = subprocess.run(  # noqa: S603  # a fixed command
@@ -151,10 +151,10 @@ def services(folder: Path) -> list[Service]:
 
 
 def parse_services(text: str) -> list[Service]:
-    """The services in the output of ``docker compose ps --format json``.
+    """Parse the output of ``docker compose ps --format json``.
 
     Args:
-        text: one JSON object a line or, of older versions, one JSON list.
+        text: one JSON object per line; of older versions, one JSON list.
     """
     text = text.strip()
     raw = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]

@@ -1,14 +1,14 @@
-"""What can go wrong with the sidecar, each with its way out."""
+"""The sidecar's errors, each with its fix."""
 
 from __future__ import annotations
 
 
 class SidecarError(Exception):
-    """Something about the sidecar that a person can put right.
+    """An error of the sidecar that a person can fix.
 
     Args:
-        what: what is wrong, naming the thing and the value; may have several lines.
-        fix: what to do about it, where there is more to say than ``what`` does.
+        what: what is wrong, with the name and the value; may have several lines.
+        fix: what to do about it; empty where ``what`` is enough.
     """
 
     def __init__(self, what: str, fix: str = "") -> None:
@@ -30,8 +30,8 @@ class BuildError(SidecarError):
 
 
 class StartError(SidecarError):
-    """A program ended, or did not become healthy in time, while the sidecar started."""
+    """A program ended or did not become healthy in time while the sidecar started."""
 
 
 class NotRunningError(SidecarError):
-    """The sidecar is asked something that only a running one can answer."""
+    """The sidecar does not run, and the request needs a running one."""

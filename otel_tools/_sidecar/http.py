@@ -1,4 +1,4 @@
-"""Small HTTP requests to the sidecar's own programs."""
+"""HTTP requests to the sidecar's programs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-# These addresses are on this machine (or the user's own network): a proxy has no part in it.
+# Without a proxy: these addresses are on this machine or in the user's own network.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def get(url: str, timeout: float) -> tuple[int, str]:
-    """Status and body of the answer; any HTTP status is an answer.
+    """The status and body of the response; an error status does not raise.
 
     Args:
         url: an http or https address.
-        timeout: seconds for each step of the exchange.
+        timeout: seconds for the connection and for each read.
 
     Raises:
-        OSError: nobody answered, or what answered does not speak HTTP.
+        OSError: there was no response, or it is not HTTP.
     """
     try:
-        with _OPENER.open(url, timeout=timeout) as answer:
-            return answer.status, answer.read().decode(errors="replace")
+        with _OPENER.open(url, timeout=timeout) as response:
+            return response.status, response.read().decode(errors="replace")
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode(errors="replace")
@@ -33,14 +33,14 @@ def get(url: str, timeout: float) -> tuple[int, str]:
 
 
 def get_json(url: str, timeout: float) -> Any:
-    """The answer's JSON.
+    """The JSON value of the response.
 
     Args:
         url: an http or https address.
-        timeout: seconds for each step of the exchange.
+        timeout: seconds for the connection and for each read.
 
     Raises:
-        OSError: nobody answered, the status is not 200, or the body is not JSON.
+        OSError: there was no response, its status is not 200, or its body is not JSON.
     """
     status, body = get(url, timeout)
     if status != http.client.OK:
@@ -52,7 +52,7 @@ def get_json(url: str, timeout: float) -> Any:
 
 
 def healthy(url: str, timeout: float) -> bool:
-    """Whether the address answers with a status of 2xx."""
+    """Whether the URL answers with a 2xx status."""
     try:
         status, _ = get(url, timeout)
     except OSError:

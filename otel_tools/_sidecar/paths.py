@@ -1,4 +1,4 @@
-"""Where the sidecar keeps what it builds and what it writes."""
+"""The folders of the sidecar: built programs, and state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cache_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """The folder of a running sidecar: its data, logs, rendered configs and pid file.
+    """The state folder of the sidecar: data, logs, rendered configs and the state file.
 
     ``$OTEL_TOOLS_STATE_DIR``, else ``$XDG_STATE_HOME/otel-tools/sidecar``, else
     ``~/.local/state/otel-tools/sidecar``.
@@ -26,18 +26,18 @@ def state_dir() -> Path:
     return _base("", "XDG_STATE_HOME", ".local/state") / "sidecar"
 
 
-def short(path: Path) -> str:
-    """The path as a person writes it, with ``~`` for the home folder."""
+def display_path(path: Path) -> str:
+    """The path with ``~`` for the home folder."""
     try:
         return f"~/{path.relative_to(Path.home())}"
     except ValueError:
         return str(path)
 
 
-def _base(own: str, xdg: str, under_home: str) -> Path:
-    if value := os.environ.get(own):
+def _base(own_variable: str, xdg_variable: str, under_home: str) -> Path:
+    if value := os.environ.get(own_variable):
         return Path(value).expanduser().absolute()
-    # The XDG rules: a relative path is invalid and is ignored.
-    value = os.environ.get(xdg, "")
+    # By the XDG base directory specification a relative path is invalid and ignored.
+    value = os.environ.get(xdg_variable, "")
     base = Path(value) if value.startswith("/") else Path.home() / under_home
     return base / "otel-tools"

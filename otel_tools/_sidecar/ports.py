@@ -1,4 +1,4 @@
-"""Which loopback ports the sidecar listens on, and who is in the way."""
+"""The sidecar's loopback ports, their URLs, and the programs that hold taken ports."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ HOST = "127.0.0.1"
 # Below every system's range of ephemeral ports (Linux begins at 32768, macOS at 49152), so that no
 # outgoing connection takes a port between the moment it is chosen and the moment it is listened on.
 _FREE_RANGE = range(20_000, 32_000)
-_HIGHEST = 65_535
+_MAX_PORT = 65_535
 
-_SHOWN = 40  # characters of the command that holds a port
+_MAX_COMMAND_LENGTH = 40  # characters
 
 
 def _port(default: int, program: str, use: str) -> int:
-    """A field with its default, the program that listens there and what for."""
+    """A field: the default port, the program that listens there, and its use."""
     return field(default=default, metadata={"program": program, "use": use})
 
 
@@ -32,7 +32,7 @@ def _port(default: int, program: str, use: str) -> int:
 class Ports:
     """The ports of one sidecar, all on 127.0.0.1.
 
-    The OTLP ports are the standard ones, so that an SDK without any setting finds the sidecar.
+    The OTLP ports are the standard ones, so that an SDK with its default settings finds the sidecar.
     """
 
     otlp_grpc: int = _port(4317, "collector", "OTLP over gRPC")
@@ -53,18 +53,22 @@ class Ports:
         Raises:
             SidecarError: a port would fall outside 1..65535.
         """
-        moved = {name: port + offset for name, port in self.as_dict().items()}
-        if not all(1 <= port <= _HIGHEST for port in moved.values()):
+        shifted = {name: port + offset for name, port in self.as_dict().items()}
+        if not all(1 <= port <= _MAX_PORT for port in shifted.values()):
             own = self.as_dict().values()
             raise SidecarError(
-                f"a port offset of {offset} moves a port of the sidecar outside 1..{_HIGHEST}",
-                f"Take an offset between {1 - min(own)} and {_HIGHEST - max(own)}.",
+                f"a port offset of {offset} moves a port of the sidecar outside 1..{_MAX_PORT}",
+                f"Take an offset between {1 - min(own)} and {_MAX_PORT - max(own)}.",
             )
-        return type(self)(**moved)
+        return type(self)(**shifted)
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nobody listens on now, picked at random (for tests and second sidecars)."""
+        """Free ports, picked at random, for tests and second sidecars.
+
+        Raises:
+            SidecarError: there are too few free ports.
+        """
         names = [entry.name for entry in fields(cls)]
         picked: list[int] = []
         with ExitStack() as held:
@@ -88,7 +92,7 @@ class Ports:
         """Check that every port can be listened on.
 
         Raises:
-            PortsTakenError: names each taken port, who wants it, who holds it, and the way out.
+            PortsTakenError: a port is taken; names each, its use, the program that holds it, and the fix.
         """
         taken = []
         for entry in fields(self):
@@ -106,10 +110,51 @@ class Ports:
             )
 
 
+class Addresses:
+    """The URLs of a sidecar on 127.0.0.1.
+
+    Args:
+        ports: its ports.
+    """
+
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+
+    @property
+    def otlp_http(self) -> str:
+        """The base URL for OTLP over HTTP, as ``OTEL_EXPORTER_OTLP_ENDPOINT`` takes it."""
+        return f"http://{HOST}:{self.ports.otlp_http}"
+
+    @property
+    def otlp_grpc(self) -> str:
+        """The URL for OTLP over gRPC."""
+        return f"http://{HOST}:{self.ports.otlp_grpc}"
+
+    @property
+    def collector_health(self) -> str:
+        """The base URL of the collector's health page."""
+        return f"http://{HOST}:{self.ports.collector_health}"
+
+    @property
+    def jaeger(self) -> str:
+        """The base URL of Jaeger's API and pages."""
+        return f"http://{HOST}:{self.ports.jaeger_query}"
+
+    @property
+    def prometheus(self) -> str:
+        """The base URL of Prometheus' API and pages."""
+        return f"http://{HOST}:{self.ports.prometheus}"
+
+    @property
+    def alertmanager(self) -> str:
+        """The base URL of Alertmanager's API and pages."""
+        return f"http://{HOST}:{self.ports.alertmanager}"
+
+
 def _bind(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        # As Go's listeners do: a connection of a past run in TIME_WAIT does not hold the port.
+        # As Go's listeners do, so that a connection of a past run in TIME_WAIT does not hold the port.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
         listener.listen(1)
@@ -120,7 +165,7 @@ def _bind(port: int) -> socket.socket:
 
 
 def _holder(port: int) -> str | None:
-    """Who listens on the port, in words; None where the system does not tell."""
+    """The process that listens on the port, as text; None where the system does not tell."""
     pid = _holder_by_proc(port) if Path("/proc/net/tcp").exists() else _holder_by_lsof(port)
     if pid is None:
         return None
@@ -129,18 +174,18 @@ def _holder(port: int) -> str | None:
     except OSError:
         return f"process {pid}"
     shown = " ".join([Path(program).name, *arguments]).strip()
-    return f"process {pid} ({shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'})"
+    return f"process {pid} ({shown if len(shown) <= _MAX_COMMAND_LENGTH else shown[:_MAX_COMMAND_LENGTH] + '...'})"
 
 
 def _holder_by_proc(port: int) -> int | None:
-    listening = "0A"
+    listening = "0A"  # the state TCP_LISTEN
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
-                parts = line.split()
-                if parts[3] == listening and int(parts[1].rpartition(":")[2], 16) == port:
-                    inodes.add(f"socket:[{parts[9]}]")
+                columns = line.split()
+                if columns[3] == listening and int(columns[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{columns[9]}]")
     for process in Path("/proc").glob("[0-9]*"):
         # A process of another user, or one that ended meanwhile, shows nothing.
         with suppress(OSError):

@@ -1,8 +1,7 @@
-"""The record of a running sidecar, on disk, and which process it really is.
+"""The state file of a running sidecar, and the identity of its processes.
 
-The supervisor writes it after every change; everybody else reads it. A process is known by its
-number and its birth together, so that a number that the system gave to another program since is
-never signalled.
+The supervisor writes the file after every change; other processes read it. A process is identified by its
+pid and its start time together, so that a reused pid is never signalled.
 """
 
 from __future__ import annotations
@@ -24,23 +23,28 @@ FILE = "sidecar.json"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One process: its number, and when it was born (opaque, only ever compared)."""
+    """One process.
+
+    Attributes:
+        pid: its process id.
+        birth: its start time; opaque, only compared for equality.
+    """
 
     pid: int
     birth: str
 
     @classmethod
     def of(cls, pid: int) -> Identity | None:
-        """The process that has this number now; None when there is none (a zombie is none)."""
+        """The process that has this pid now; None where there is none or it is a zombie."""
         birth = _birth(pid)
         return cls(pid, birth) if birth else None
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether this process still runs."""
         return Identity.of(self.pid) == self
 
     def signal(self, number: int) -> bool:
-        """Signal this very process; False when it is gone."""
+        """Send a signal to this process; False where it has ended."""
         if not self.alive():
             return False
         try:
@@ -52,16 +56,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """How one supervised program is.
+    """The state of one supervised program.
 
     Attributes:
         identity: its process; None while it is down.
-        condition: in one word.
-        since: when its process started, in seconds since the epoch.
-        restarts: how often it was started again.
-        last_exit: how it last ended, in words; empty when it never did.
-        health: the address that says whether it is well.
-        log: its log file.
+        condition: its condition in one word.
+        since: when its process started, in seconds since 1970.
+        restarts: the number of restarts.
+        last_exit: how it last ended, as text; empty where it never did.
+        health: its health URL.
+        log: the path of its log file.
     """
 
     identity: Identity | None
@@ -75,15 +79,15 @@ class ProgramState:
 
 @dataclass(frozen=True, slots=True)
 class SidecarState:
-    """How the whole sidecar is.
+    """The state of the sidecar.
 
     Attributes:
-        supervisor: its process.
-        phase: in one word.
-        started: when, in seconds since the epoch.
-        ports: by name, as in ``Ports``.
-        programs: by name.
-        failure: why the start failed; empty when it did not.
+        supervisor: the supervisor's process.
+        phase: the phase in one word.
+        started: when the supervisor started, in seconds since 1970.
+        ports: the ports by name, as in ``Ports``.
+        programs: the programs by name.
+        failure: why the start failed; empty where it did not.
     """
 
     supervisor: Identity
@@ -94,15 +98,15 @@ class SidecarState:
     failure: str = ""
 
     def write(self, folder: Path) -> None:
-        """Replace the record in ``folder`` as a whole, so that no reader sees half of one."""
+        """Replace the state file in ``folder`` atomically, so that no reader sees half of it."""
         text = json.dumps(asdict(self), indent=2)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=FILE, delete=False) as new:
-            new.write(text)
-        Path(new.name).replace(folder / FILE)
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=FILE, delete=False) as file:
+            file.write(text)
+        Path(file.name).replace(folder / FILE)
 
     @classmethod
     def read(cls, folder: Path) -> SidecarState | None:
-        """The record in ``folder``; None when there is none that this version can read."""
+        """Read the state file in ``folder``; None where there is none that this version can read."""
         try:
             raw = json.loads((folder / FILE).read_text())
             programs = {
@@ -115,7 +119,7 @@ class SidecarState:
 
 
 def running(folder: Path) -> SidecarState | None:
-    """The record of the sidecar that runs in ``folder`` now; None when none does."""
+    """The state of the sidecar that runs in ``folder``; None where none runs."""
     state = SidecarState.read(folder)
     return state if state and state.supervisor.alive() else None
 
@@ -126,7 +130,7 @@ def _identity(raw: dict[str, int | str] | None) -> Identity | None:
 
 def _birth(pid: int) -> str:
     with suppress(OSError, IndexError):
-        # The name, in brackets, may hold anything; what follows it is fixed: state first, start time 20th.
+        # The name, in brackets, may have any character. After it the state is the 1st field, the start time the 20th.
         after_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         if after_name[0] in "ZX":
             return ""
@@ -136,7 +140,7 @@ def _birth(pid: int) -> str:
 
 
 def _birth_by_ps(pid: int) -> str:
-    """The same on systems without /proc, to the second."""
+    """The start time on systems without /proc, to the second."""
     listed = subprocess.run(  # noqa: S603  # a fixed command with a number
         ["/bin/ps", "-o", "state=,lstart=", "-p", str(pid)],
         capture_output=True,

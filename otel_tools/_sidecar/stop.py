@@ -1,4 +1,4 @@
-"""Stops a sidecar from outside: the running one, and what a killed one left."""
+"""Stops the running sidecar, and orphaned programs of a killed one."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from otel_tools._sidecar.state import Identity, SidecarState, running
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE = 45.0  # seconds: four programs, each with the supervisor's own patience, and a little
-_LEFT_PATIENCE = 10.0
-_LOOK = 0.05
+STOP_TIMEOUT = 45.0  # seconds: the supervisor's time-out for four programs, and a margin
+_ORPHAN_TIMEOUT = 10.0  # seconds
+_POLL_INTERVAL = 0.05  # seconds
 
 
 def stop_running(folder: Path) -> bool:
-    """Stop the sidecar that runs in ``folder``, and what a killed one left there.
+    """Stop the sidecar that runs in ``folder``, and orphaned programs of a killed one.
 
     Returns:
         Whether there was anything to stop.
     """
     state = running(folder)
     if state is None:
-        return stop_left_programs(folder)
-    _end(state.supervisor, PATIENCE)
-    stop_left_programs(folder)
+        return stop_orphans(folder)
+    _end(state.supervisor, STOP_TIMEOUT)
+    stop_orphans(folder)
     return True
 
 
-def stop_left_programs(folder: Path) -> bool:
-    """Stop programs whose supervisor is gone; where the kernel ends them with it there are none.
+def stop_orphans(folder: Path) -> bool:
+    """Stop programs whose supervisor has ended. On Linux there are none: the kernel ends them with it.
 
     Returns:
         Whether there were any.
@@ -39,10 +39,10 @@ def stop_left_programs(folder: Path) -> bool:
     state = SidecarState.read(folder)
     if state is None or state.supervisor.alive():
         return False
-    left = [program.identity for program in state.programs.values() if program.identity]
-    alive = [identity for identity in left if identity.alive()]
+    orphans = [program.identity for program in state.programs.values() if program.identity]
+    alive = [identity for identity in orphans if identity.alive()]
     for identity in alive:
-        _end(identity, _LEFT_PATIENCE)
+        _end(identity, _ORPHAN_TIMEOUT)
     return bool(alive)
 
 
@@ -52,4 +52,4 @@ def _end(identity: Identity, within: float) -> None:
     while identity.alive():
         if time.monotonic() > deadline:
             identity.signal(signal.SIGKILL)
-        time.sleep(_LOOK)
+        time.sleep(_POLL_INTERVAL)

@@ -1,4 +1,4 @@
-"""The address that alerts are sent to: a secret, so in a file of its own and in no config."""
+"""The webhook URL for alerts: a secret, so it is in its own file and in no config."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ WEBHOOK_FILE = Path("secret", "alert-webhook-url")
 
 
 def write_webhook(folder: Path, url: str | None) -> Path:
-    """Keep the address that alerts go to, in the file that Alertmanager reads.
+    """Write the webhook URL to the file that Alertmanager reads.
 
     Args:
         folder: the state folder.
-        url: the address; empty for none; None keeps what is there.
+        url: the URL; empty for none; None keeps the present one.
 
     Returns:
-        The file.
+        The path of the file.
     """
     path = folder / WEBHOOK_FILE
-    # The folder is for the user alone. The file is not, for in a container another user reads it.
+    # Only the user may enter the folder. The file is readable for all: in a container another user reads it.
     path.parent.mkdir(exist_ok=True)
     path.parent.chmod(0o700)
     if url is not None or not path.exists():
@@ -29,7 +29,7 @@ def write_webhook(folder: Path, url: str | None) -> Path:
 
 
 def read_webhook(folder: Path) -> str:
-    """The address that alerts go to; empty for none.
+    """The webhook URL; empty for none.
 
     Args:
         folder: the state folder.
@@ -41,7 +41,7 @@ def read_webhook(folder: Path) -> str:
 
 
 def without_secret(url: str) -> str:
-    """Scheme and host of an address; a webhook's path, query and password are its secret."""
+    """The scheme, host and port of a webhook URL; its path, query and password are secret."""
     parts = urlsplit(url)
     if not parts.hostname:
         return "..."

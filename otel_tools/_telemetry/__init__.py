@@ -1,1 +1,1 @@
-"""3. What is seen: every name, the span of a call, its metrics, its content, and how it all leaves the process."""
+"""Telemetry of calls through the OpenTelemetry API: names, spans, metrics, content and logs."""

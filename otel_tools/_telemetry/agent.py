@@ -1,4 +1,4 @@
-"""`agent`: the parent of the calls that one agent makes."""
+"""`agent`: the span around the tool calls of one agent."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from opentelemetry.context import attach, get_current, set_value
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
-from otel_tools._call.steps import is_cancellation
+from otel_tools._call.error_types import error_type_of
+from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
-from otel_tools._telemetry.call_span import AGENT_KEY, leave
-from otel_tools._telemetry.deferred import collecting, waiting
+from otel_tools._telemetry.api_private import detach_silently
+from otel_tools._telemetry.call_span import AGENT_KEY
+from otel_tools._telemetry.deferred import gc_running, pending_reports
 from otel_tools._telemetry.exceptions import record_failure
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.instruments import signals
-from otel_tools.errors import ConfigurationError, error_type_of
+from otel_tools._telemetry.instruments import instruments
+from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +35,12 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class _Run:
-    """One block that is open.
+    """One open block of an agent.
 
     Attributes:
-        agent: Whose block it is.
-        span: Its span; None where telemetry failed.
-        token: What puts back the context that was current before it.
+        agent: The agent.
+        span: The block's span; None where telemetry failed.
+        token: Restores the context of before the block.
     """
 
     __slots__ = ("agent", "span", "token")
@@ -49,22 +51,22 @@ class _Run:
         self.token: Token[Context] | None = None
 
 
-_open: Final[ContextVar[tuple[_Run, ...]]] = ContextVar("otel_tools-agents", default=())
-"""The blocks that were opened in this context, innermost last. One object can be entered by many threads and tasks."""
+_open_runs: Final[ContextVar[tuple[_Run, ...]]] = ContextVar("otel_tools-agents", default=())
+"""The open blocks of this context, innermost last. Many threads and tasks can enter the same `agent`."""
 
 
 class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where a function's name reads best
-    """An ``invoke_agent`` span around a tool-call loop; the tools called inside it are its children and carry its name.
+    """An ``invoke_agent`` span around a tool-call loop. The spans of the tools called inside are its children.
 
-    ``with agent("travel-agent"):``, ``async with agent(...)``, or as a decorator of a function, coroutine function,
-    generator or async generator.
+    Use it as ``with agent("travel-agent"):``, as ``async with agent(...):``, or as a decorator of a function or
+    coroutine function. The tools' spans and duration points carry the agent's name.
 
     Args:
-        name: The agent's name, ``gen_ai.agent.name``; few distinct ones, they label metrics.
+        name: The agent's name, ``gen_ai.agent.name``. Use few distinct names: they are labels of metrics.
         conversation_id: The conversation that this run belongs to, ``gen_ai.conversation.id``; on the span only.
 
     Raises:
-        ConfigurationError: The name is empty or not a text.
+        ConfigurationError: The name is empty or not a text, or the decorated function is a generator.
     """
 
     def __init__(self, name: str, *, conversation_id: str | None = None) -> None:
@@ -75,43 +77,43 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         self._runs: list[_Run] = []
 
     def __enter__(self) -> Span | None:
-        """Open the span; what comes back is the span itself, or None where telemetry failed."""
+        """Start the span and return it; None where telemetry failed."""
         run = _Run(self)
         try:
-            run.span = span = self._span()
+            run.span = span = self._start_span()
             run.token = attach(set_value(AGENT_KEY, self.name, set_span_in_context(span, get_current())))
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("opening an agent's span")
         self._runs.append(run)
-        _open.set((*_open.get(), run))
+        _open_runs.set((*_open_runs.get(), run))
         return run.span
 
     def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+        self, _error_class: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Close the span; the exception, if there is one, goes on."""
-        run = self._innermost()
+        """End the span. An exception goes on."""
+        run = self._pop_innermost()
         if run is None:
             return
         if run.token is not None:
-            leave(run.token)
+            detach_silently(run.token)
         if run.span is not None:
             close = functools.partial(_close, run.span, error, time_ns())
-            if collecting:
-                waiting.append(close)
+            if gc_running:
+                pending_reports.append(close)
             else:
                 close()
 
-    def _innermost(self) -> _Run | None:
-        """Take out this agent's innermost block.
+    def _pop_innermost(self) -> _Run | None:
+        """Remove and return this agent's innermost block.
 
-        Blocks need not end in the order of their beginning: one inside a generator ends when that is closed, which may
-        be in the middle of another agent's block, or by the garbage collector in another context.
+        Blocks need not end in the reverse order of their start. A block inside a generator ends when the generator is
+        closed: that may be inside another agent's block, or in another context by the garbage collector.
         """
-        here = _open.get()
-        run = next((run for run in reversed(here) if run.agent is self), None)
+        open_runs = _open_runs.get()
+        run = next((run for run in reversed(open_runs) if run.agent is self), None)
         if run is not None:
-            _open.set(tuple(each for each in here if each is not run))
+            _open_runs.set(tuple(other for other in open_runs if other is not run))
         elif self._runs:
             run = self._runs[-1]
         if run in self._runs:
@@ -123,13 +125,13 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         return self.__enter__()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_class: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """As `__exit__`."""
-        self.__exit__(kind, error, trace)
+        self.__exit__(error_class, error, trace)
 
     def __call__(self, function: F) -> F:
-        """Run every call of the function inside an agent's span of its own."""
+        """Run each call of the function inside an agent's span of its own."""
         if isinstance(function, (classmethod, staticmethod)):
             return cast("F", type(function)(self(function.__func__)))
         if inspect.iscoroutinefunction(function):
@@ -151,11 +153,11 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
 
         return cast("F", functools.wraps(function)(run))
 
-    def _span(self) -> Span:
+    def _start_span(self) -> Span:
         attributes = {names.OPERATION_NAME: names.INVOKE_AGENT, names.AGENT_NAME: self.name}
         if self.conversation_id is not None:
             attributes[names.CONVERSATION_ID] = str(self.conversation_id)
-        return signals.tracer.start_span(
+        return instruments.tracer.start_span(
             f"{names.INVOKE_AGENT} {self.name}", kind=SpanKind.INTERNAL, attributes=attributes
         )
 

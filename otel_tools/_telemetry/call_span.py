@@ -1,4 +1,4 @@
-"""The record of one call: its span, its duration point, its place in the numbers."""
+"""Observes one call: its span, its point in the duration histogram, its counters and its log record."""
 
 from __future__ import annotations
 
@@ -7,139 +7,84 @@ from time import perf_counter_ns, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from opentelemetry.context import attach, create_key, detach, get_current
+from opentelemetry.context import attach, create_key, get_current
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, set_span_in_context
 
-from otel_tools._call.steps import Call
+from otel_tools._call.call import Call
+from otel_tools._call.error_types import error_type_of
 from otel_tools._telemetry import names
+from otel_tools._telemetry.api_private import detach_silently
 from otel_tools._telemetry.content.capture import content, render
-from otel_tools._telemetry.counters import tally_of
-from otel_tools._telemetry.deferred import catch_up, collecting, waiting
+from otel_tools._telemetry.deferred import gc_running, pending_reports, report_pending
 from otel_tools._telemetry.exceptions import record_failure
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.instruments import signals
-from otel_tools._telemetry.logs.call_records import call_began, call_ended, logs
-from otel_tools.errors import error_type_of
+from otel_tools._telemetry.instruments import instruments
+from otel_tools._telemetry.logs.call_records import EndedCall, call_ended
+from otel_tools._telemetry.logs.correlation import context_of_call
+from otel_tools._telemetry.logs.settings import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextvars import Token
 
     from opentelemetry.context import Context
 
-    from otel_tools._call.binding import Arguments
-    from otel_tools._call.steps import CircuitState, Result
-    from otel_tools._telemetry.counters import Counts
+    from otel_tools._call.outcome import OutcomeName
+    from otel_tools._telemetry.counters import ToolCounters
+    from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
-__all__ = ["AGENT_KEY", "ObservedCall", "ToolTelemetry", "leave"]
+__all__ = ["AGENT_KEY", "ObservedCall"]
 
 AGENT_KEY: Final = create_key("otel_tools-agent")
-"""Where the OpenTelemetry context keeps the name of the agent that a call is made for."""
+"""Key in the OpenTelemetry context: the name of the agent that makes the calls."""
 
-_SERVED: Final = ("ok", "cached", "fallback")
-_MAX_ATTRIBUTE_SETS: Final = 256
-_BILLION: Final = 1e9
-_RECEIVERS: Final = frozenset({"self", "cls"})
-
-
-class ToolTelemetry:
-    """All that is known of a tool's telemetry before it is called, made once at decoration.
-
-    Args:
-        tool: The tool's name.
-        description: What the model is told of the tool, if anything.
-        arguments: Names the arguments where content is recorded.
-        objective: The success ratio that the tool declares.
-    """
-
-    __slots__ = ("_for_agent", "_for_point", "arguments", "attributes", "span_name", "tally")
-
-    def __init__(self, tool: str, description: str | None, arguments: Arguments, objective: float | None) -> None:
-        self.tally = tally_of(tool)
-        if objective is not None:
-            self.tally.objective = objective
-        self.arguments = arguments
-        self.span_name = f"{names.EXECUTE_TOOL} {tool}"
-        self.attributes: dict[str, str] = {
-            names.OPERATION_NAME: names.EXECUTE_TOOL,
-            names.TOOL_NAME: tool,
-            names.TOOL_TYPE: names.FUNCTION,
-            # Overwritten where a call ends otherwise. Setting it when each call ends would cost one span in thirty.
-            names.OUTCOME: "ok",
-        }
-        if description:
-            self.attributes[names.TOOL_DESCRIPTION] = description
-        self._for_agent: dict[str, dict[str, str]] = {}
-        self._for_point: dict[tuple[str | None, str | None], dict[str, str]] = {}
-
-    def declare(self, policies: frozenset[str], circuit: Callable[[], CircuitState] | None) -> None:
-        """Say which policies stand around the tool: their series exist from 0 on."""
-        self.tally.policies |= policies
-        if circuit is not None:
-            self.tally.circuit = circuit
-
-    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments under the names of the function's parameters, without ``self``."""
-        try:
-            arguments = dict(self.arguments.signature.bind(*args, **kwargs).arguments)
-        except TypeError:
-            # They do not fit, which is what the call itself will fail of.
-            arguments = {"args": args, "kwargs": kwargs}
-        return {name: value for name, value in arguments.items() if name not in _RECEIVERS}
-
-    def span_attributes(self, agent: str) -> dict[str, str]:
-        """What the span of a call that an agent makes is created with."""
-        known = self._for_agent.get(agent)
-        if known is None:
-            known = {**self.attributes, names.AGENT_NAME: agent}
-            if len(self._for_agent) < _MAX_ATTRIBUTE_SETS:
-                self._for_agent[agent] = known
-        return known
-
-    def point_attributes(self, agent: str | None, error_type: str | None) -> dict[str, str]:
-        """What a point of the duration histogram carries."""
-        known = self._for_point.get((agent, error_type))
-        if known is None:
-            known = {names.TOOL_NAME: self.tally.tool, names.TOOL_TYPE: names.FUNCTION}
-            if agent is not None:
-                known[names.AGENT_NAME] = agent
-            if error_type is not None:
-                known[names.ERROR_TYPE] = error_type
-            if len(self._for_point) < _MAX_ATTRIBUTE_SETS:
-                self._for_point[agent, error_type] = known
-        return known
+_SERVED: Final = names.SERVED
+_NANOSECONDS: Final = 1e9
 
 
 class ObservedCall(Call):
-    """A call whose span is open. It never raises into the driver, and only its first `close` counts."""
+    """A call whose span is open. Its methods raise no `Exception` of telemetry; only the first `close` counts."""
 
-    _said: Mapping[str, Any] = MappingProxyType({})
+    _policy_attributes: Mapping[str, Any] = MappingProxyType({})
     """What the policies did, as attributes of the span."""
 
-    __slots__ = ("_agent", "_began", "_context", "_counts", "_inside", "_span", "_started", "_token", "_tool")
+    __slots__ = (
+        "_agent",
+        "_body_context",
+        "_context",
+        "_open_counters",
+        "_span",
+        "_start_clock",
+        "_start_time",
+        "_token",
+        "_tool",
+    )
 
     def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.args = args
         self.kwargs = kwargs
         self._tool = tool
         self._token: Token[Context] | None = None
-        counts = tool.tally.counts
-        self._counts: Counts | None = counts
-        if waiting:
-            catch_up()
-        self._began = began = time_ns()
+        counters = tool.metrics.counters
+        # None once the call is closed.
+        self._open_counters: ToolCounters | None = counters
+        if pending_reports:
+            report_pending()
+        self._start_time = start_time = time_ns()
         try:
             outer = get_current()
             self._agent = agent = cast("str | None", outer.get(AGENT_KEY))
             attributes = tool.attributes if agent is None else tool.span_attributes(agent)
             links: tuple[Link, ...] = ()
-            if signals.call_of is not None:
-                attributes, links = _asked_for(tool, attributes, args, kwargs)
-            span = signals.tracer.start_span(tool.span_name, outer, SpanKind.INTERNAL, attributes, links, began)
+            if instruments.find_model_call is not None:
+                attributes, links = _with_model_call(tool, attributes, args, kwargs)
+            span = instruments.tracer.start_span(
+                tool.span_name, outer, SpanKind.INTERNAL, attributes, links, start_time
+            )
             self._span = span
             context = set_span_in_context(span, outer)
             if logs.on:
-                context = call_began(context, tool.tally.tool, span, attributes.get(names.TOOL_CALL_ID))
+                context = context_of_call(context, tool.metrics.tool, span, attributes.get(names.TOOL_CALL_ID))
             self._context = context
             if content.on and span.is_recording():
                 _record_arguments(span, tool, args, kwargs)
@@ -147,124 +92,112 @@ class ObservedCall(Call):
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("opening a span")
             self._agent, self._span, self._context = None, INVALID_SPAN, get_current()
-            self._inside: Context | None = None
+            self._body_context: Context | None = None
         except BaseException:
             if self._token is not None:
-                leave(self._token)
+                detach_silently(self._token)
             raise
-        # Last, so that what comes out of here, Ctrl-C or the recursion limit, leaves nothing active behind.
-        counts.active.append(None)
-        self._started = perf_counter_ns()
+        # Last: where Ctrl-C or the recursion limit is raised above, no call stays active.
+        counters.active.append(None)
+        self._start_clock = perf_counter_ns()
 
     def suspend(self) -> None:
-        """Leave the call's context, and remember where the body is in it: it may have opened spans of its own."""
+        """Leave the call's context. The body's own context is kept for `resume`: it may have opened spans."""
         if self._token is not None:
-            self._inside = get_current()
-            leave(self._token)
+            self._body_context = get_current()
+            detach_silently(self._token)
             self._token = None
 
     def resume(self) -> None:
-        """Go back to where the body was."""
-        if self._inside is not None:
-            self._token = attach(self._inside)
+        """Enter the context that the body was in."""
+        if self._body_context is not None:
+            self._token = attach(self._body_context)
 
     def close(
         self,
         value: Any = None,
         error: BaseException | None = None,
-        result: Result = "ok",
+        result: OutcomeName = "ok",
         error_type: str | None = None,
     ) -> None:
-        """Count the call and end the span."""
-        elapsed = perf_counter_ns() - self._started
-        counts = self._counts
-        if counts is None:
+        """Count the call and end its span."""
+        elapsed = perf_counter_ns() - self._start_clock
+        counters = self._open_counters
+        if counters is None:
             return
-        self._counts = None
+        self._open_counters = None
         try:
-            counts.end(result, elapsed, elapsed / _BILLION)
-            # A call that was running when the process forked is the parent's to report.
-            if counts is self._tool.tally.counts:
-                if collecting:
-                    waiting.append(partial(self._report, elapsed, None, error, result, error_type))
+            counters.end(result, elapsed, elapsed / _NANOSECONDS)
+            # The parent of a fork reports the calls that were running then.
+            if counters is self._tool.metrics.counters:
+                if gc_running:
+                    pending_reports.append(partial(self._report, elapsed, None, error, result, error_type))
                 else:
                     self._report(elapsed, value, error, result, error_type)
         finally:
-            # Whatever happens in the middle of this, and be it a Ctrl-C.
+            # Also when Ctrl-C is raised above.
             if self._token is not None:
-                leave(self._token)
+                detach_silently(self._token)
                 self._token = None
 
     def _report(
-        self, elapsed: int, value: Any, error: BaseException | None, result: Result, error_type: str | None
+        self, elapsed: int, value: Any, error: BaseException | None, result: OutcomeName, error_type: str | None
     ) -> None:
-        """End the span and record the duration."""
+        """End the span, record the duration and log the call."""
         span = self._span
         if result not in _SERVED:
             error_type = error_type or _error_type_of(error, result)
-        if result != "ok" or self._said:
-            _describe(span, error, result, error_type, self._said)
+        if result != "ok" or self._policy_attributes:
+            _describe_end(span, error, result, error_type, self._policy_attributes)
         if content.on and result in _SERVED and span.is_recording():
             _record_result(span, value)
         try:
             # With the span's context, so that an exemplar of the histogram leads to this trace.
-            signals.duration.record(
-                elapsed / _BILLION, self._tool.point_attributes(self._agent, error_type), self._context
+            instruments.duration.record(
+                elapsed / _NANOSECONDS, self._tool.point_attributes(self._agent, error_type), self._context
             )
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("recording a duration")
+        end_time = self._start_time + elapsed
         try:
-            span.end(self._began + elapsed)
+            span.end(end_time)
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("closing a span")
         if logs.on:
             call_ended(
-                self._tool,
-                self,
-                self._context,
-                ended=self._began + elapsed,
-                elapsed=elapsed,
-                value=value,
-                result=result,
-                error_type=error_type,
-                said=self._said,
+                EndedCall(
+                    self._tool,
+                    self,
+                    self._context,
+                    end_time,
+                    elapsed,
+                    value,
+                    result,
+                    error_type,
+                    self._policy_attributes,
+                )
             )
 
 
-def leave(token: Token[Context]) -> None:
-    """Put back the context that was current before.
-
-    Unlike `opentelemetry.context.detach` this is silent where there is nothing to put back: a coroutine or
-    generator that is closed by the garbage collector may be closed in another context than it ran in.
-    """
-    try:
-        token.var.reset(token)
-    except ValueError:
-        pass
-    except AttributeError:
-        # A context implementation of the application's own, whose tokens are not those of contextvars.
-        detach(token)
-
-
-def _asked_for(
+def _with_model_call(
     tool: ToolTelemetry, attributes: dict[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[dict[str, str], tuple[Link, ...]]:
-    """What the span is created with where a model is known to have asked for the call."""
+    """The span's attributes and links, with the id and span of the model's call where a model asked for this one."""
     try:
-        find = signals.call_of
-        call = None if find is None else find(tool.tally.tool, args, kwargs, lambda: tool.arguments.signature)
+        find = instruments.find_model_call
+        found = None if find is None else find(tool.metrics.tool, args, kwargs, lambda: tool.arguments.signature)
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("looking for a call's id")
-        call = None
-    if call is None:
+        found = None
+    if found is None:
         return attributes, ()
-    call_id, model_span = call
+    call_id, model_span = found
     return {**attributes, names.TOOL_CALL_ID: call_id}, () if model_span is None else (Link(model_span),)
 
 
 def _record_arguments(span: Span, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
-        span.set_attribute(names.TOOL_CALL_ARGUMENTS, render(tool.named(args, kwargs)))
+        span.set_attribute(names.TOOL_CALL_ARGUMENTS, render(tool.named_arguments(args, kwargs)))
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("recording arguments")
 
@@ -276,13 +209,17 @@ def _record_result(span: Span, value: Any) -> None:
         log_failure("recording a result")
 
 
-def _describe(
-    span: Span, error: BaseException | None, result: Result, error_type: str | None, said: Mapping[str, Any]
+def _describe_end(
+    span: Span,
+    error: BaseException | None,
+    result: OutcomeName,
+    error_type: str | None,
+    policy_attributes: Mapping[str, Any],
 ) -> None:
-    """Say on the span how a call ended that did not simply return, and what its policies did."""
+    """Set the outcome, the error and the policies' attributes on the span of a call that did more than return."""
     try:
-        # One by one: set_attributes() takes longer for as many as there are here.
-        for name, attribute in said.items():
+        # One by one: set_attributes() is slower for so few.
+        for name, attribute in policy_attributes.items():
             span.set_attribute(name, attribute)
         if result != "ok":
             span.set_attribute(names.OUTCOME, result)
@@ -298,8 +235,8 @@ def _describe(
         log_failure("describing a call")
 
 
-def _error_type_of(error: BaseException | None, result: Result) -> str | None:
-    """The ``error.type`` of a call that did not serve its caller."""
+def _error_type_of(error: BaseException | None, result: OutcomeName) -> str | None:
+    """The ``error.type`` of a call whose caller got no value."""
     if result == "cancelled":
         return names.CANCELLED
     return None if error is None else error_type_of(error)

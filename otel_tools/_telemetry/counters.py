@@ -1,8 +1,7 @@
-"""The numbers of each tool: plain integers under a short lock.
+"""Counters of each tool: plain integers under a short lock.
 
-They are what `stats()` shows and what the observable instruments report when the SDK exports, so the two cannot
-disagree. A tool's numbers are kept under its name: two functions that share a name share one series, and none of
-their calls is lost.
+`stats()` reads them, and so do the observable instruments when the SDK exports. So both show the same numbers. Counters
+are kept by the tool's name: two functions that share a name share one series, and no call is lost.
 """
 
 from __future__ import annotations
@@ -14,18 +13,28 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from otel_tools._call.forks import at_fork
-from otel_tools._call.steps import Result
+from otel_tools._call.outcome import OutcomeName
 from otel_tools._telemetry.names import DURATION_BUCKETS
-from otel_tools._telemetry.policy_counters import CacheCounts, PolicyCounts, ThrottlingCounts
+from otel_tools._telemetry.policy_counters import CacheCounts, PolicyCounters, ThrottlingCounts
+from otel_tools._telemetry.quantiles import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from otel_tools._call.steps import CircuitState
+    from otel_tools._call.call import CircuitState
 
-__all__ = ["CallCounts", "Counts", "Tally", "ToolStats", "fresh_counts", "stats", "tallies", "tally_of"]
+__all__ = [
+    "CallCounts",
+    "ToolCounters",
+    "ToolMetrics",
+    "ToolStats",
+    "all_tool_metrics",
+    "metrics_of",
+    "stats",
+    "zeroed_counters",
+]
 
-RESULTS: Final[tuple[Result, ...]] = get_args(Result)
+RESULTS: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -48,22 +57,22 @@ class CallCounts:
 
 @dataclass(frozen=True, slots=True)
 class ToolStats:
-    """The numbers of one tool in this process since it started, or since it was forked.
+    """Statistics of one tool in this process, since it started or was forked.
 
     Attributes:
-        calls: Calls that ended, by outcome.
-        active: Calls that are running now.
+        calls: Number of calls that ended, by outcome.
+        active: Number of calls that are running now.
         success_rate: ``(ok + cached + fallback) / (ok + cached + fallback + error)``; None before the first such call.
         mean: Mean duration of all calls that ended, in seconds; None before the first.
         p95: 95th percentile of the durations in seconds, interpolated in the buckets of the exported histogram as
             Prometheus' ``histogram_quantile`` does, and never above the longest call; None before the first.
-        retries: Attempts after the first of a call.
-        cache: Calls that asked the cache, by its answer.
-        rate_limit: Attempts that asked for a token.
-        concurrency: Attempts that asked for a slot.
+        retries: Number of attempts after the first one of a call.
+        cache: Number of calls that asked the cache, by its answer.
+        rate_limit: Number of attempts that asked for a token, by result.
+        concurrency: Number of attempts that asked for a slot, by result.
         circuit: State of the circuit breaker: ``closed``, ``half_open`` or ``open``; None where there is none.
-        store_errors: What a shared store could not do.
-        abandoned: Sync functions that still run although their timeout is over.
+        store_errors: Number of operations that a shared store could not do.
+        abandoned: Number of sync functions that still run although their timeout is over.
     """
 
     calls: CallCounts
@@ -80,32 +89,37 @@ class ToolStats:
     abandoned: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain dictionaries and numbers, for `json.dumps`."""
+        """The statistics as dictionaries and numbers, for `json.dumps`."""
         return asdict(self)
 
 
-class Counts:
-    """What is counted of a tool. A call keeps the one it started in, so that a fork can put a new one in its place.
+class ToolCounters:
+    """Counters of one tool. A fork replaces them in the child, so each call keeps the ones that it began with.
 
     Attributes:
-        active: As long as there are calls running. Appending and popping need no lock, which a number would.
-        policies: What the tool's policies did.
+        lock: Held while the counters are changed or read.
+        active: One item for each running call. Appending and popping need no lock; adding to a number would.
+        calls: Number of calls that ended, by outcome.
+        buckets: Number of calls in each bucket of the duration histogram; the last one has no upper bound.
+        total: Sum of the durations, in nanoseconds.
+        longest: Longest duration, in nanoseconds.
+        policies: Counters of the tool's policies.
     """
 
     __slots__ = ("active", "buckets", "calls", "lock", "longest", "policies", "total")
 
     def __init__(self) -> None:
-        # One that its own thread can take again: the garbage collector may call a tool in the middle of it.
+        # Reentrant: the garbage collector may call a tool in the thread that holds the lock.
         self.lock = RLock()
         self.active: list[None] = []
         self.calls = dict.fromkeys(RESULTS, 0)
         self.buckets = [0] * (len(DURATION_BUCKETS) + 1)
         self.total = 0
         self.longest = 0
-        self.policies = PolicyCounts()
+        self.policies = PolicyCounters()
 
-    def end(self, result: Result, nanoseconds: int, seconds: float) -> None:
-        """Count the end of an active call that took this long, given in both units."""
+    def end(self, result: OutcomeName, nanoseconds: int, seconds: float) -> None:
+        """Count the end of an active call; its duration is given in both units."""
         bucket = bisect_left(DURATION_BUCKETS, seconds)
         with self.lock:
             self.active.pop()
@@ -116,7 +130,7 @@ class Counts:
                 self.longest = nanoseconds
 
     def stats(self) -> ToolStats:
-        """One consistent look at the numbers."""
+        """The statistics, all read at one moment."""
         with self.lock:
             calls = CallCounts(**self.calls)
             buckets = tuple(self.buckets)
@@ -129,90 +143,81 @@ class Counts:
             active=active,
             success_rate=succeeded / judged if judged else None,
             mean=total / _NANOSECONDS / calls.total if calls.total else None,
-            p95=min(_quantile(0.95, buckets), longest) if calls.total else None,
+            p95=min(quantile(0.95, DURATION_BUCKETS, buckets), longest) if calls.total else None,
             **policies,
         )
 
 
-class Tally:
-    """The numbers of one tool name.
+class ToolMetrics:
+    """What the metrics of one tool name report.
 
     Attributes:
-        tool: The name.
-        counts: What is counted now; replaced in the child of a fork.
-        objective: The success ratio that the tool declared, if it did.
-        policies: The options that put policies around the tool, so that their series exist from 0 on.
-        circuit: Tells the state of its circuit breaker, if it has one.
+        tool: The tool's name.
+        counters: The current counters; replaced in the child of a fork.
+        objective: The success ratio that the tool declares; None where it declares none.
+        policies: The options that put policies around the tool. The series of these policies start at 0.
+        circuit: Returns the state of the tool's circuit breaker; None where it has none.
     """
 
-    __slots__ = ("circuit", "counts", "objective", "policies", "tool")
+    __slots__ = ("circuit", "counters", "objective", "policies", "tool")
 
     def __init__(self, tool: str) -> None:
         self.tool = tool
-        self.counts = Counts()
+        self.counters = ToolCounters()
         self.objective: float | None = None
         self.policies: frozenset[str] = frozenset()
         self.circuit: Callable[[], CircuitState] | None = None
 
     def stats(self) -> ToolStats:
-        """One consistent look at the numbers."""
-        numbers = self.counts.stats()
-        return numbers if self.circuit is None else replace(numbers, circuit=self.circuit())
+        """The statistics, all read at one moment."""
+        tool_stats = self.counters.stats()
+        return tool_stats if self.circuit is None else replace(tool_stats, circuit=self.circuit())
 
 
-_tallies: dict[str, Tally] = {}
+_by_name: dict[str, ToolMetrics] = {}
 _lock = RLock()
 
 
-def tally_of(tool: str) -> Tally:
-    """The tally of a tool name, made when first asked for; it stays for the life of the process, as its series do."""
+def metrics_of(tool: str) -> ToolMetrics:
+    """The metrics of a tool name: created on first use, kept for the life of the process as their series are."""
     with _lock:
-        return _tallies.setdefault(tool, Tally(tool))
+        return _by_name.setdefault(tool, ToolMetrics(tool))
 
 
-def tallies() -> Iterable[Tally]:
-    """All tallies, in the order in which their tools were decorated."""
+def all_tool_metrics() -> Iterable[ToolMetrics]:
+    """The metrics of all tools, in the order in which the tools were decorated."""
     with _lock:
-        return tuple(_tallies.values())
+        return tuple(_by_name.values())
 
 
 def stats() -> dict[str, ToolStats]:
-    """The numbers of every tool in this process, by name: the same that are exported."""
-    return {tally.tool: tally.stats() for tally in tallies()}
+    """Statistics of every tool in this process, by the tool's name: the same numbers that are exported."""
+    return {tool_metrics.tool: tool_metrics.stats() for tool_metrics in all_tool_metrics()}
 
 
 @contextmanager
-def fresh_counts() -> Iterator[None]:
-    """Every tool counts from zero in the block, and goes on from where it was after it."""
-    before = {tally: tally.counts for tally in tallies()}
-    for tally in before:
-        tally.counts = Counts()
+def zeroed_counters() -> Iterator[None]:
+    """Count from zero in the block; after it, every tool goes on from the counters that it had before."""
+    before = {tool_metrics: tool_metrics.counters for tool_metrics in all_tool_metrics()}
+    for tool_metrics in before:
+        tool_metrics.counters = ToolCounters()
     try:
         yield
     finally:
-        for tally in tallies():
-            tally.counts = before.get(tally) or Counts()
-
-
-def _quantile(q: float, buckets: tuple[int, ...]) -> float:
-    """Linear interpolation inside the bucket that holds the quantile (Prometheus, ``histogram_quantile``)."""
-    rank = q * sum(buckets)
-    below = 0
-    for index, count in enumerate(buckets[:-1]):
-        if below + count >= rank:
-            lower = DURATION_BUCKETS[index - 1] if index else 0.0
-            return lower + (DURATION_BUCKETS[index] - lower) * (rank - below) / count
-        below += count
-    return DURATION_BUCKETS[-1]
+        for tool_metrics in all_tool_metrics():
+            tool_metrics.counters = before.get(tool_metrics) or ToolCounters()
 
 
 def _start_again() -> None:
-    """In the child of a fork: the parent's calls are not the child's, and a thread that is gone may hold any lock."""
-    global _lock  # noqa: PLW0603 - a fork is the one event that makes a new lock necessary
+    """Reset counters and locks in the child of a fork.
+
+    The parent reports its own calls, and a thread that exists only in the parent may hold any lock.
+    """
+    global _lock  # noqa: PLW0603 - only a fork makes a new lock necessary
     _lock = RLock()
-    for tally in _tallies.values():
-        tally.counts.lock = RLock()
-        tally.counts = Counts()
+    for tool_metrics in _by_name.values():
+        tool_metrics.counters.lock = RLock()
+        tool_metrics.counters = ToolCounters()
 
 
 at_fork(after_in_child=_start_again)

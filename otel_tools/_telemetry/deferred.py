@@ -1,8 +1,8 @@
-"""What ends inside the garbage collector is reported outside of it.
+"""Defers the report of a call that the garbage collector ends until the collector is done.
 
-The collector runs whenever an object is made, so also while this thread holds a lock of the SDK's, and it closes the
-generators and coroutines that it finds dropped. To report such a call at once would be to ask for that same lock again,
-and to wait for it for ever: measured, with the SDK's own export.
+The collector may run whenever an object is created, also while this thread holds a lock of the SDK. It closes the
+generators and coroutines that nobody refers to any more. A report from there would ask for the same lock again and wait
+for ever; this was measured with the SDK's own export.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from otel_tools._call.forks import at_fork
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["catch_up", "collecting", "waiting"]
+__all__ = ["gc_running", "pending_reports", "report_pending"]
 
-waiting: Final[deque[Callable[[], Any]]] = deque()
-"""What is to be reported by the next call of any tool, or when metrics are next looked at."""
+pending_reports: Final[deque[Callable[[], Any]]] = deque()
+"""Reports that the next call of any tool makes, or the next reading of the metrics."""
 
 
-class _Collecting(set[str]):
-    """Full while the garbage collector is at work in any thread, and empty while it rests.
+class _GcRunning(set[str]):
+    """A set that is not empty while the garbage collector runs in any thread.
 
-    C code alone fills and empties it. A callback written in Python would be a place where a Ctrl-C that is on its way
-    is raised, and the collector swallows what its callbacks raise.
+    Only C code fills and empties it. In a callback written in Python, a pending Ctrl-C could be raised, and the
+    collector swallows what its callbacks raise.
     """
 
     start = property(None, set.update)
     stop = property(None, set.difference_update)
 
 
-collecting: Final = _Collecting()
+gc_running: Final = _GcRunning()
 
 
-def catch_up() -> None:
-    """Report what is waiting."""
-    while waiting and not collecting:
+def report_pending() -> None:
+    """Make all pending reports."""
+    while pending_reports and not gc_running:
         try:
-            report = waiting.popleft()
+            report = pending_reports.popleft()
         except IndexError:
-            # Another thread was faster.
+            # Another thread took the last one.
             return
         report()
 
 
-gc.callbacks.append(partial(setattr, collecting))
-# What the parent of a fork has not reported yet is the parent's to report.
-at_fork(after_in_child=waiting.clear)
+gc.callbacks.append(partial(setattr, gc_running))
+# The parent of a fork makes its own pending reports.
+at_fork(after_in_child=pending_reports.clear)

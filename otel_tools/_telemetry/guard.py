@@ -1,34 +1,37 @@
-"""The fence: what goes wrong in telemetry is logged here and goes no further."""
+"""Logs errors raised by telemetry, so that they never reach the tool."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import time
 from typing import Final
 
+from otel_tools._call.safe_logging import log_safely
+
 __all__ = ["log_failure"]
 
 logger = logging.getLogger("otel_tools")
 
-_EVERY: Final = 60.0
-_last: dict[str, float] = {}
+_INTERVAL: Final = 60.0
+"""Seconds between two logs of the same action."""
+
+_last_logged: dict[str, float] = {}
 
 
 def log_failure(doing: str) -> None:
-    """Log the exception being handled, once a minute for each thing that was being done.
+    """Log the exception being handled, at most once a minute for each action.
 
-    Called from an ``except`` block around telemetry, so that a broken sampler, processor or exporter can neither
+    Call it from an ``except`` block around telemetry, so that a broken sampler, processor or exporter can neither
     fail nor alter the tool's call.
 
     Args:
-        doing: What telemetry was about to do; ends the sentence "telemetry failed while ...".
+        doing: The action that failed. It ends the sentence "telemetry failed while ...".
     """
     now = time.monotonic()
-    if now - _last.get(doing, -_EVERY) < _EVERY:
+    if now - _last_logged.get(doing, -_INTERVAL) < _INTERVAL:
         return
-    _last[doing] = now
-    # A broken logging handler is no reason to fail the tool either.
-    with contextlib.suppress(Exception):
-        logger.warning("telemetry failed while %s; the tool's call goes on", doing, exc_info=sys.exc_info())
+    _last_logged[doing] = now
+    log_safely(
+        logger, logging.WARNING, "telemetry failed while %s; the tool's call goes on", doing, exc_info=sys.exc_info()
+    )

@@ -1,4 +1,4 @@
-"""Which providers our signals go to: the application's (found through the API) unless told otherwise."""
+"""Creates tracer and metric instruments on the application's providers, which the API finds, or on given ones."""
 
 from __future__ import annotations
 
@@ -8,43 +8,47 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_tools._telemetry import names, policy_metrics
-from otel_tools._telemetry.counters import tallies
-from otel_tools._telemetry.deferred import catch_up
+from otel_tools._telemetry.counters import all_tool_metrics
+from otel_tools._telemetry.deferred import report_pending
 from otel_tools._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from inspect import Signature
 
-    from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from otel_tools._telemetry.api_private import LoggerProvider
     from otel_tools._telemetry.policy_metrics import PolicyEvent
 
-    CallOf = Callable[
+    FindModelCall = Callable[
         [str, tuple[Any, ...], Mapping[str, Any], Callable[[], Signature]], tuple[str, trace.SpanContext | None] | None
     ]
 
-__all__ = ["bind", "dropped", "signals"]
+__all__ = ["bind_meter_provider", "bind_providers", "dropped", "instruments"]
 
 dropped: dict[str, int] = {}
-"""Items that could not be delivered, by signal; filled by the exporters that `configure()` sets up."""
+"""Number of items that could not be delivered, by signal. The exporters that `configure()` sets up count them."""
 
 _ALWAYS_REPORTED = ("ok", "error")
-"""Outcomes whose series exist before the first call: a series born at 1 shows no increase to Prometheus."""
+"""Outcomes whose series exist before the first call: Prometheus sees no increase in a series that starts at 1."""
 
 
-class Signals:
-    """Where a call's span, duration and log events go. The API's proxies find providers that are set later.
+class Instruments:
+    """The instruments that calls are recorded with, and two hooks that other packages set.
+
+    The API gives proxies, which find providers that the application sets later.
 
     Attributes:
-        tracer: Makes the spans.
+        tracer: Creates the spans.
         duration: The histogram of call durations.
         time_in_queue: The histogram of waits for a slot or a token.
         logger_provider: Where log events go; None is the application's.
-        listener: Is told of everything that a policy does; for tests.
-        call_of: Finds the id that a model gave a call, and its span; set by ``_model/call_ids``.
+        policy_listener: Called with each `PolicyEvent`; `otel_tools.testing.capture` sets it.
+        find_model_call: Finds the id that a model gave a call, and the model's span. Its arguments are the tool's name,
+            the call's positional and keyword arguments and a function that gives the signature. It returns None where
+            no model is known to have asked for the call. ``_model/call_ids`` sets it.
     """
 
     def __init__(self) -> None:
@@ -52,28 +56,28 @@ class Signals:
         self.duration: metrics.Histogram
         self.time_in_queue: metrics.Histogram
         self.logger_provider: LoggerProvider | None = None
-        self.listener: Callable[[PolicyEvent], None] | None = None
-        self.call_of: CallOf | None = None
+        self.policy_listener: Callable[[PolicyEvent], None] | None = None
+        self.find_model_call: FindModelCall | None = None
 
 
-signals = Signals()
+instruments = Instruments()
 
 
-def bind(
+def bind_providers(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
     logger_provider: LoggerProvider | None = None,
 ) -> None:
-    """Send what comes from now on to these providers; None is the application's own."""
-    signals.tracer = trace.get_tracer(names.SCOPE, __version__, tracer_provider)
-    signals.logger_provider = logger_provider
-    bind_metrics(meter_provider)
+    """Create tracer and metric instruments on these providers; None is the application's own."""
+    instruments.tracer = trace.get_tracer(names.SCOPE, __version__, tracer_provider)
+    instruments.logger_provider = logger_provider
+    bind_meter_provider(meter_provider)
 
 
-def bind_metrics(meter_provider: MeterProvider | None = None) -> None:
-    """Make every instrument anew on a provider; None is the application's own."""
+def bind_meter_provider(meter_provider: MeterProvider | None = None) -> None:
+    """Create every metric instrument on this provider; None is the application's own."""
     meter = metrics.get_meter(names.SCOPE, __version__, meter_provider)
-    signals.duration, signals.time_in_queue = (
+    instruments.duration, instruments.time_in_queue = (
         meter.create_histogram(
             metric.name,
             metric.unit,
@@ -99,25 +103,25 @@ def bind_metrics(meter_provider: MeterProvider | None = None) -> None:
 
 
 def _observe_calls(_options: CallbackOptions) -> Iterable[Observation]:
-    catch_up()
-    for tally in tallies():
-        counts = tally.counts
-        with counts.lock:
-            calls = dict(counts.calls)
+    report_pending()
+    for tool_metrics in all_tool_metrics():
+        counters = tool_metrics.counters
+        with counters.lock:
+            calls = dict(counters.calls)
         for result, count in calls.items():
-            if count or result in _ALWAYS_REPORTED or result in tally.policies:
-                yield Observation(count, {names.TOOL_NAME: tally.tool, names.OUTCOME: result})
+            if count or result in _ALWAYS_REPORTED or result in tool_metrics.policies:
+                yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.OUTCOME: result})
 
 
 def _observe_active(_options: CallbackOptions) -> Iterable[Observation]:
-    for tally in tallies():
-        yield Observation(len(tally.counts.active), {names.TOOL_NAME: tally.tool})
+    for tool_metrics in all_tool_metrics():
+        yield Observation(len(tool_metrics.counters.active), {names.TOOL_NAME: tool_metrics.tool})
 
 
 def _observe_objectives(_options: CallbackOptions) -> Iterable[Observation]:
-    for tally in tallies():
-        if tally.objective is not None:
-            yield Observation(tally.objective, {names.TOOL_NAME: tally.tool})
+    for tool_metrics in all_tool_metrics():
+        if tool_metrics.objective is not None:
+            yield Observation(tool_metrics.objective, {names.TOOL_NAME: tool_metrics.tool})
 
 
 def _observe_dropped(_options: CallbackOptions) -> Iterable[Observation]:
@@ -125,4 +129,4 @@ def _observe_dropped(_options: CallbackOptions) -> Iterable[Observation]:
         yield Observation(count, {names.EXPORT_SIGNAL: signal})
 
 
-bind()
+bind_providers()

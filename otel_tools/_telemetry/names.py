@@ -1,9 +1,9 @@
-"""Every name, unit, bucket and attribute that leaves the process. Nothing else in the package spells one.
+"""Names, units, buckets and attributes of all exported telemetry. No other file of the package spells one.
 
 Sources: the ``gen_ai.*`` names, the span name and the duration buckets are those of the OpenTelemetry semantic
 conventions for generative AI (repository ``open-telemetry/semantic-conventions-genai``, commit 32c328e, status
-Development); ``error.type`` and ``exception.*`` are from the core conventions 1.44 (Stable). Everything under
-``otel_tools.`` is ours.
+Development); ``error.type`` and ``exception.*`` are from the core conventions 1.44 (Stable). Names under
+``otel_tools.`` are our own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCOPE: Final = "otel_tools"
 EXECUTE_TOOL: Final = "execute_tool"
 INVOKE_AGENT: Final = "invoke_agent"
 ATTEMPT: Final = "attempt"
-"""No operation of the conventions': the span of one attempt is no call, and nobody shall count it as one."""
+"""Not an operation of the conventions, so that nobody counts the span of an attempt as a call."""
 
 # Attributes of the conventions
 OPERATION_NAME: Final = "gen_ai.operation.name"
@@ -38,7 +38,7 @@ EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 FUNCTION: Final = "function"
 """The ``gen_ai.tool.type`` of a tool that runs in the client's process."""
 
-# Attributes of ours
+# Our own attributes
 OUTCOME: Final = "otel_tools.outcome"
 RETRY_COUNT: Final = "otel_tools.retry.count"
 CACHE_RESULT: Final = "otel_tools.cache.result"
@@ -50,14 +50,17 @@ STORE_OPERATION: Final = "otel_tools.store.operation"
 EXPORT_SIGNAL: Final = "otel_tools.export.signal"
 
 CALL_EVENT: Final = "tool.call"
-"""The name of the log record that ends a call."""
+"""The event name of the log record of a call that ended."""
+
+SERVED: Final = ("ok", "cached", "fallback")
+"""Values of ``otel_tools.outcome`` with which the caller got a value."""
 
 CANCELLED: Final = "cancelled"
-"""A value of ``error.type``; the others that are not the class of an exception are those of ``otel_tools.errors``."""
+"""A value of ``error.type``. Further values that are not classes of exceptions stand in ``otel_tools.errors``."""
 
 
 class Metric(NamedTuple):
-    """One instrument: its name, its unit (UCUM) and what it says."""
+    """One instrument: its name, its unit (UCUM) and its description."""
 
     name: str
     unit: str
@@ -104,4 +107,4 @@ DURATION_BUCKETS: Final = (
     40.96,
     81.92,
 )
-"""Upper bounds, inclusive, in seconds."""
+"""Upper bounds of the duration histogram's buckets, inclusive, in seconds."""

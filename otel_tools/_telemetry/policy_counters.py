@@ -1,21 +1,20 @@
-"""What is counted of a tool's policies: plain integers, beside those of its calls."""
+"""Counters of a tool's policies: plain integers, beside those of its calls."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
-from otel_tools._call.counter import Counter
-from otel_tools._call.steps import CacheResult, ThrottlingPolicy, ThrottlingResult
+from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResult
 
 __all__ = [
     "CACHE_RESULTS",
     "THROTTLING_POLICIES",
     "THROTTLING_RESULTS",
     "CacheCounts",
-    "PolicyCounts",
+    "PolicyCounters",
     "ThrottlingCounts",
-    "more",
+    "increment",
 ]
 
 CACHE_RESULTS: Final[tuple[CacheResult, ...]] = get_args(CacheResult)
@@ -23,23 +22,23 @@ THROTTLING_POLICIES: Final[tuple[ThrottlingPolicy, ...]] = get_args(ThrottlingPo
 THROTTLING_RESULTS: Final[tuple[ThrottlingResult, ...]] = get_args(ThrottlingResult)
 
 OTHER: Final = "_OTHER"
-"""The conventions' word for an ``error.type`` that has no series of its own."""
+"""Value that the conventions define for an ``error.type`` without a series of its own."""
 
-_MAX_TYPES: Final = 100
+_MAX_ERROR_TYPES: Final = 100
 
 K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
 class CacheCounts:
-    """How many calls of a tool got each answer from its cache.
+    """Number of calls of a tool, by the answer of its cache.
 
     Attributes:
-        hit: The value was there.
-        miss: It was not; the tool was called.
-        stale: It had expired, and was served because the tool failed.
-        coalesced: Another call for the same was under way, and its value was shared.
-        bypass: The arguments could not be made a key, or the value could not be kept.
+        hit: The cache had the value.
+        miss: The cache had no value; the tool was called.
+        stale: The value had expired and was served because the tool failed.
+        coalesced: An equal call was running and its value was shared.
+        bypass: No key could be made of the arguments, or the value could not be stored.
     """
 
     hit: int = 0
@@ -51,13 +50,13 @@ class CacheCounts:
 
 @dataclass(frozen=True, slots=True)
 class ThrottlingCounts:
-    """How many attempts of a tool asked for a slot, or for a token, and what came of it.
+    """Number of attempts of a tool that asked for a slot or a token, by result.
 
     Attributes:
-        acquired: They got it, at once or after a wait.
-        rejected: They were refused.
-        cancelled: Their caller gave up while they waited.
-        queued: They wait now.
+        acquired: Attempts that got it, at once or after a wait.
+        rejected: Attempts that were refused.
+        cancelled: Attempts whose caller gave up during the wait.
+        queued: Attempts that wait now.
     """
 
     acquired: int = 0
@@ -66,51 +65,48 @@ class ThrottlingCounts:
     queued: int = 0
 
 
-class PolicyCounts:
-    """The numbers; whoever changes or reads them holds the lock of the `Counts` that they belong to.
+class PolicyCounters:
+    """Counters of one tool's policies. The lock of its `ToolCounters` is held while they are changed or read.
 
     Attributes:
-        retries: By ``error.type`` of what failed before.
-        answers: Count the cache's answers; without the lock.
-        requests: Count what came of asking for slots and tokens, likewise.
-        queued: Waiting now, by policy.
-        store_errors: By operation.
-        abandoned: Sync functions that still run although their time is over.
+        retries: Retries, by the ``error.type`` of the failed attempt.
+        cache: Calls that asked the cache, by its answer.
+        requests: Attempts that asked for a slot or a token, by policy and result.
+        queued: Attempts that wait now, by policy.
+        store_errors: Errors of a shared store, by operation.
+        abandoned: Sync functions that still run although their timeout is over.
     """
 
-    __slots__ = ("abandoned", "answers", "queued", "requests", "retries", "store_errors")
+    __slots__ = ("abandoned", "cache", "queued", "requests", "retries", "store_errors")
 
     def __init__(self) -> None:
         self.retries: dict[str, int] = {}
-        self.answers = {result: Counter() for result in CACHE_RESULTS}
-        self.requests = {policy: {result: Counter() for result in THROTTLING_RESULTS} for policy in THROTTLING_POLICIES}
+        self.cache: dict[CacheResult, int] = dict.fromkeys(CACHE_RESULTS, 0)
+        self.requests: dict[ThrottlingPolicy, dict[ThrottlingResult, int]] = {
+            policy: dict.fromkeys(THROTTLING_RESULTS, 0) for policy in THROTTLING_POLICIES
+        }
         self.queued: dict[ThrottlingPolicy, int] = {}
         self.store_errors: dict[str, int] = {}
         self.abandoned = 0
 
     @property
-    def cache(self) -> dict[CacheResult, int]:
-        """How many calls got which of the cache's answers, where it is not none."""
-        return {result: count for result, counter in self.answers.items() if (count := counter.value)}
-
-    @property
     def throttling(self) -> dict[tuple[ThrottlingPolicy, ThrottlingResult], int]:
-        """How many attempts asked for a slot or a token, by policy and result, likewise."""
+        """Number of attempts by policy and result, without the results that no attempt got."""
         return {
             (policy, result): count
-            for policy, counters in self.requests.items()
-            for result, counter in counters.items()
-            if (count := counter.value)
+            for policy, results in self.requests.items()
+            for result, count in results.items()
+            if count
         }
 
     def retry(self, error_type: str) -> None:
-        """One more, caused by such an error; classes made on the fly do not make series without end."""
-        if error_type not in self.retries and len(self.retries) >= _MAX_TYPES:
+        """Count a retry by the error that caused it; the number of series is bounded, as tools may create classes."""
+        if error_type not in self.retries and len(self.retries) >= _MAX_ERROR_TYPES:
             error_type = OTHER
-        more(self.retries, error_type)
+        increment(self.retries, error_type)
 
     def stats(self) -> dict[str, Any]:
-        """The fields of `ToolStats` that these numbers are."""
+        """The fields of `ToolStats` that show these counters."""
         return {
             "retries": sum(self.retries.values()),
             "cache": CacheCounts(**self.cache),
@@ -120,10 +116,9 @@ class PolicyCounts:
         }
 
     def _throttling(self, policy: ThrottlingPolicy) -> ThrottlingCounts:
-        results = {result: counter.value for result, counter in self.requests[policy].items()}
-        return ThrottlingCounts(**results, queued=self.queued.get(policy, 0))
+        return ThrottlingCounts(**self.requests[policy], queued=self.queued.get(policy, 0))
 
 
-def more(counts: dict[K, int], key: K, change: int = 1) -> None:
-    """Add to one of them."""
+def increment(counts: dict[K, int], key: K, change: int = 1) -> None:
+    """Add to the count of a key."""
     counts[key] = counts.get(key, 0) + change

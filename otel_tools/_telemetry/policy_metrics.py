@@ -1,6 +1,6 @@
-"""The numbers of policies as the SDK reads them when it exports, and what a test is told of each thing that they do.
+"""Callbacks that report the counters of policies to the SDK, and the event that tests get of each policy's action.
 
-A tool's series exist from 0 on where it has the policy: a series that is born at 1 shows no increase to Prometheus.
+A series starts at 0 where the tool has the policy: Prometheus sees no increase in a series that starts at 1.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_tools._telemetry import names
-from otel_tools._telemetry.counters import Tally, tallies
-from otel_tools._telemetry.policy_counters import THROTTLING_POLICIES, PolicyCounts
+from otel_tools._telemetry.counters import ToolMetrics, all_tool_metrics
+from otel_tools._telemetry.policy_counters import THROTTLING_POLICIES, PolicyCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_tools._call.steps import CircuitState
+    from otel_tools._call.call import CircuitState
 
 __all__ = [
     "PolicyEvent",
@@ -29,17 +29,17 @@ __all__ = [
     "observe_throttling",
 ]
 
-_STATES: Final[dict[CircuitState, int]] = {"closed": 0, "half_open": 1, "open": 2}
+_CIRCUIT_STATES: Final[dict[CircuitState, int]] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class PolicyEvent(NamedTuple):
-    """One thing that a policy of a tool did.
+    """One action of a policy of a tool.
 
     Attributes:
         tool: The tool's name.
         name: ``attempt_began``, ``attempt_ended``, ``retried``, ``cache_answered``, ``queued``, ``throttled``,
             ``store_failed``, ``abandoned`` or ``recovered``.
-        values: What else is known of it: ``number``, ``outcome``, ``error_type``, ``retry_in`` (seconds), ``result``,
+        values: Details of the action: ``number``, ``outcome``, ``error_type``, ``retry_in`` (seconds), ``result``,
             ``policy``, ``waited`` (seconds), ``operation``, ``change``.
     """
 
@@ -48,71 +48,73 @@ class PolicyEvent(NamedTuple):
     values: Mapping[str, Any]
 
 
-def _copies(which: Callable[[PolicyCounts], dict[Any, int]]) -> Iterable[tuple[Tally, dict[Any, int]]]:
-    for tally in tallies():
-        counts = tally.counts
-        with counts.lock:
-            numbers = dict(which(counts.policies))
-        yield tally, numbers
+def _snapshots(select: Callable[[PolicyCounters], dict[Any, int]]) -> Iterable[tuple[ToolMetrics, dict[Any, int]]]:
+    for tool_metrics in all_tool_metrics():
+        counters = tool_metrics.counters
+        with counters.lock:
+            counts = dict(select(counters.policies))
+        yield tool_metrics, counts
 
 
 def observe_retries(_options: CallbackOptions) -> Iterable[Observation]:
-    """Retries by what caused them."""
-    for tally, numbers in _copies(lambda counts: counts.retries):
-        for error_type, count in numbers.items():
-            yield Observation(count, {names.TOOL_NAME: tally.tool, names.ERROR_TYPE: error_type})
+    """Retries, by the error that caused them."""
+    for tool_metrics, counts in _snapshots(lambda counters: counters.retries):
+        for error_type, count in counts.items():
+            yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.ERROR_TYPE: error_type})
 
 
 def observe_cache(_options: CallbackOptions) -> Iterable[Observation]:
-    """Calls by what the cache answered."""
-    for tally, numbers in _copies(lambda counts: counts.cache):
-        if "cache" in tally.policies:
-            numbers = {"hit": 0, "miss": 0, **numbers}  # noqa: PLW2901 - with the series that begin at 0
-        for result, count in numbers.items():
-            yield Observation(count, {names.TOOL_NAME: tally.tool, names.CACHE_RESULT: result})
+    """Calls, by the answer of the cache."""
+    for tool_metrics, counts in _snapshots(
+        lambda counters: {answer: count for answer, count in counters.cache.items() if count}
+    ):
+        if "cache" in tool_metrics.policies:
+            counts = {"hit": 0, "miss": 0, **counts}  # noqa: PLW2901 - adds the series that start at 0
+        for result, count in counts.items():
+            yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.CACHE_RESULT: result})
 
 
 def observe_throttling(_options: CallbackOptions) -> Iterable[Observation]:
-    """Attempts that asked for a slot or a token."""
-    for tally, numbers in _copies(lambda counts: counts.throttling):
+    """Attempts that asked for a slot or a token, by policy and result."""
+    for tool_metrics, counts in _snapshots(lambda counters: counters.throttling):
         zeros = {
             (policy, result): 0
             for policy in THROTTLING_POLICIES
-            if policy in tally.policies
+            if policy in tool_metrics.policies
             for result in ("acquired", "rejected")
         }
-        for (policy, result), count in {**zeros, **numbers}.items():
+        for (policy, result), count in {**zeros, **counts}.items():
             yield Observation(
                 count,
-                {names.TOOL_NAME: tally.tool, names.THROTTLING_POLICY: policy, names.THROTTLING_RESULT: result},
+                {names.TOOL_NAME: tool_metrics.tool, names.THROTTLING_POLICY: policy, names.THROTTLING_RESULT: result},
             )
 
 
 def observe_queued(_options: CallbackOptions) -> Iterable[Observation]:
-    """Attempts that wait now."""
-    for tally, numbers in _copies(lambda counts: counts.queued):
-        zeros = {policy: 0 for policy in THROTTLING_POLICIES if policy in tally.policies}
-        for policy, count in {**zeros, **numbers}.items():
-            yield Observation(count, {names.TOOL_NAME: tally.tool, names.THROTTLING_POLICY: policy})
+    """Attempts that wait now, by policy."""
+    for tool_metrics, counts in _snapshots(lambda counters: counters.queued):
+        zeros = {policy: 0 for policy in THROTTLING_POLICIES if policy in tool_metrics.policies}
+        for policy, count in {**zeros, **counts}.items():
+            yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.THROTTLING_POLICY: policy})
 
 
 def observe_circuits(_options: CallbackOptions) -> Iterable[Observation]:
-    """The state of each circuit breaker, once for each tool that it stands around."""
-    for tally in tallies():
-        if tally.circuit is not None:
-            yield Observation(_STATES[tally.circuit()], {names.TOOL_NAME: tally.tool})
+    """The state of the circuit breaker of each tool that has one."""
+    for tool_metrics in all_tool_metrics():
+        if tool_metrics.circuit is not None:
+            yield Observation(_CIRCUIT_STATES[tool_metrics.circuit()], {names.TOOL_NAME: tool_metrics.tool})
 
 
 def observe_abandoned(_options: CallbackOptions) -> Iterable[Observation]:
-    """Threads whose function still runs."""
-    for tally in tallies():
-        abandoned = tally.counts.policies.abandoned
-        if abandoned or "timeout" in tally.policies:
-            yield Observation(abandoned, {names.TOOL_NAME: tally.tool})
+    """Abandoned sync functions that still run."""
+    for tool_metrics in all_tool_metrics():
+        abandoned = tool_metrics.counters.policies.abandoned
+        if abandoned or "timeout" in tool_metrics.policies:
+            yield Observation(abandoned, {names.TOOL_NAME: tool_metrics.tool})
 
 
 def observe_store_errors(_options: CallbackOptions) -> Iterable[Observation]:
-    """What stores could not do."""
-    for tally, numbers in _copies(lambda counts: counts.store_errors):
-        for operation, count in numbers.items():
-            yield Observation(count, {names.TOOL_NAME: tally.tool, names.STORE_OPERATION: operation})
+    """Errors of stores, by operation."""
+    for tool_metrics, counts in _snapshots(lambda counters: counters.store_errors):
+        for operation, count in counts.items():
+            yield Observation(count, {names.TOOL_NAME: tool_metrics.tool, names.STORE_OPERATION: operation})

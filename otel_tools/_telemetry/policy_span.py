@@ -1,176 +1,157 @@
-"""The record of a call with policies: what they do is counted, and told on its span and those of its attempts."""
+"""Observes a call with policies: counts what they do, and records it on the spans of the call and its attempts."""
 
 from __future__ import annotations
 
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal
 
-from opentelemetry.context import attach
-from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
-
-from otel_tools._call.steps import Call, is_cancellation
+from otel_tools._call.call import Call
+from otel_tools._call.error_types import error_type_of
+from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
-from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry, leave
-from otel_tools._telemetry.exceptions import record_exception, record_failure
+from otel_tools._telemetry.attempt_span import AttemptSpan
+from otel_tools._telemetry.call_span import ObservedCall
+from otel_tools._telemetry.exceptions import record_exception
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.instruments import signals
-from otel_tools._telemetry.policy_counters import more
+from otel_tools._telemetry.instruments import instruments
+from otel_tools._telemetry.policy_counters import increment
 from otel_tools._telemetry.policy_metrics import PolicyEvent
-from otel_tools.errors import ToolError, error_type_of
+from otel_tools.errors import ToolError
 
 if TYPE_CHECKING:
-    from contextvars import Token
+    from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResult
+    from otel_tools._call.outcome import Outcome, OutcomeName
+    from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
-    from opentelemetry.context import Context
-
-    from otel_tools._call.steps import CacheResult, Outcome, Result, ThrottlingPolicy, ThrottlingResult
-
-__all__ = ["AbandonedThread", "PoliciedCall"]
+__all__ = ["AbandonedThread", "ObservedCallWithPolicies"]
 
 
-class _Attempt:
-    """One attempt that is under way.
+class ObservedCallWithPolicies(ObservedCall):
+    """A call whose policies report what they do. As in its base, no method raises an `Exception` of telemetry."""
 
-    Attributes:
-        began: Nanoseconds since the call began.
-        span: Its span; that of a first attempt is written when it is over and another one follows.
-        token: What puts back the context that was current before.
-    """
-
-    __slots__ = ("began", "span", "token")
-
-    def __init__(self, began: int) -> None:
-        self.began = began
-        self.span: Span | None = None
-        self.token: Token[Context] | None = None
-
-
-class PoliciedCall(ObservedCall):
-    """A call whose policies report what they do. As its base it never raises into who reports."""
-
-    __slots__ = ("_attempt", "_cause", "_first_began", "_mine", "_said", "_waited")
+    __slots__ = ("_attempt", "_counters", "_first_start", "_policy_attributes", "_retry_cause", "_wait_time")
 
     def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.scope = None
-        # Of the first attempt only when it began: most calls have no other, and then it has no span.
-        self._first_began: int | None = None
-        self._attempt: _Attempt | None = None
-        self._said: dict[str, Any] = {}
-        self._cause = ToolError.error_type
-        self._waited = 0.0
-        # Kept after the call is over: a function that was given up ends later.
-        self._mine = tool.tally.counts
+        # Of the first attempt only its start: most calls have no other attempt, and then it has no span.
+        self._first_start: int | None = None
+        self._attempt: AttemptSpan | None = None
+        self._policy_attributes: dict[str, Any] = {}
+        self._retry_cause = ToolError.error_type
+        self._wait_time = 0.0
+        # Also used after the call: an abandoned function ends later.
+        self._counters = tool.metrics.counters
         super().__init__(tool, args, kwargs)
 
     def attempt_began(self, number: int) -> None:
-        """The first attempt costs a look at the clock, each other one a span."""
-        began = perf_counter_ns() - self._started
+        """Start the attempt's span; for the first attempt, only read the clock."""
+        start = perf_counter_ns()
         if number == 1:
-            self._first_began = began
+            self._first_start = start
         else:
-            self.retried(self._cause)
-            self._attempt = attempt = _Attempt(began)
-            try:
-                attempt.span = span = self._span_of(attempt)
-                attempt.token = attach(set_span_in_context(span, self._context))
-            except Exception:  # noqa: BLE001 - telemetry never fails a call
-                log_failure("opening an attempt's span")
-        if signals.listener:
-            self._tell("attempt_began", number=number)
+            self.retried(self._retry_cause)
+            self._attempt = attempt = self._attempt_span(start)
+            attempt.open()
+        if instruments.policy_listener:
+            self._notify("attempt_began", number=number)
 
     def attempt_ended(self, outcome: Outcome, retry_in: float | None) -> None:
-        """Close its span; where another attempt follows the first, write the first one's now, with its true times."""
-        first, self._first_began = self._first_began, None
-        if retry_in is None and first is not None and not signals.listener:
+        """End the attempt's span; a first attempt that another one follows gets its span now, with its true times."""
+        first_start, self._first_start = self._first_start, None
+        if retry_in is None and first_start is not None and not instruments.policy_listener:
             return
         error_type = outcome.error_type or (None if outcome.error is None else error_type_of(outcome.error))
         attempt, self._attempt = self._attempt, None
-        if first is not None:
-            attempt = _Attempt(first)
-        if attempt is not None and (attempt.span is not None or retry_in is not None):
-            self._end(attempt, outcome.error, error_type)
+        if first_start is not None:
+            attempt = self._attempt_span(first_start)
+        if attempt is not None and (attempt.is_open or retry_in is not None):
+            attempt.end(outcome.error, error_type)
         if retry_in is not None:
-            # Counted when the next one begins: the caller may give up before.
-            self._cause = error_type or ToolError.error_type
-        if signals.listener:
-            self._tell("attempt_ended", outcome=outcome.result, error_type=error_type, retry_in=retry_in)
+            # Counted when the next attempt begins: the caller may give up before.
+            self._retry_cause = error_type or ToolError.error_type
+        if instruments.policy_listener:
+            self._notify("attempt_ended", outcome=outcome.result, error_type=error_type, retry_in=retry_in)
 
     def retried(self, error_type: str) -> None:
-        """Count it."""
-        with self._mine.lock:
-            self._mine.policies.retry(error_type)
-        self._said[names.RETRY_COUNT] = self._said.get(names.RETRY_COUNT, 0) + 1
-        if signals.listener:
-            self._tell("retried", error_type=error_type)
+        """Count a retry."""
+        with self._counters.lock:
+            self._counters.policies.retry(error_type)
+        self._policy_attributes[names.RETRY_COUNT] = self._policy_attributes.get(names.RETRY_COUNT, 0) + 1
+        if instruments.policy_listener:
+            self._notify("retried", error_type=error_type)
 
     def cache_answered(self, result: CacheResult) -> None:
-        """Count it."""
-        self._mine.policies.answers[result].more()
-        self._said[names.CACHE_RESULT] = result
-        if signals.listener:
-            self._tell("cache_answered", result=result)
+        """Count the cache's answer."""
+        with self._counters.lock:
+            self._counters.policies.cache[result] += 1
+        self._policy_attributes[names.CACHE_RESULT] = result
+        if instruments.policy_listener:
+            self._notify("cache_answered", result=result)
 
     def queued(self, policy: ThrottlingPolicy) -> None:
-        """Count it as waiting now."""
-        with self._mine.lock:
-            more(self._mine.policies.queued, policy)
-        if signals.listener:
-            self._tell("queued", policy=policy)
+        """Count an attempt that begins to wait."""
+        with self._counters.lock:
+            increment(self._counters.policies.queued, policy)
+        if instruments.policy_listener:
+            self._notify("queued", policy=policy)
 
     def throttled(self, policy: ThrottlingPolicy, result: ThrottlingResult, waited: float | None) -> None:
-        """Count it; a wait, and a refusal, have a duration."""
-        numbers = self._mine.policies
-        numbers.requests[policy][result].more()
-        if waited is not None:
-            with self._mine.lock:
-                more(numbers.queued, policy, -1)
+        """Count the result; record the time of a wait and of a refusal."""
+        policies = self._counters.policies
+        with self._counters.lock:
+            policies.requests[policy][result] += 1
+            if waited is not None:
+                increment(policies.queued, policy, -1)
         if waited is not None or result == "rejected":
-            self._waited_for(policy, result, waited or 0.0)
-        if signals.listener:
-            self._tell("throttled", policy=policy, result=result, waited=waited)
+            self._record_wait(policy, result, waited or 0.0)
+        if instruments.policy_listener:
+            self._notify("throttled", policy=policy, result=result, waited=waited)
 
     def store_failed(self, operation: str) -> None:
-        """Count it."""
-        with self._mine.lock:
-            more(self._mine.policies.store_errors, operation)
-        if signals.listener:
-            self._tell("store_failed", operation=operation)
+        """Count an error of a store."""
+        with self._counters.lock:
+            increment(self._counters.policies.store_errors, operation)
+        if instruments.policy_listener:
+            self._notify("store_failed", operation=operation)
 
     def abandoned(self, change: Literal[1, -1]) -> None:
-        """Count it, also after the call is over."""
-        with self._mine.lock:
-            self._mine.policies.abandoned += change
-        if signals.listener:
-            self._tell("abandoned", change=change)
+        """Count an abandoned function, or one less; also after the call."""
+        with self._counters.lock:
+            self._counters.policies.abandoned += change
+        if instruments.policy_listener:
+            self._notify("abandoned", change=change)
 
     def recovered(self, outcome: Outcome) -> None:
-        """Record the error that the caller will not see: its span tells why something else was served."""
+        """Record the error that the caller does not get: the span shows why something else was served."""
         try:
             if outcome.error is not None:
                 record_exception(self._span, outcome.error, names.EXECUTE_TOOL)
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("recording what was replaced")
-        if signals.listener:
-            self._tell("recovered", outcome=outcome.result)
+        if instruments.policy_listener:
+            self._notify("recovered", outcome=outcome.result)
 
     def _report(
-        self, elapsed: int, value: Any, error: BaseException | None, result: Result, error_type: str | None
+        self, elapsed: int, value: Any, error: BaseException | None, result: OutcomeName, error_type: str | None
     ) -> None:
         attempt, self._attempt = self._attempt, None
-        if attempt is not None and attempt.span is not None:
-            # Nobody ended it: the caller gave up in the middle of it. Its context goes with the call's.
-            attempt.token = None
-            self._end(attempt, error, names.CANCELLED if error is None or is_cancellation(error) else None)
+        if attempt is not None and attempt.is_open:
+            # The caller gave up during the attempt. `close` restores the context of before the call.
+            attempt.keep_context()
+            attempt.end(error, names.CANCELLED if error is None or is_cancellation(error) else None)
         super()._report(elapsed, value, error, result, error_type)
 
-    def _waited_for(self, policy: ThrottlingPolicy, result: ThrottlingResult, seconds: float) -> None:
-        self._waited += seconds
-        self._said[names.THROTTLING_WAIT] = self._waited
+    def _attempt_span(self, start: int) -> AttemptSpan:
+        return AttemptSpan(self._tool.metrics.tool, self._context, start, self._start_time - self._start_clock)
+
+    def _record_wait(self, policy: ThrottlingPolicy, result: ThrottlingResult, seconds: float) -> None:
+        self._wait_time += seconds
+        self._policy_attributes[names.THROTTLING_WAIT] = self._wait_time
         try:
-            signals.time_in_queue.record(
+            instruments.time_in_queue.record(
                 seconds,
                 {
-                    names.TOOL_NAME: self._tool.tally.tool,
+                    names.TOOL_NAME: self._tool.metrics.tool,
                     names.THROTTLING_POLICY: policy,
                     names.THROTTLING_RESULT: result,
                 },
@@ -179,53 +160,25 @@ class PoliciedCall(ObservedCall):
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("recording a wait")
 
-    def _span_of(self, attempt: _Attempt) -> Span:
-        tool = self._tool.tally.tool
-        return signals.tracer.start_span(
-            f"{names.ATTEMPT} {tool}",
-            self._context,
-            SpanKind.INTERNAL,
-            {names.TOOL_NAME: tool},
-            (),
-            self._began + attempt.began,
-        )
-
-    def _end(self, attempt: _Attempt, error: BaseException | None, error_type: str | None) -> None:
+    def _notify(self, name: str, **values: Any) -> None:
         try:
-            span = attempt.span or self._span_of(attempt)
-            if error_type is not None:
-                span.set_attribute(names.ERROR_TYPE, error_type)
-                if error_type != names.CANCELLED:
-                    if error is None:
-                        span.set_status(StatusCode.ERROR)
-                    else:
-                        record_failure(span, error, names.EXECUTE_TOOL)
-            span.end(self._began + perf_counter_ns() - self._started)
-        except Exception:  # noqa: BLE001 - telemetry never fails a call
-            log_failure("closing an attempt's span")
-        finally:
-            if attempt.token is not None:
-                leave(attempt.token)
-
-    def _tell(self, name: str, **values: Any) -> None:
-        try:
-            listener = signals.listener
+            listener = instruments.policy_listener
             if listener is not None:
-                listener(PolicyEvent(self._tool.tally.tool, name, values))
+                listener(PolicyEvent(self._tool.metrics.tool, name, values))
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("telling of a policy")
 
 
 class AbandonedThread(Call):
-    """Counts a thread that runs for nobody, where its call is another's to record."""
+    """Counts an abandoned thread of a tool, where something else records the call itself."""
 
-    __slots__ = ("_counts",)
+    __slots__ = ("_counters",)
 
     def __init__(self, tool: ToolTelemetry) -> None:
         super().__init__((), {})
-        self._counts = tool.tally.counts
+        self._counters = tool.metrics.counters
 
     def abandoned(self, change: Literal[1, -1]) -> None:
-        """Count it."""
-        with self._counts.lock:
-            self._counts.policies.abandoned += change
+        """Count the thread, or one less."""
+        with self._counters.lock:
+            self._counters.policies.abandoned += change

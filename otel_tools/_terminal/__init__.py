@@ -1,1 +1,1 @@
-"""What the programs of the package print to a terminal."""
+"""Terminal output that the command line and the demo share."""

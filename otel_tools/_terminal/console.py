@@ -1,4 +1,4 @@
-"""What the verbs print: readable at 80 columns, plain when not a terminal."""
+"""Prints text, tables and errors: folded and coloured on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
@@ -29,22 +29,28 @@ _STYLES = {
     "down": "red",
 }
 
-_GAP = 2
+_COLUMN_GAP = 2
 
 
-def out() -> Console:
-    """Standard output. Rich itself heeds NO_COLOR, and is plain where this is no terminal."""
+def stdout() -> Console:
+    """Standard output. Rich itself follows NO_COLOR, and writes plain text where it is not a terminal."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def err() -> Console:
-    """Standard error, likewise."""
+def stderr() -> Console:
+    """Standard error, with the same settings as `stdout`."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def say(text: str | Text = "", *, indent: int = 0, to: Console | None = None) -> None:
-    """One paragraph: folded at words on a terminal, whole lines in a file or pipe."""
-    console = to or out()
+def print_text(text: str | Text = "", *, indent: int = 0, to: Console | None = None) -> None:
+    """Print text, folded between words on a terminal; in a file or pipe each line stays whole.
+
+    Args:
+        text: one or more lines.
+        indent: spaces before each line.
+        to: where to print; standard output by default.
+    """
+    console = to or stdout()
     if console.is_terminal:
         console.print(Padding(text, (0, 0, 0, indent)) if indent else text)
         return
@@ -53,29 +59,34 @@ def say(text: str | Text = "", *, indent: int = 0, to: Console | None = None) ->
         console.print(" " * indent + line if line else "", soft_wrap=True)
 
 
-def raw(text: str) -> None:
-    """The text to the letter, for programs to read."""
-    print(text)  # noqa: T201  # rich would fold or colour it
+def print_raw(text: str) -> None:
+    """Print the text unchanged, for programs to read."""
+    print(text)  # noqa: T201  # rich would fold or colour the text
 
 
-def error(what: str, fix: str = "") -> None:
-    """What is wrong and the way out, to standard error."""
+def print_error(what: str, fix: str = "") -> None:
+    """Print an error to standard error.
+
+    Args:
+        what: what is wrong; may have several lines.
+        fix: what to do about it, indented below.
+    """
     first, *rest = what.splitlines() or [""]
-    console = err()
-    say(Text.assemble(("error: ", "bold red"), first), to=console)
+    console = stderr()
+    print_text(Text.assemble(("error: ", "bold red"), first), to=console)
     for line in rest:
-        say(line, to=console)
+        print_text(line, to=console)
     for line in fix.splitlines():
-        say(Text.assemble((line, "cyan")), indent=2, to=console)
+        print_text(Text.assemble((line, "cyan")), indent=2, to=console)
 
 
-def word(name: str) -> Text:
-    """A word of state, in its colour."""
+def state_text(name: str) -> Text:
+    """A state such as ``healthy``, in its colour."""
     return Text(name, _STYLES.get(name, ""))
 
 
-def columns(rows: Iterable[Sequence[str | Text]], *, indent: int = 2, head: bool = False) -> None:
-    """Rows with aligned columns; the last one may be as long as it likes, and nothing is padded after it.
+def print_columns(rows: Iterable[Sequence[str | Text]], *, indent: int = 2, head: bool = False) -> None:
+    """Print rows with aligned columns. The last column is neither padded nor folded.
 
     Args:
         rows: the cells of each row.
@@ -84,28 +95,28 @@ def columns(rows: Iterable[Sequence[str | Text]], *, indent: int = 2, head: bool
     """
     table = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in table if i < len(row)) for i in range(max(map(len, table), default=0))]
-    console = out()
+    console = stdout()
     for number, row in enumerate(table):
         line = Text(" " * indent)
         for i, cell in enumerate(row):
             line.append_text(cell)
             if i + 1 < len(row):
-                line.append(" " * (widths[i] - len(cell) + _GAP))
+                line.append(" " * (widths[i] - len(cell) + _COLUMN_GAP))
         if head and number == 0:
             line.stylize("dim")
         line.rstrip()
         console.print(line, soft_wrap=True)
 
 
-def entry(cells: Sequence[tuple[str | Text, int]], text: str, note: str = "") -> None:
-    """One row whose last column is folded under itself on a terminal, with a note below.
+def print_entry(cells: Sequence[tuple[str | Text, int]], text: str, note: str = "") -> None:
+    """Print one row. On a terminal its last column is folded within the column, with the note below.
 
     Args:
         cells: the first columns, each with its width.
         text: the last column.
-        note: a line (or more) of its own under ``text``.
+        note: one or more lines below ``text``.
     """
-    console = out()
+    console = stdout()
     line = Text()
     for cell, width in cells:
         line.append_text(cell if isinstance(cell, Text) else Text(cell))
@@ -119,9 +130,9 @@ def entry(cells: Sequence[tuple[str | Text, int]], text: str, note: str = "") ->
             console.print(Text.assemble(lead, shown), soft_wrap=True)
 
 
-def span(seconds: float) -> str:
-    """A length of time as people say it: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
-    if seconds < 10:  # noqa: PLR2004  # below this, tenths tell something
+def format_duration(seconds: float) -> str:
+    """A duration in readable units: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds < 10:  # noqa: PLR2004  # below this, tenths of a second matter
         return f"{max(0.0, seconds):.1f} s"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes_rest = divmod(minutes, 60)
@@ -135,6 +146,10 @@ def span(seconds: float) -> str:
     return f"{rest} s"
 
 
-def since(epoch: float) -> str:
-    """How long ago that was."""
-    return span(time.time() - epoch)
+def format_age(epoch: float) -> str:
+    """The time since then, in readable units.
+
+    Args:
+        epoch: seconds since 1970.
+    """
+    return format_duration(time.time() - epoch)

@@ -1,28 +1,23 @@
-"""`tool`: a span, a duration and a count around a function that exists, which stays the function that it was."""
+"""`tool`: the decorator that puts a span, a duration, a count and policies around a function."""
 
 from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
+from otel_tools._policies.options import Options
 from otel_tools._tool.framework_objects import functions_in, with_functions
 from otel_tools._tool.introspection import summary
-from otel_tools._tool.tool import Options, Tool
+from otel_tools._tool.options import document_options, options_from
+from otel_tools._tool.tool import Tool
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydantic import BaseModel
-
-    from otel_tools._policies.cache.cache import Cache
-    from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
-    from otel_tools._policies.concurrency import Concurrency
-    from otel_tools._policies.rate_limit.limit import RateLimit
-    from otel_tools._policies.retry.retry import Retry
-    from otel_tools._tool.tool import Objective
-    from otel_tools._tool.typing import ToolArguments, ToolDecorator, ToolFunction, ToolObject
+    from otel_tools._tool.option_types import ToolArguments
+    from otel_tools._tool.typing import ToolDecorator, ToolFunction, ToolObject
 
 __all__ = ["is_tool", "tool"]
 
@@ -56,93 +51,41 @@ def tool(function: ObjectT, /, **options: Unpack[ToolArguments]) -> ObjectT: ...
 def tool(**options: Unpack[ToolArguments]) -> ToolDecorator: ...
 
 
-def tool(  # noqa: PLR0913 - by keyword, and each has its word
-    function: Any = None,
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    args: type[BaseModel] | None = None,
-    validate: bool | Literal["both"] | None = None,
-    fallback: Callable[..., Any] | None = None,
-    fallback_on: type[BaseException]
-    | tuple[type[BaseException], ...]
-    | Callable[[BaseException], object]
-    | None = None,
-    cache: Cache | None = None,
-    retry: Retry | None = None,
-    circuit_breaker: CircuitBreaker | None = None,
-    concurrency: Concurrency | None = None,
-    rate_limit: RateLimit | None = None,
-    timeout: float | None = None,
-    failed_if: Callable[[Any], object] | None = None,
-    objective: Objective | None = None,
-) -> Any:
+def tool(function: Any = None, /, **options: Any) -> Any:
     """Trace and count every call of a function, which otherwise stays what it was, and put policies around it.
 
     Works bare (``@tool``), with options (``@tool(name=...)``) and on a function that exists (``tool(fn)``); on
     functions, coroutine functions, generators and async generators, on methods, under or over ``classmethod`` and
-    ``staticmethod``, on partials, callable objects and builtins; and on a tool object of LangChain, of which it gives
-    back a copy whose functions are decorated. Decorating again replaces the options that are
-    given; it never adds a second span.
+    ``staticmethod``, on partials, callable objects and builtins; and on a tool object of LangChain, of which it returns
+    a copy whose functions are decorated. Decorating again replaces the options that are given; it never adds a second
+    span.
 
-    The policies stand around the function in this order, outermost first, whatever the order of the keywords:
-    ``validate``, ``fallback``, ``cache``, ``retry``, ``circuit_breaker``, ``concurrency``, ``rate_limit``,
-    ``failed_if``, ``timeout``. Generators take ``validate=True``, ``circuit_breaker``, ``concurrency`` and
-    ``rate_limit``.
+    The policies stand around the function in one order, whatever the order of the keywords.
 
     Args:
-        function: What the model calls.
-        name: The name it calls it by; the function's own by default.
-        description: What the model is told of it; by default the docstring, and for the span its first paragraph.
-        args: A pydantic model that declares the arguments in place of the signature, for the schema and for
-            ``validate``, which it turns on. The function takes the model's fields by name, or has one parameter of its
-            type.
-        validate: True validates and coerces the arguments, as a model sends them, against the signature; ``"both"``
-            checks the result against its annotation too.
-        fallback: Called with the same arguments when the call fails; what it returns is served in its place.
-        fallback_on: Restricts that to these exceptions, or to those for which it is true.
-        cache: Keeps results.
-        retry: Tries again.
-        circuit_breaker: Leaves a tool alone that fails too often.
-        concurrency: Limits how many attempts run at once.
-        rate_limit: Limits how many attempts begin in a time.
-        timeout: Seconds that one attempt may take. A sync function runs on a thread of its own then, which cannot be
-            killed: what takes too long runs to its end for nobody, unless it asks `otel_tools.remaining` or
-            `otel_tools.cancelled`. Thread-locals, SQLite connections and context variables set inside stay there.
-        failed_if: Called with each result; where it is true the call counts as an error (``error.type=tool_error``),
-            and the caller gets the result untouched. For tools that return their errors.
-        objective: What the tool is meant to keep; the alert on its failure ratio goes by it.
+        function: The function that the model calls.
+        **options: See `ToolArguments`.
 
     Returns:
         A real function of the same kind, with the attribute ``tool``. Without a function: the decorator.
 
     Raises:
-        ConfigurationError: What is decorated is not a tool, has no name, or an option cannot work.
+        ConfigurationError: The decorated object is no tool, has no name, or an option cannot work.
+        TypeError: A keyword is no option.
     """
-    options = Options(
-        name=name,
-        description=description,
-        args=args,
-        validate=validate,
-        fallback=fallback,
-        fallback_on=fallback_on,
-        cache=cache,
-        retry=retry,
-        circuit_breaker=circuit_breaker,
-        concurrency=concurrency,
-        rate_limit=rate_limit,
-        timeout=timeout,
-        failed_if=failed_if,
-        objective=objective,
-    )
+    given = options_from(options)
     if function is None:
-        return functools.partial(_decorate, options=options)
-    return _decorate(function, options=options)
+        return functools.partial(_decorate, options=given)
+    return _decorate(function, options=given)
+
+
+document_options(
+    tool, order="in one order, whatever the order of the keywords.", keywords="**options: See `ToolArguments`."
+)
 
 
 def is_tool(function: object) -> bool:
-    """Whether this very function was given back by `tool`; ``functools.wraps`` copies the attribute to others."""
+    """Whether `tool` returned this very function; ``functools.wraps`` copies the attribute to other functions."""
     known = getattr(function, "tool", None)
     return isinstance(known, Tool) and known.wrapper is function
 
@@ -150,12 +93,12 @@ def is_tool(function: object) -> bool:
 def _decorate(function: Any, *, options: Options) -> Any:
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(_decorate(function.__func__, options=options))
-    if is_tool(function) and options == Options():
+    if is_tool(function) and not options:
         return function
     if functions := functions_in(function):
         return with_functions(
             function,
-            {field: _decorate(each, options=_named(each, function, options)) for field, each in functions.items()},
+            {field: _decorate(each, options=_named_by(each, function, options)) for field, each in functions.items()},
         )
     if isinstance(function, type) or not callable(function):
         raise ConfigurationError(
@@ -165,13 +108,17 @@ def _decorate(function: Any, *, options: Options) -> Any:
     return Tool(bare, options.over(earlier)).wrapper
 
 
-def _named(function: Any, of: Any, options: Options) -> Options:
-    """What a function in a framework's object is decorated with: the model knows it by the object's name."""
-    return options if is_tool(function) else options.over(Options(name=of.name, description=summary(of.description)))
+def _named_by(function: Any, tool_object: Any, options: Options) -> Options:
+    """The options of a function in a framework's object: the object's name and description are the defaults."""
+    return (
+        options
+        if is_tool(function)
+        else options.over(Options({"name": tool_object.name, "description": summary(tool_object.description)}))
+    )
 
 
 def _undecorated(function: Any) -> tuple[Any, Options]:
-    """The function under an earlier decoration, also that of a method or partial of it, and what it was given."""
+    """The undecorated function and the options of its earlier decoration; methods and partials are unwrapped too."""
     if is_tool(function):
         return function.tool.function, function.tool.options
     if isinstance(function, types.MethodType):

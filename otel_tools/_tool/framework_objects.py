@@ -1,4 +1,4 @@
-"""Tools that are objects of a framework: the functions in them are decorated, and the object stays of its kind."""
+"""Tool objects of frameworks (LangChain): finds their functions, and copies an object with other functions."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _FIELDS: Final = ("func", "coroutine")
 
 
 def functions_in(given: Any) -> dict[str, Callable[..., Any]]:
-    """The functions that a tool of LangChain calls, by the name of its field; empty where it is none.
+    """The functions that a LangChain tool calls, by the name of their field; empty for any other object.
 
     Args:
-        given: What is to be decorated.
+        given: The object to decorate.
 
     Raises:
-        ConfigurationError: It is one whose class is its function.
+        ConfigurationError: It is a LangChain tool whose class implements the function.
     """
-    # Whoever has such an object has loaded this.
+    # An application that has such an object has imported this module.
     langchain = sys.modules.get("langchain_core.tools")
     if langchain is None or not isinstance(given, langchain.BaseTool):
         return {}
@@ -38,5 +38,5 @@ def functions_in(given: Any) -> dict[str, Callable[..., Any]]:
 
 
 def with_functions(given: Any, functions: dict[str, Callable[..., Any]]) -> Any:
-    """A copy of the object that calls other functions."""
+    """A copy of a tool object with other functions."""
     return given.model_copy(update=functions)

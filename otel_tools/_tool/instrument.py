@@ -1,4 +1,4 @@
-"""`instrument`: everything that an agent can call, decorated in one line."""
+"""`instrument`: decorates every tool of a dictionary, a list or a module."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["instrument"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# Of functions of different types, mypy knows no more than that they are objects: hence the second of each.
+# mypy joins functions of different types to `object`: hence the second overload of each.
 @overload
-def instrument(tools: Mapping[str, F]) -> dict[str, F]: ...  # type: ignore[overload-overlap] # the more exact one
+def instrument(tools: Mapping[str, F]) -> dict[str, F]: ...  # type: ignore[overload-overlap] # the narrower overload
 @overload
 def instrument(tools: Mapping[str, object]) -> dict[str, Callable[..., Any]]: ...  # type: ignore[overload-overlap] # a mapping is iterable, and is not a list
 @overload
@@ -40,10 +40,10 @@ def instrument(tools: Any) -> Any:
         A new dictionary, a new list, or the module.
 
     Raises:
-        ConfigurationError: Something in it is not a function, or cannot be named.
+        ConfigurationError: An item is not a function, or has no usable name.
     """
     if isinstance(tools, ModuleType):
-        # All of them before the first is replaced: what cannot be decorated leaves the module as it was.
+        # All are decorated before the first is replaced, so that an error leaves the module unchanged.
         for name, wrapper in [(name, _tool_of(name, each)) for name, each in _public_functions(tools).items()]:
             setattr(tools, name, wrapper)
         return tools
@@ -64,7 +64,7 @@ def _function(value: Any, where: object) -> Any:
 
 
 def _tool_of(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The tool of a module's function; what has no name of its own goes by the module's for it."""
+    """The tool of a module's function; a lambda takes its name in the module."""
     named: Callable[..., Any] = tool(function, name=name) if function.__name__ == "<lambda>" else tool(function)
     return named
 

@@ -1,4 +1,4 @@
-"""What kind of function is it, what is it called, and what does it say of itself?"""
+"""The kind, the name and the docstring of a function, of a partial and of a callable object."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Kind", "checked_name", "kind_of", "speaker_of", "summary"]
+__all__ = ["FunctionKind", "checked_name", "described_function", "kind_of", "summary"]
 
-Kind: TypeAlias = Literal["function", "coroutine", "generator", "async_generator"]
+FunctionKind: TypeAlias = Literal["function", "coroutine", "generator", "async_generator"]
 
-_LONGEST_NAME: Final = 128
-_LONGEST_SUMMARY: Final = 1024
+_MAX_NAME_LENGTH: Final = 128
+_MAX_SUMMARY_LENGTH: Final = 1024
 
 
-def speaker_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function whose name, docstring and annotations speak for a partial or a callable object."""
+def described_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that gives a partial or a callable object its name, docstring and annotations."""
     function = _innermost(function)
     if inspect.isroutine(function) or hasattr(function, "__name__"):
         return function
@@ -35,9 +35,9 @@ def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def kind_of(function: Callable[..., Any]) -> Kind:
-    """Which of the four kinds of function a call of it is."""
-    for candidate in (function, speaker_of(function), type(_innermost(function)).__call__):
+def kind_of(function: Callable[..., Any]) -> FunctionKind:
+    """Whether it is a function, a coroutine function, a generator function or an async generator function."""
+    for candidate in (function, described_function(function), type(_innermost(function)).__call__):
         if inspect.iscoroutinefunction(candidate):
             return "coroutine"
         if inspect.isgeneratorfunction(candidate):
@@ -47,28 +47,29 @@ def kind_of(function: Callable[..., Any]) -> Kind:
     return "function"
 
 
-def checked_name(name: str | None, speaker: Callable[..., Any], function: Callable[..., Any]) -> str:
-    """What the model calls a function: the name that was given, or its own.
+def checked_name(name: str | None, described: Callable[..., Any], function: Callable[..., Any]) -> str:
+    """The name that the model calls: the given one, or the function's own.
 
     Args:
-        name: What was given, if anything.
-        speaker: The function that speaks for it.
+        name: The given name; None takes the function's own.
+        described: The function with the name and the docstring, see `described_function`.
         function: The function itself.
 
     Raises:
-        ConfigurationError: It has no name that a model could call.
+        ConfigurationError: The name is empty, too long, or has spaces or control characters; or there is none.
     """
     if name is None:
-        name = getattr(speaker, "__name__", None)
+        name = getattr(described, "__name__", None)
         if name in {None, "__call__"}:
             name = type(_innermost(function)).__name__
         if name == "<lambda>":
             raise ConfigurationError(
                 "a lambda has no name that a model could call: give one, tool(name='...')(lambda ...)"
             )
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME or " " in name:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _MAX_NAME_LENGTH or " " in name:
         raise ConfigurationError(
-            f"tool(name={name!r}): a name is what a model calls: 1 to {_LONGEST_NAME} printable characters, no spaces"
+            f"tool(name={name!r}): a name is what a model calls: 1 to {_MAX_NAME_LENGTH} printable characters, no "
+            "spaces"
         )
     return name
 
@@ -76,4 +77,4 @@ def checked_name(name: str | None, speaker: Callable[..., Any], function: Callab
 def summary(doc: str | None) -> str | None:
     """The first paragraph of a docstring on one line."""
     paragraph = inspect.cleandoc(doc or "").partition("\n\n")[0]
-    return " ".join(paragraph.split())[:_LONGEST_SUMMARY] or None
+    return " ".join(paragraph.split())[:_MAX_SUMMARY_LENGTH] or None

@@ -1,4 +1,4 @@
-"""`Tool`: what the decorator knows of a tool, and the function that it puts in the tool's place."""
+"""`Tool`: a decorated function with its options, its telemetry and its plan; attached to it as ``fn.tool``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import functools
 import inspect
 import json
 import types
-from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, cast, get_type_hints
 
 from otel_tools._arguments.tool_info import ToolInfo
@@ -15,79 +14,46 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.generators import async_generator_driver, generator_driver
 from otel_tools._call.plan import compile_plan
-from otel_tools._policies.build import PolicyOptions, policies_of
+from otel_tools._policies.build import in_order, policies_of
+from otel_tools._policies.options import POLICY_OPTIONS
 from otel_tools._policies.validation import accepted_arguments
-from otel_tools._telemetry.call_span import ObservedCall, ToolTelemetry
-from otel_tools._telemetry.policy_span import AbandonedThread, PoliciedCall
-from otel_tools._tool.introspection import checked_name, kind_of, speaker_of, summary
+from otel_tools._telemetry.call_span import ObservedCall
+from otel_tools._telemetry.policy_span import AbandonedThread, ObservedCallWithPolicies
+from otel_tools._telemetry.tool_telemetry import ToolTelemetry
+from otel_tools._tool.introspection import checked_name, described_function, kind_of, summary
+from otel_tools._tool.options import check_override
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from pydantic import BaseModel
-
+    from otel_tools._call.call import Call
     from otel_tools._call.plan import Plan
-    from otel_tools._call.steps import Call, Policy
-    from otel_tools._policies.cache.cache import ToolCache
+    from otel_tools._call.steps import Policy
+    from otel_tools._policies.cache.tool_cache import ToolCache
+    from otel_tools._policies.options import Options
     from otel_tools._telemetry.counters import ToolStats
-    from otel_tools._tool.introspection import Kind
-    from otel_tools._tool.typing import PolicyArguments
+    from otel_tools._tool.introspection import FunctionKind
+    from otel_tools._tool.option_types import PolicyArguments
     from otel_tools.errors import InvalidArguments
 
-__all__ = ["Objective", "Options", "Tool"]
+__all__ = ["Tool"]
 
-_ASIDE: Final = ("cache_info", "cache_clear", "cache_parameters")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Objective:
-    """What a tool is meant to keep; exported as a gauge that the alert rules join on.
-
-    Args:
-        success: Ratio of calls that succeed, above 0 and below 1, such as 0.99.
-
-    Raises:
-        ConfigurationError: The ratio is not between 0 and 1.
-    """
-
-    success: float
-
-    def __post_init__(self) -> None:
-        if isinstance(self.success, bool) or not isinstance(self.success, (int, float)) or not 0 < self.success < 1:
-            raise ConfigurationError(
-                f"Objective(success={self.success!r}): a ratio above 0 and below 1 is needed, such as 0.99; "
-                "1 would leave no error budget to burn"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options(PolicyOptions):
-    """What `tool` was asked for. None is "not given" and leaves what an earlier decoration gave."""
-
-    name: str | None = None
-    description: str | None = None
-    args: type[BaseModel] | None = None
-    objective: Objective | None = None
-
-    def over(self, earlier: Options) -> Options:
-        """What was given before, with what is given now in its place."""
-        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        return replace(earlier, **given)
+_CACHE_METHODS: Final = ("cache_info", "cache_clear", "cache_parameters")
 
 
 class Tool:
-    """What the decorator knows of a tool; it hangs on the function as ``fn.tool``.
+    """A decorated function with its options, its telemetry and its plan; attached to it as ``fn.tool``.
 
     Attributes:
-        name: What the model calls.
-        description: What the model is told of the tool, if anything.
-        function: The function as it was before.
-        wrapper: The function that `tool` gave back.
-        options: What it was decorated with.
+        name: The name that the model calls.
+        description: The description sent to the model; None where there is none.
+        function: The undecorated function.
+        wrapper: The function that `tool` returned.
+        options: The options that it was decorated with.
         kind: ``function``, ``coroutine``, ``generator`` or ``async_generator``.
-        info: What policies and schemas know of it.
+        info: The part that policies and schemas read.
     """
 
     __slots__ = (
@@ -105,15 +71,14 @@ class Tool:
     )
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
-        _check(options)
         if options.args is not None and options.validate is None:
-            options = replace(options, validate=True)
+            options = options.with_given({"validate": True})
         self.function = function
         self.options = options
-        speaker = speaker_of(function)
-        self.name = checked_name(options.name, speaker, function)
-        self.kind: Kind = kind_of(function)
-        self.description = options.description or summary(speaker.__doc__)
+        described = described_function(function)
+        self.name = checked_name(options.name, described, function)
+        self.kind: FunctionKind = kind_of(function)
+        self.description = options.description or summary(described.__doc__)
         self.info = ToolInfo(
             self.name,
             function,
@@ -124,13 +89,15 @@ class Tool:
         )
         self._schemas: dict[tuple[str, bool], str] = {}
         policies = policies_of(options, self.info)
-        self._cache = None if options.cache is None else options.cache.handle(self.info, self._arguments_in_cache)
+        self._cache: ToolCache | None = (
+            None if options.cache is None else options.cache.handle(self.info, self._arguments_in_cache)
+        )
         self._telemetry = ToolTelemetry(
             self.name, self.description, self.info.arguments, options.objective.success if options.objective else None
         )
         self._declare()
         self._plan = self._planned(function, options, policies)
-        self.wrapper = _wrap(self._plan.run, function, speaker, self)
+        self.wrapper = _wrap(self._plan.run, function, described, self)
 
     @property
     def cache(self) -> ToolCache:
@@ -144,19 +111,19 @@ class Tool:
         return self._cache
 
     def schema(self, *, api: Literal["chat", "responses"] = "chat", strict: bool = False) -> dict[str, Any]:
-        """What the model is told of the tool: one of the ``tools`` of a request.
+        """The tool's schema as sent to the model: one of the ``tools`` of a request.
 
-        Made once, from the signature's types and the docstring, or from the model of ``tool(args=...)``; given as a
-        new dictionary each time, always the same.
+        Built once, from the signature's types and the docstring, or from the model of ``tool(args=...)``. Each call
+        returns a new dictionary with the same content.
 
         Args:
-            api: Whose form it has: that of Chat Completions or of Responses.
-            strict: Whether the server holds the model to it. Then the model gives every argument, and what says
-                that it may be left out says so in words alone.
+            api: The API whose form it has: Chat Completions (``"chat"``) or Responses (``"responses"``).
+            strict: Whether the server enforces the schema. The model then sends every argument; an optional one is
+                optional by its description alone.
 
         Raises:
-            ConfigurationError: The name is none that OpenAI takes, a parameter is nothing that JSON can give or, with
-                ``strict``, that strict mode can express.
+            ConfigurationError: OpenAI does not take the name, a parameter has no JSON Schema or, with ``strict``, none
+                that strict mode can express.
         """
         made = self._schemas.get((api, strict))
         if made is None:
@@ -194,69 +161,65 @@ class Tool:
     def abandoned_thread(self) -> Call:
         """The record of a thread of the tool that nobody waits for: its ``abandoned(1)`` and ``abandoned(-1)`` count.
 
-        It counts where a call that begins now would, so that the end of a thread is taken from what its begin was added to.
+        Both count in the counters that are current now, so that a reset between them leaves no negative number.
         """
         return AbandonedThread(self._telemetry)
 
     def stats(self) -> ToolStats:
         """The tool's numbers in this process: the same that are exported."""
-        return self._telemetry.tally.stats()
+        return self._telemetry.metrics.stats()
 
     def override(self, **options: Unpack[PolicyArguments]) -> AbstractContextManager[None]:
-        """Other policies for the calls that the current context makes in a ``with`` block.
+        """Use other policies for the calls that the current context makes in a ``with`` block.
 
-        ``with get_weather.tool.override(retry=None, timeout=1): ...`` for one call, or for a test. What is not named
-        stays as it is; None takes a policy away. Threads that do not copy their context, and calls that began before,
-        go by the tool's own. The telemetry is the tool's.
+        ``with get_weather.tool.override(retry=None, timeout=1): ...`` for one call, or for a test. Options that are
+        not named stay as they are; None removes a policy. Threads that do not copy their context, and calls that began
+        before the block, use the tool's own policies. The telemetry stays the tool's.
 
         Raises:
-            ConfigurationError: An option cannot work, or is not that of a policy.
+            ConfigurationError: An option cannot work, or is no policy.
         """
-        if unknown := options.keys() - {f.name for f in fields(PolicyOptions)}:
-            raise ConfigurationError(
-                f"tool {self.name!r}: override({', '.join(sorted(unknown))}): policies alone can be overridden: "
-                f"{', '.join(f.name for f in fields(PolicyOptions))}"
-            )
+        check_override(self.name, options)
         if options.get("fallback", True) is None:
             options.setdefault("fallback_on", None)
         return self._replaced(self.current_function, options)
 
     @property
     def current_function(self) -> Callable[..., Any]:
-        """The function that calls of this context run: the tool's, or the one in its place."""
+        """The function that calls of this context run: the tool's own, or its replacement in a ``with`` block."""
         return self._plan.current.function
 
     def with_function(self, function: Callable[..., Any]) -> AbstractContextManager[None]:
-        """Another function under the tool's policies, of the same kind and parameters, likewise. For tests.
+        """Run another function of the same kind and parameters under the tool's policies, in a ``with`` block.
 
-        What it returns is cached apart from what the tool does.
+        For tests. Its results are cached apart from the tool's.
         """
         return self._replaced(function, {})
 
-    def _replaced(self, function: Callable[..., Any], changes: PolicyArguments) -> AbstractContextManager[None]:
-        # On top of what a block around this one has changed.
-        options = replace(self._plan.current.options, **changes)
+    def _replaced(self, function: Callable[..., Any], changes: Mapping[str, Any]) -> AbstractContextManager[None]:
+        # Changes of an outer block stay in force.
+        options = self._plan.current.options.with_given(changes)
         policies = policies_of(options, self.info)
         if function is not self.function and options.cache is not None:
-            # What another function returns is not what the tool's callers are to get after the block.
-            policies["cache"] = options.cache.around(self.info.with_function(function))
+            # Results of another function must not be served to the tool's callers after the block.
+            policies["cache"] = options.cache.policy(self.info.with_function(function))
         other = self._planned(function, options, policies)
-        # Whatever is overridden, the tool's threads are counted together.
+        # Whatever is overridden, the tool has one thread budget.
         other.thread_budget = self._plan.thread_budget
         return self._plan.replaced_by(other)
 
     def _declare(self) -> None:
-        """Say which series exist from 0 on."""
-        asked = {f.name for f in fields(PolicyOptions) if getattr(self.options, f.name)}
+        """Declare the metric series that are exported from 0 on."""
+        given = {option.name for option in POLICY_OPTIONS if getattr(self.options, option.name)}
         if self.info.asynchronous:
-            # Its timeout leaves no thread behind.
-            asked.discard("timeout")
+            # A timeout of an async tool leaves no thread behind.
+            given.discard("timeout")
         breaker = self.options.circuit_breaker
-        self._telemetry.declare(frozenset(asked), None if breaker is None else lambda: breaker.state)
+        self._telemetry.declare(frozenset(given), None if breaker is None else lambda: breaker.state)
 
     def _planned(self, function: Callable[..., Any], options: Options, policies: dict[str, Policy]) -> Plan:
-        record = functools.partial(PoliciedCall if policies else ObservedCall, self._telemetry)
-        plan = compile_plan(function, record, policies)
+        record = functools.partial(ObservedCallWithPolicies if policies else ObservedCall, self._telemetry)
+        plan = compile_plan(function, record, in_order(policies))
         plan.options = options
         plan.run = _DRIVERS[self.kind](plan)
         return plan
@@ -265,39 +228,30 @@ class Tool:
         return f"<Tool {self.name!r} ({self.kind})>"
 
 
-def _check(options: Options) -> None:
-    if options.objective is not None and not isinstance(options.objective, Objective):
-        raise ConfigurationError(
-            f"tool(objective={options.objective!r}): an Objective is needed, as in objective=Objective(success=0.99)"
-        )
-    if options.description is not None and not isinstance(options.description, str):
-        raise ConfigurationError(f"tool(description={options.description!r}): a text is needed")
-
-
-def _wrap(wrapper: Any, function: Callable[..., Any], speaker: Callable[..., Any], owner: Tool) -> Callable[..., Any]:
-    """The driver's function, made to look like the tool from all sides."""
-    code = getattr(speaker, "__code__", None)
+def _wrap(wrapper: Any, function: Callable[..., Any], described: Callable[..., Any], owner: Tool) -> Callable[..., Any]:
+    """Make the driver's function look like the tool to `inspect`, `typing`, `copy` and `pickle`."""
+    code = getattr(described, "__code__", None)
     if isinstance(code, types.CodeType) and code.co_flags & inspect.CO_ITERABLE_COROUTINE:
         wrapper = types.coroutine(wrapper)
     wrapper.__annotations__ = {}
-    if speaker is function:
+    if described is function:
         functools.update_wrapper(wrapper, function)
     else:
-        functools.update_wrapper(wrapper, speaker, updated=())
+        functools.update_wrapper(wrapper, described, updated=())
         wrapper.__name__ = owner.name if wrapper.__name__ == "__call__" else wrapper.__name__
         wrapper.__wrapped__ = function
-        # Later they could not be resolved: a partial or a callable object has no globals of its own to look in.
+        # Resolved now: a partial or a callable object has no globals in which names could be resolved later.
         with contextlib.suppress(Exception):
-            wrapper.__annotations__ = get_type_hints(speaker, include_extras=True)
-    for name in _ASIDE:
-        # What lru_cache gives is an attribute of its type, which update_wrapper() does not look at.
+            wrapper.__annotations__ = get_type_hints(described, include_extras=True)
+    for name in _CACHE_METHODS:
+        # lru_cache's methods are attributes of its type, which update_wrapper() does not copy.
         if not hasattr(wrapper, name) and hasattr(function, name):
             setattr(wrapper, name, getattr(function, name))
     wrapper.tool = owner
     return cast("Callable[..., Any]", wrapper)
 
 
-_DRIVERS: Final[dict[Kind, Callable[[Plan], Callable[..., Any]]]] = {
+_DRIVERS: Final[dict[FunctionKind, Callable[[Plan], Callable[..., Any]]]] = {
     "function": function_driver,
     "coroutine": coroutine_driver,
     "generator": generator_driver,

@@ -1,21 +1,15 @@
-"""What type checkers see of a decorated function. tests/typing/api.py says what that comes to."""
+"""The types of `tool` and of a decorated function for type checkers; tests/typing/api.py shows the effect."""
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - the TypedDicts are looked into at run time
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from collections.abc import Callable
 
-    from otel_tools._policies.cache.cache import Cache
-    from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
-    from otel_tools._policies.concurrency import Concurrency
-    from otel_tools._policies.rate_limit.limit import RateLimit
-    from otel_tools._policies.retry.retry import Retry
-    from otel_tools._tool.tool import Objective, Tool
+    from otel_tools._tool.tool import Tool
 
-__all__ = ["PolicyArguments", "ToolArguments", "ToolDecorator", "ToolFunction", "ToolObject"]
+__all__ = ["ToolDecorator", "ToolFunction", "ToolObject"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -25,46 +19,22 @@ T = TypeVar("T")
 ObjectT = TypeVar("ObjectT", bound="ToolObject")
 
 MYPY: Final = False
-"""True for mypy alone, which compares the first parameter of a Callable, and not that of a Protocol's call."""
+"""True for mypy alone: it compares the first parameter of a Callable, but not of a Protocol's ``__call__``."""
 
 if MYPY:
     from collections.abc import Callable as _Called
 else:
 
     class _Called(Protocol[P, R_co]):
-        """A call alone: what is compared when a `ToolFunction` is bound. pyright takes no Callable for a self."""
+        """The call of a `ToolFunction`, compared when it is bound; pyright takes no Callable as the type of self."""
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
             """Call it."""
             ...
 
 
-class PolicyArguments(TypedDict, total=False):
-    """The policies of a tool, by the keywords of `tool` and of ``fn.tool.override``."""
-
-    failed_if: Callable[[Any], object] | None
-    timeout: float | None
-    retry: Retry | None
-    cache: Cache | None
-    rate_limit: RateLimit | None
-    concurrency: Concurrency | None
-    circuit_breaker: CircuitBreaker | None
-    fallback: Callable[..., Any] | None
-    fallback_on: type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], object] | None
-    validate: bool | Literal["both"] | None
-
-
-class ToolArguments(PolicyArguments, total=False):
-    """Every keyword of `tool`."""
-
-    name: str | None
-    description: str | None
-    args: type[BaseModel] | None
-    objective: Objective | None
-
-
 class ToolFunction(Protocol[P, R_co]):
-    """What type checkers see of a decorated function: the call it always had, and ``tool``."""
+    """A decorated function for type checkers: its own call signature, and ``tool``."""
 
     tool: Tool
     __name__: str
@@ -76,7 +46,7 @@ class ToolFunction(Protocol[P, R_co]):
 
     # A classmethod through its class; then whatever else is looked up there.
     @overload
-    def __get__(  # type: ignore[misc] # mypy takes no Callable for a self, and yet goes by it
+    def __get__(  # type: ignore[misc] # mypy rejects a Callable as the type of self, and uses it
         self: _Called[Concatenate[type[T], Q], R],
         instance: None,
         owner: type[T],
@@ -112,12 +82,12 @@ class ToolObject(Protocol):
 
     @property
     def invoke(self) -> Callable[..., Any]:
-        """What calls it."""
+        """Calls the tool."""
         ...
 
 
 class ToolDecorator(Protocol):
-    """What ``tool(name=...)`` gives back."""
+    """The decorator that ``tool(name=...)`` returns."""
 
     @overload
     def __call__(self, function: classmethod[T, P, R], /) -> classmethod[T, P, R]: ...

@@ -1,8 +1,9 @@
-"""A token bucket as one number, and one of them for each key: who may go when, by arithmetic alone.
+"""Token buckets by the generic cell rate algorithm (GCRA), and the buckets of one limit in this process.
 
-The number is the bucket's *theoretical arrival time* of the generic cell rate algorithm (ITU-T I.371, annex A, "virtual
-scheduling"): when the bucket will be full again if nobody else comes. Every token moves it on by the interval between
-two tokens. Times are integer nanoseconds, so that what is taken and given back adds up to nothing.
+The algorithm is the "virtual scheduling algorithm" of ITU-T I.371, annex A. The state of a bucket is one number, its
+theoretical arrival time (TAT): the time at which the bucket will be full again if no more tokens are taken. Each token
+moves it forward by the interval between two tokens. Times are integer nanoseconds, so that a reservation and its
+cancellation add up to exactly zero.
 """
 
 from __future__ import annotations
@@ -16,36 +17,35 @@ from itertools import islice
 from threading import RLock
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Final, NamedTuple
-from weakref import WeakSet
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["AT_ONCE", "COMMON", "Bucket", "Buckets", "Quota", "Reservation", "nanoseconds", "now"]
+__all__ = ["AT_ONCE", "COMMON", "KeyedBuckets", "Quota", "Reservation", "TokenBucket", "nanoseconds", "now"]
 
 COMMON: Final[Hashable] = object()
-"""The key of calls that have none."""
+"""The key of calls without a key."""
 
 MAX_KEYS: Final = 100_000
-"""So many buckets are kept at most, about 30 MB."""
+"""The most buckets that one limit keeps; they take about 30 MB."""
 
-_LONG_AGO: Final = -(1 << 62)
-"""Before any time that a clock, or one put in its place for a test, will tell."""
+_DISTANT_PAST: Final = -(1 << 62)
+"""A time before any that a clock, or a test's clock, returns."""
 
-_COMPARED: Final = 16
-"""So many old buckets are compared to forget the fullest of them, when there are too many."""
+_EVICTION_SAMPLE: Final = 16
+"""The number of oldest buckets of which the fullest is removed when there are `MAX_KEYS`."""
 
 
 def nanoseconds(seconds: float) -> int:
-    """Seconds as the nearest whole number of nanoseconds."""
+    """Seconds, rounded to whole nanoseconds."""
     return math.floor(seconds * 1e9 + 0.5)
 
 
 def now() -> int:
-    """The clock's time in nanoseconds."""
+    """The time of `clock` in nanoseconds."""
     return int(clock.now() * 1e9 + 0.5)
 
 
@@ -54,32 +54,52 @@ def _nothing() -> None:
 
 
 class Reservation(NamedTuple):
-    """What a bucket answers.
+    """The answer to a request for a token. A `RateLimitStore` makes it by `after` or `refused`.
 
     Attributes:
         granted: Whether a token is reserved.
-        wait: Nanoseconds until it is the caller's; where none is reserved, until one would be free.
-        at: When that is, in nanoseconds of the clock.
-        give_back: For a caller that had to wait and no longer wants the token. It blocks for an instant at most and
-            does not raise.
+        wait: Nanoseconds from the request to the reserved token. If none is reserved: to the next free token.
+        at: The time at the end of ``wait``, in nanoseconds of the process's monotonic clock.
+        cancel: Called without arguments when a caller that waits gives up, to return the token if that is possible
+            (as ``Reservation.Cancel`` of Go's ``golang.org/x/time/rate``). It must return at once and must not raise.
     """
 
     granted: bool
     wait: int
     at: int
-    give_back: Callable[[], None] = _nothing
+    cancel: Callable[[], None] = _nothing
+
+    @classmethod
+    def after(cls, wait: int, cancel: Callable[[], None] = _nothing) -> Reservation:
+        """A reserved token.
+
+        Args:
+            wait: Nanoseconds from now after which the caller may use it; 0 for at once.
+            cancel: See the class. Without it, the token of a caller that gives up is lost.
+        """
+        return cls(granted=True, wait=wait, at=now() + wait, cancel=cancel) if wait else AT_ONCE
+
+    @classmethod
+    def refused(cls, wait: int) -> Reservation:
+        """No token: the next one is further away than the caller's ``max_wait``.
+
+        Args:
+            wait: Nanoseconds from now until a token would be free. The caller raises `RateLimited` with it as
+                ``retry_after``.
+        """
+        return cls(granted=False, wait=wait, at=now() + wait)
 
 
 AT_ONCE: Final = Reservation(granted=True, wait=0, at=0)
-"""The token is the caller's already; this very object, so that the plain path makes none."""
+"""A token that needs no wait. Always this object: it is compared by identity, and the fast path allocates none."""
 
 
 class Quota(NamedTuple):
-    """How much a bucket gives.
+    """The rate and the burst of a limit, as the two parameters of the GCRA (ITU-T I.371, annex A).
 
     Attributes:
-        interval: Nanoseconds between two tokens.
-        tolerance: Nanoseconds between the first and the last token of a burst, had they come one by one.
+        interval: Nanoseconds between two tokens: the algorithm's increment T.
+        tolerance: Nanoseconds by which a token may be early, its limit tau: ``interval * (burst - 1)``.
     """
 
     interval: int
@@ -87,39 +107,44 @@ class Quota(NamedTuple):
 
     @classmethod
     def of(cls, rate: float, per: float, burst: int) -> Quota:
-        """So many tokens per so many seconds, and so many at once.
+        """The quota of a limit.
 
-        The interval is rounded up: rounded down, more would be given in the long run than was allowed.
+        The interval is rounded up: rounded down, the limit would give out more than ``rate`` in the long run.
+
+        Args:
+            rate: Tokens that are added every ``per`` seconds, above 0.
+            per: Seconds, above 0.
+            burst: Tokens that may be taken at once after a pause, 1 or more.
         """
         interval = math.ceil(_exact(per) * 10**9 / _exact(rate))
         return cls(interval, interval * (burst - 1))
 
 
 def _exact(number: float) -> Fraction:
-    """The number that was written: 0.1 is a tenth."""
+    """The number as it was written: 0.1 is exactly a tenth."""
     return Fraction(number) if isinstance(number, int) else Fraction(repr(float(number)))
 
 
-class Bucket:
-    """One bucket. It knows no clock and no lock.
+class TokenBucket:
+    """One token bucket. It has no clock and no lock: the caller passes the time and holds a lock.
 
     Attributes:
         tat: The theoretical arrival time, in nanoseconds.
     """
 
-    __slots__ = ("_gaps", "_interval", "_tolerance", "tat")
+    __slots__ = ("_cancelled", "_interval", "_tolerance", "tat")
 
     def __init__(self, quota: Quota, tat: int) -> None:
         self.tat = tat
         self._interval, self._tolerance = quota
-        self._gaps: list[int] | None = None
+        self._cancelled: list[int] | None = None
 
     def reserve(self, present: int, max_wait: int | None) -> Reservation:
-        """Take the next token, which may be one of the future, unless that is too far away.
+        """Reserve the next token, which may lie in the future, unless it comes too late.
 
         Args:
             present: The time in nanoseconds, not before that of any earlier reservation.
-            max_wait: Nanoseconds that the caller would wait; None is without end.
+            max_wait: Nanoseconds that the caller can wait; None for any time.
         """
         tat = self.tat
         at = tat - self._tolerance
@@ -132,42 +157,39 @@ class Bucket:
         self.tat = tat + self._interval
         return Reservation(granted=True, wait=wait, at=at)
 
-    def give_back(self, at: int, present: int) -> None:
-        """Take back the reservation of a caller that had to wait for it.
+    def cancel(self, at: int, present: int) -> None:
+        """Return the reserved token of a caller that had to wait for it.
 
-        Those behind it are asleep until their times, so only the last place is free for the next caller. But callers
-        are often given up together, first come first: a place given up in the middle becomes free when those behind
-        it are given up too.
+        The callers behind it sleep until their own times, so only the last reservation can be undone at once. Callers
+        are often cancelled together, first come first: a reservation that is cancelled in the middle is remembered,
+        and undone when all those behind it are cancelled too.
 
         Args:
-            at: What the reservation said.
+            at: The ``at`` of the reservation.
             present: The time in nanoseconds.
         """
-        # Whoever waits came upon this `tat`, which was ahead of its time, and moved it on by exactly one interval.
+        # The caller had to wait, so it found a `tat` ahead of its time and moved it forward by exactly one interval.
         before = at + self._tolerance
-        gaps = self._gaps
+        cancelled = self._cancelled
         if self.tat != before + self._interval:
-            if gaps is None:
-                gaps = self._gaps = []
-            # What is past cannot be had again, whoever gives it up.
-            del gaps[: bisect_right(gaps, present)]
-            insort(gaps, before + self._interval)
+            if cancelled is None:
+                cancelled = self._cancelled = []
+            # A token whose time has passed cannot be used again.
+            del cancelled[: bisect_right(cancelled, present)]
+            insort(cancelled, before + self._interval)
             return
-        # In this order, so that a call that the garbage collector makes in the middle is not forgotten.
+        # First `tat`, then the list: the garbage collector may close another call between two steps, which comes here.
         self.tat = before
-        while gaps and gaps[-1] == self.tat:
+        while cancelled and cancelled[-1] == self.tat:
             self.tat -= self._interval
-            gaps.pop()
+            cancelled.pop()
 
 
-_all: Final[WeakSet[Buckets]] = WeakSet()
-
-
-class Buckets:
-    """The buckets of one limit, one for each key, in bounded memory, for any number of threads and tasks.
+class KeyedBuckets:
+    """The token buckets of one limit in this process, one for each key. Safe for threads; memory is bounded.
 
     Attributes:
-        quota: What each of them gives.
+        quota: The rate and the burst of each bucket.
     """
 
     __slots__ = ("__weakref__", "_common", "_interval", "_keyed", "_lock", "_tolerance", "quota")
@@ -175,55 +197,55 @@ class Buckets:
     def __init__(self, quota: Quota) -> None:
         self.quota = quota
         self._interval, self._tolerance = quota
-        # Re-entrant: the garbage collector may run while it is held, and a destructor may call a tool.
+        # Reentrant: the garbage collector may run while it is held, and a finalizer may call a tool.
         self._lock = RLock()
-        self._common = Bucket(quota, _LONG_AGO)
-        # In an ordered dictionary the oldest can be found and put last in constant time.
-        self._keyed: OrderedDict[Hashable, Bucket] = OrderedDict()
-        _all.add(self)
+        self._common = TokenBucket(quota, _DISTANT_PAST)
+        # An OrderedDict finds the oldest key and moves it to the end in constant time.
+        self._keyed: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+        reset_after_fork(self)
 
     def __len__(self) -> int:
-        """How many keys have a bucket."""
+        """The number of keys that have a bucket."""
         return len(self._keyed)
 
     def reserve(self, max_wait: int | None = None, key: Hashable = COMMON) -> Reservation:
-        """Reserve a token: first come, first served.
+        """Reserve the next token; first come, first served.
 
         Args:
-            max_wait: Nanoseconds that the caller would wait; None is without end.
-            key: Whose token.
+            max_wait: Nanoseconds that the caller can wait; None for any time.
+            key: The key whose bucket it is taken from.
 
         Raises:
             TypeError: The key is not hashable.
         """
         with self._lock:
-            # The time is read where nobody can come between, so that it never goes back for the bucket.
-            # The real time comes as a whole number at half the price.
+            # The time is read under the lock, so that it never goes back for a bucket.
+            # monotonic_ns() takes half the time of reading the clock and converting it.
             present = monotonic_ns() if clock.now is monotonic else int(clock.now() * 1e9 + 0.5)
-            bucket = self._common if key is COMMON else self._of(key, present)
-            # `Bucket.reserve` once more, for a token that is there: the call would be a fifth of the whole.
+            bucket = self._common if key is COMMON else self._bucket(key, present)
+            # The first case of `TokenBucket.reserve`, inlined: calling it would add a fifth to the time.
             tat = bucket.tat
             if tat - self._tolerance <= present:
-                bucket.tat = (tat if tat > present else present) + self._interval  # noqa: FURB136 - a call less
+                bucket.tat = (tat if tat > present else present) + self._interval  # noqa: FURB136 - max() is a call more
                 return AT_ONCE
             reservation = bucket.reserve(present, max_wait)
         if not reservation.granted:
             return reservation
-        return reservation._replace(give_back=partial(self._give_back, bucket, reservation.at))
+        return reservation._replace(cancel=partial(self._cancel, bucket, reservation.at))
 
-    def _give_back(self, bucket: Bucket, at: int) -> None:
+    def _cancel(self, bucket: TokenBucket, at: int) -> None:
         with self._lock:
-            bucket.give_back(at, now())
+            bucket.cancel(at, now())
 
-    def _of(self, key: Hashable, present: int) -> Bucket:
+    def _bucket(self, key: Hashable, present: int) -> TokenBucket:
         bucket = self._keyed.get(key)
         if bucket is None:
-            self._make_room(present)
-            bucket = self._keyed[key] = Bucket(self.quota, present)
+            self._evict(present)
+            bucket = self._keyed[key] = TokenBucket(self.quota, present)
         return bucket
 
-    def _make_room(self, present: int) -> None:
-        """Forget buckets that are full: they are as good as new. For each that comes the two oldest are looked at."""
+    def _evict(self, present: int) -> None:
+        """Remove full buckets among the two oldest: a full bucket is as good as a new one. Called for each new key."""
         keyed = self._keyed
         for key, bucket in list(islice(keyed.items(), 2)):
             if bucket.tat <= present:
@@ -231,24 +253,16 @@ class Buckets:
             else:
                 keyed.move_to_end(key)
         if len(keyed) >= MAX_KEYS:
-            oldest = [keyed.popitem(last=False) for _ in range(min(_COMPARED, MAX_KEYS))]
+            oldest = [keyed.popitem(last=False) for _ in range(min(_EVICTION_SAMPLE, MAX_KEYS))]
             oldest.remove(min(oldest, key=lambda item: item[1].tat))
             keyed.update(oldest)
 
-    def _forked(self) -> None:
-        """In the child: the parent's tokens are spent, but those who waited for more are not here."""
+    def reset_after_fork(self) -> None:
+        """Keep the spent tokens of the parent in a forked child, without the reservations of its waiting callers."""
         self._lock = RLock()
         latest = now() + self.quota.interval + self.quota.tolerance
-        # New ones: a call of the parent's that is closed here gives its place back to the old.
-        self._common = Bucket(self.quota, min(self._common.tat, latest))
+        # New buckets: a call of the parent that is closed here cancels its reservation on the old ones.
+        self._common = TokenBucket(self.quota, min(self._common.tat, latest))
         self._keyed = OrderedDict(
-            (key, Bucket(self.quota, min(bucket.tat, latest))) for key, bucket in list(self._keyed.items())
+            (key, TokenBucket(self.quota, min(bucket.tat, latest))) for key, bucket in list(self._keyed.items())
         )
-
-
-def _after_fork() -> None:
-    for buckets in list(_all):
-        buckets._forked()  # noqa: SLF001 - one module
-
-
-at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""For tests of tools: what they sent, a clock that takes no time, and faults on demand.
+"""Helpers for tests of tools: captured telemetry, a fake clock and injected faults.
 
 with capture() as seen, FakeClock(), faults(get_weather, sequence=[TimeoutError, ConnectionError]):
     get_weather("Paris")                           # retries twice, with its back-off, in no time

@@ -1,13 +1,13 @@
-"""What the tools of a block sent, in memory."""
+"""Captures the telemetry of the tools called in a block, in memory."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._telemetry.counters import fresh_counts
-from otel_tools._telemetry.deferred import catch_up
-from otel_tools._telemetry.instruments import bind, signals
+from otel_tools._telemetry.counters import zeroed_counters
+from otel_tools._telemetry.deferred import report_pending
+from otel_tools._telemetry.instruments import bind_providers, instruments
 from otel_tools._telemetry.names import EXECUTE_TOOL
 
 if TYPE_CHECKING:
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Captured", "capture"]
 
+_REPLACED: Final = ("tracer", "duration", "time_in_queue", "logger_provider", "policy_listener")
+"""The attributes of `instruments` that a block replaces."""
+
 
 class Captured:
-    """What was sent so far; it can be read inside the block and after it.
+    """The telemetry captured so far. It can be read inside the block and after it.
 
     Attributes:
-        events: What the policies did, one by one, in the order in which they did it.
+        events: One event for each thing that a policy did, in order of time.
     """
 
     def __init__(
@@ -37,17 +40,17 @@ class Captured:
         self._spans = spans
         self._metrics = metrics
         self._logs = logs
-        self._at_the_end: MetricsData | None = None
+        self._final_metrics: MetricsData | None = None
         self.events: list[PolicyEvent] = []
 
     def end(self) -> None:
-        """Keep the metrics as they are now; `capture` does so when its block ends."""
-        self._at_the_end = self._metrics.get_metrics_data()
+        """Keep the metrics as they are now. `capture` calls this when its block ends."""
+        self._final_metrics = self._metrics.get_metrics_data()
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
-        """All spans that ended, in the order in which they did."""
-        catch_up()
+        """All ended spans, in the order in which they ended."""
+        report_pending()
         return self._spans.get_finished_spans()
 
     @property
@@ -56,20 +59,20 @@ class Captured:
         return self._logs.get_finished_logs()
 
     def span(self, tool: str) -> ReadableSpan:
-        """The one span of a tool.
+        """Return the only span of a tool.
 
         Raises:
-            AssertionError: There is none, or more than one.
+            AssertionError: The tool has no span, or more than one.
         """
-        found = [span for span in self.spans if span.name == f"{EXECUTE_TOOL} {tool}"]
-        if len(found) != 1:
-            raise AssertionError(f"{len(found)} spans of {tool!r} among {[span.name for span in self.spans]}")
-        return found[0]
+        matching = [span for span in self.spans if span.name == f"{EXECUTE_TOOL} {tool}"]
+        if len(matching) != 1:
+            raise AssertionError(f"{len(matching)} spans of {tool!r} among {[span.name for span in self.spans]}")
+        return matching[0]
 
     @property
     def metrics(self) -> list[Metric]:
-        """All metrics as the SDK would export them now, or did at the end of the block."""
-        data = self._at_the_end or self._metrics.get_metrics_data()
+        """All metrics as the SDK exports them: inside the block as of now, after it as of its end."""
+        data = self._final_metrics or self._metrics.get_metrics_data()
         return [
             metric
             for resource in (data.resource_metrics if data else ())
@@ -78,11 +81,11 @@ class Captured:
         ]
 
     def points(self, metric: str) -> list[Any]:
-        """The data points of a metric; empty where there is none."""
-        return [point for each in self.metrics if each.name == metric for point in each.data.data_points]
+        """Return the data points of a metric; an empty list if there is no such metric."""
+        return [point for found in self.metrics if found.name == metric for point in found.data.data_points]
 
     def value(self, metric: str, attributes: Mapping[str, Any]) -> Any:
-        """The value of the point with exactly these attributes: a number, or the count of a histogram.
+        """Return the value of the point with exactly these attributes: a number, or the count of a histogram.
 
         Raises:
             AssertionError: There is no such point.
@@ -98,10 +101,10 @@ class Captured:
 def capture() -> Iterator[Captured]:
     """Keep the spans, metrics and log events of the tools called in the block in memory, instead of sending them.
 
-    The numbers of all tools start at zero in the block and are what they were after it. Not for use by two threads
-    at once: where telemetry goes is one setting of the process.
+    The counts of all tools start at zero in the block, and have their former values again after it. Two threads cannot
+    use this at once: the providers of telemetry are one setting of the process.
     """
-    # A user's program does not need the SDK for `import otel_tools.testing`, only for this.
+    # `import otel_tools.testing` must work without the SDK; only this function needs it.
     from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415 - above
     from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor  # noqa: PLC0415
     from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - above
@@ -121,19 +124,14 @@ def capture() -> Iterator[Captured]:
     logger_provider = LoggerProvider(shutdown_on_exit=False)
     logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
     seen = Captured(spans, reader, logs)
-    before = signals.tracer, signals.duration, signals.time_in_queue, signals.logger_provider, signals.listener
-    catch_up()
-    with fresh_counts():
-        bind(tracer_provider, meter_provider, logger_provider)
-        signals.listener = seen.events.append
+    replaced = {name: getattr(instruments, name) for name in _REPLACED}
+    report_pending()
+    with zeroed_counters():
+        bind_providers(tracer_provider, meter_provider, logger_provider)
+        instruments.policy_listener = seen.events.append
         try:
             yield seen
         finally:
             seen.end()
-            (
-                signals.tracer,
-                signals.duration,
-                signals.time_in_queue,
-                signals.logger_provider,
-                signals.listener,
-            ) = before
+            for name, instrument in replaced.items():
+                setattr(instruments, name, instrument)

@@ -1,4 +1,4 @@
-"""A clock that is moved instead of waited for: back-offs, time to live, cooldowns and timeouts take no time."""
+"""A fake clock: back-offs, times to live, cooldowns and timeouts pass in no real time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ __all__ = ["FakeClock"]
 _EPOCH: Final = 1_767_225_600.0
 """2026-01-01T00:00:00Z."""
 
-_PATIENCE: Final = 1.0
-"""Real seconds after which a wait that nobody ends moves the clock itself."""
+_MAX_REAL_WAIT: Final = 1.0
+"""Real seconds after which a wait with a timeout moves the clock to its own end."""
 
-_POLL: Final = 0.002
+_POLL_INTERVAL: Final = 0.002
+"""Real seconds between two looks at a future or at the clock."""
 
 
-class _Limit(NamedTuple):
-    """A timeout that ends when the clock gets there."""
+class _PendingTimeout(NamedTuple):
+    """An `asyncio.timeout` that expires when the fake clock reaches its deadline."""
 
     deadline: float
     timeout: asyncio.Timeout
@@ -35,29 +36,29 @@ class _Limit(NamedTuple):
 
 
 class FakeClock:
-    """In its block all policies go by this clock, in every thread and task.
+    """A clock for all policies, in every thread and task, as long as its ``with`` block runs.
 
-    Sleeping moves the clock and returns: that is how a retry's back-off and the wait for a token take no time. A wait
-    with an end, such as that for a slot, goes on until it is over, or until somebody has moved the clock past its end;
-    where nothing happens for a second of real time, it moves the clock there itself. A function that sleeps past its
-    timeout with `sleep` or `asleep` (as `faults(latency=...)` does) times out.
+    A sleep moves the clock and returns at once, so a retry's back-off and the wait for a token take no real time. A
+    wait with a timeout, such as the one for a slot, ends when it succeeds or when somebody moves the clock past its
+    end. If neither happens within a second of real time, the wait moves the clock to its end itself. A function that
+    sleeps past its timeout with `sleep` or `asleep` (as `faults(latency=...)` does) times out.
 
-    It begins where the clock stands that it replaces, so that what tools remember (tokens, cached values, open
-    circuits) is as old in the block as it is, and where it ends the time goes on from there.
+    The clock starts at the time of the clock that it replaces, so tokens, cached values and open circuits have the same
+    age inside the block as before it. After the block, time goes on from where this clock stopped.
 
     Attributes:
-        slept: How long each sleep was meant to be, in seconds, in order.
+        slept: The seconds of each sleep, in order.
     """
 
     def __init__(self) -> None:
         self._began = self._now = clock.now()
-        self._before: dict[str, Any] = {}
+        self._replaced: dict[str, Any] = {}
         self._changed = Condition()
-        self._limits: list[_Limit] = []
+        self._pending_timeouts: list[_PendingTimeout] = []
         self.slept: list[float] = []
 
     def __enter__(self) -> Self:
-        self._before = {name: getattr(clock, name) for name in clock.__slots__}
+        self._replaced = {name: getattr(clock, name) for name in clock.__slots__}
         self._began = self._now = clock.now()
         clock.now = self.now
         clock.time = self.time
@@ -69,76 +70,77 @@ class FakeClock:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if isinstance(getattr(self._before["sleep"], "__self__", None), FakeClock):
-            outer: FakeClock = self._before["sleep"].__self__
+        outer = getattr(self._replaced["sleep"], "__self__", None)
+        if isinstance(outer, FakeClock):
             outer.advance(self.elapsed)
-            for name, function in self._before.items():
+            for name, function in self._replaced.items():
                 setattr(clock, name, function)
         else:
             clock.reset()
 
     def now(self) -> float:
-        """Seconds since some point; only differences mean something."""
+        """Return the seconds since an arbitrary point in time; only differences have a meaning."""
         return self._now
 
     @property
     def elapsed(self) -> float:
-        """Seconds that have passed in the block."""
+        """Seconds that have passed since the block began."""
         return self._now - self._began
 
     def time(self) -> float:
-        """Seconds since the epoch; the clock starts with the year 2026."""
+        """Return the seconds since the epoch. The block begins at 2026-01-01T00:00:00Z."""
         return _EPOCH + self.elapsed
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass."""
-        self._move(self._now + seconds)
+        """Move the clock forward by this many seconds."""
+        self._move_to(self._now + seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass for who calls; a tool's timeout ends in the middle of it, if it does."""
-        self._note(seconds)
+        """Move the clock forward as a sleep of the caller does; a tool's timeout that ends before then expires."""
+        self._record(seconds)
         scope, target = current.get(), self._now + seconds
         if scope is not None and scope.deadline is not None and scope.deadline < target:
-            self._move(scope.deadline)
-            patience = time.monotonic() + _PATIENCE
-            while not scope.given_up and time.monotonic() < patience:
-                time.sleep(_POLL)
-        self._move(target)
+            self._move_to(scope.deadline)
+            real_end = time.monotonic() + _MAX_REAL_WAIT
+            while not scope.given_up and time.monotonic() < real_end:
+                time.sleep(_POLL_INTERVAL)
+        self._move_to(target)
 
     async def asleep(self, seconds: float) -> None:
-        """As `sleep`, awaiting."""
-        self._note(seconds)
+        """As `sleep`, for async code."""
+        self._record(seconds)
         scope, target = current.get(), self._now + seconds
         if scope is not None and scope.deadline is not None and scope.deadline < target:
-            self._move(scope.deadline)
-            # The timeout cancels this task now; where it is not this task's, its caller has only to be let run.
-            await asyncio.sleep(_PATIENCE if any(limit.deadline <= self._now for limit in self._limits) else 0)
-        self._move(target)
+            self._move_to(scope.deadline)
+            # An expired asyncio timeout now cancels this task. Any other deadline needs only one turn of the loop.
+            expired = any(pending.deadline <= self._now for pending in self._pending_timeouts)
+            await asyncio.sleep(_MAX_REAL_WAIT if expired else 0)
+        self._move_to(target)
         await asyncio.sleep(0)
 
-    def _note(self, seconds: float) -> None:
+    def _record(self, seconds: float) -> None:
         if seconds > 0:
             self.slept.append(seconds)
 
-    def _move(self, to: float) -> None:
+    def _move_to(self, target: float) -> None:
         with self._changed:
-            self._now = max(self._now, to)
+            self._now = max(self._now, target)
             self._changed.notify_all()
-        for limit in tuple(self._limits):
-            if limit.deadline <= self._now:
-                limit.loop.call_soon_threadsafe(_expire, limit)
+        for pending in tuple(self._pending_timeouts):
+            if pending.deadline <= self._now:
+                pending.loop.call_soon_threadsafe(_expire, pending)
 
     def _wait(self, future: Future[Any], timeout: float | None) -> bool:
         end = None if timeout is None else self._now + timeout
         future.add_done_callback(self._notify)
-        patience = time.monotonic() + _PATIENCE
+        real_end = time.monotonic() + _MAX_REAL_WAIT
         while not future.done():
-            if end is not None and time.monotonic() > patience:
-                self._move(end)
+            if end is not None and time.monotonic() > real_end:
+                self._move_to(end)
             if end is not None and self._now >= end:
                 return future.done()
             with self._changed:
-                self._changed.wait(_POLL)
+                self._changed.wait(_POLL_INTERVAL)
         return True
 
     def _notify(self, _future: Future[Any]) -> None:
@@ -148,30 +150,30 @@ class FakeClock:
     async def _await(self, future: Future[Any], timeout: float | None) -> bool:  # noqa: ASYNC109 - as the real one
         end = None if timeout is None else self._now + timeout
         wrapped = asyncio.wrap_future(future)
-        patience = time.monotonic() + _PATIENCE
+        real_end = time.monotonic() + _MAX_REAL_WAIT
         while not wrapped.done():
-            if end is not None and time.monotonic() > patience:
-                self._move(end)
+            if end is not None and time.monotonic() > real_end:
+                self._move_to(end)
             if end is not None and self._now >= end:
                 return wrapped.done()
-            await asyncio.wait([wrapped], timeout=_POLL)
+            await asyncio.wait([wrapped], timeout=_POLL_INTERVAL)
         return True
 
     @asynccontextmanager
     async def _timeout(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
         async with asyncio.timeout(None) as timeout:
-            limit = _Limit(self._now + seconds, timeout, asyncio.get_running_loop())
-            self._limits.append(limit)
+            pending = _PendingTimeout(self._now + seconds, timeout, asyncio.get_running_loop())
+            self._pending_timeouts.append(pending)
             try:
                 yield timeout
             finally:
-                self._limits.remove(limit)
+                self._pending_timeouts.remove(pending)
 
 
-def _expire(limit: _Limit) -> None:
-    if not limit.timeout.expired():
+def _expire(pending: _PendingTimeout) -> None:
+    if not pending.timeout.expired():
         try:
-            limit.timeout.reschedule(limit.loop.time())
+            pending.timeout.reschedule(pending.loop.time())
         except RuntimeError:
-            # It has ended in the meantime.
+            # The block under the timeout has ended in the meantime.
             return

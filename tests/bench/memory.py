@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, RateLimit, Retry, tool
-from otel_tools._telemetry.instruments import bind
+from otel_tools._telemetry.instruments import bind_providers
 from tests.bench.rounds import meter_provider, tracer_provider
 
 CALLS = 1_000_000
@@ -57,7 +57,7 @@ def guarded(*, with_timeout: bool) -> Any:
 
 def main(calls: int = CALLS) -> float:
     """Make the calls; the growth in MB from a tenth of them on."""
-    bind(tracer_provider, meter_provider)
+    bind_providers(tracer_provider, meter_provider)
     plain, timed = guarded(with_timeout=False), guarded(with_timeout=True)
     began, after_a_tenth = time.monotonic(), 0.0
     for number in range(1, calls + 1):

@@ -14,7 +14,7 @@ import time
 
 from otel_tools import tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.instruments import bind
+from otel_tools._telemetry.instruments import bind_providers
 from tests.bench.rounds import async_time, measure, meter_provider, sync_time, table, tracer_provider
 
 SPAN = {
@@ -124,7 +124,7 @@ def main() -> None:
     unbound = tool(name="unbound")(add)
     bare = sync_time(add), sync_time(unbound)
     print(f"bare function {bare[0] * 1e6:.2f} us, @tool without any SDK {bare[1] * 1e6:.2f} us")
-    bind(tracer_provider, meter_provider)
+    bind_providers(tracer_provider, meter_provider)
     decorated, adecorated = tool(add), tool(name="aadd")(aadd)
     table(
         "sync",

@@ -17,7 +17,7 @@ from typing import Any
 
 from otel_tools import tool
 from otel_tools._model.toolset.toolset import ToolSet
-from otel_tools._telemetry.instruments import bind
+from otel_tools._telemetry.instruments import bind_providers
 from tests.bench.rounds import meter_provider, tracer_provider
 
 ROUNDS = 7
@@ -106,7 +106,7 @@ def main() -> None:
     print(f"{'':40}{'median':>11}{'fastest':>11}{'of 50 ms':>11}{'of plain':>11}")
     print("without an SDK")
     report(tools)
-    bind(tracer_provider, meter_provider)
+    bind_providers(tracer_provider, meter_provider)
     print("with the SDK")
     report(tools)
     tracer_provider.shutdown()

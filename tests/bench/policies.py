@@ -19,7 +19,7 @@ import tenacity
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, RateLimit, Retry, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.instruments import bind
+from otel_tools._telemetry.instruments import bind_providers
 from tests.bench.rounds import async_time, measure, meter_provider, sync_time, table, tracer_provider
 
 SPAN = {
@@ -146,7 +146,7 @@ def same(function: Callable[..., Any]) -> Callable[[int], Any]:
 
 
 def main() -> None:
-    bind(tracer_provider, meter_provider)
+    bind_providers(tracer_provider, meter_provider)
     bare, abare = tool(price), tool(name="aprice")(aprice)
     everything: Any = tool(**options(asynchronous=False))(price)
     aeverything: Any = tool(name="aprice", **options(asynchronous=True))(aprice)

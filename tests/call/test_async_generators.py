@@ -13,7 +13,7 @@ import pytest
 from opentelemetry import trace
 
 from otel_tools import tool
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -68,13 +68,13 @@ async def test_the_span_is_current_in_the_body_and_never_in_the_consumer(seen: C
 
     @tool
     async def items() -> AsyncGenerator[int, None]:
-        with signals.tracer.start_as_current_span("inner"):
+        with instruments.tracer.start_as_current_span("inner"):
             for number in range(3):
                 await asyncio.sleep(0)
                 inside.append(trace.get_current_span().get_span_context().span_id)
                 yield number
 
-    with signals.tracer.start_as_current_span("consumer") as consumer:
+    with instruments.tracer.start_as_current_span("consumer") as consumer:
         between = [trace.get_current_span() async for _ in items()]
         after = trace.get_current_span()
 

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 
 from otel_tools import tool
-from otel_tools._call.steps import is_cancellation
+from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
 
 if TYPE_CHECKING:

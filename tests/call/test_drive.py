@@ -10,28 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools._call import plan as plans
+from otel_tools._call.call import Call
 from otel_tools._call.drive import coroutine_driver, function_driver
-from otel_tools._call.plan import ORDER, Plan, compile_plan
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep, Wait
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.plan import Plan, compile_plan
+from otel_tools._call.steps import Invoke, Sleep, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Flow, Next, Policy, Result
+    from otel_tools._call.outcome import OutcomeName
+    from otel_tools._call.steps import Flow, Next, Policy
     from tests.conftest import Flavour
 
 
 class Recorded(Call):
     """Remembers what the driver said of each call."""
 
-    closed: list[tuple[Any, BaseException | None, Result]]
+    closed: list[tuple[Any, BaseException | None, OutcomeName]]
 
     def close(
         self,
         value: Any = None,
         error: BaseException | None = None,
-        result: Result = "ok",
+        result: OutcomeName = "ok",
         error_type: str | None = None,
     ) -> None:
         """Remember it."""
@@ -177,41 +179,17 @@ def named(name: str, log: list[str]) -> Policy:
     return policy
 
 
-def test_the_plan_puts_policies_in_the_order_that_one_file_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_puts_the_first_policy_outermost() -> None:
     log: list[str] = []
-    monkeypatch.setattr(plans, "ORDER", ("outer", "middle", "inner"))
 
-    plan = compile_plan(lambda: log.append("function"), Call, {name: named(name, log) for name in ("inner", "outer")})
+    plan = compile_plan(lambda: log.append("function"), Call, [named(name, log) for name in ("outer", "inner")])
     function_driver(plan)()
 
     assert log == ["outer begins", "inner begins", "function", "inner ends", "outer ends"]
 
 
-def test_a_policy_without_a_place_is_a_mistake_of_ours() -> None:
-    with pytest.raises(ValueError, match=r"no place in ORDER for \['laundry'\]"):
-        compile_plan(len, Call, {"laundry": named("laundry", [])})
-
-
-def test_the_order_is_that_of_the_design() -> None:
-    assert ORDER == (
-        "validate",
-        "fallback",
-        "deadline",
-        "cache",
-        "retry",
-        "circuit_breaker",
-        "concurrency",
-        "rate_limit",
-        "circuit_breaker_again",
-        "validate_result",
-        "failed_if",
-        "decorated",
-        "timeout",
-    )
-
-
 def test_without_policies_there_is_no_flow() -> None:
-    assert compile_plan(len, Call, {}).flow is None
+    assert compile_plan(len, Call, []).flow is None
 
 
 def test_an_outcome_shows_what_it_is() -> None:

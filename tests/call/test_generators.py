@@ -12,7 +12,7 @@ import pytest
 from opentelemetry import trace
 
 from otel_tools import tool
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -123,7 +123,7 @@ def test_the_span_is_current_in_the_body_and_never_in_the_consumer(seen: Capture
             inside.append(trace.get_current_span().get_span_context())
             yield number
 
-    with signals.tracer.start_as_current_span("consumer") as consumer:
+    with instruments.tracer.start_as_current_span("consumer") as consumer:
         between = [trace.get_current_span() for _ in items()]
         after = trace.get_current_span()
 
@@ -137,10 +137,10 @@ def test_the_span_is_current_in_the_body_and_never_in_the_consumer(seen: Capture
 def test_a_span_that_the_body_opens_stays_open_across_its_items(seen: Captured) -> None:
     @tool
     def items() -> Generator[int, None, None]:
-        with signals.tracer.start_as_current_span("inner") as inner:
+        with instruments.tracer.start_as_current_span("inner") as inner:
             yield 1
             assert trace.get_current_span() is inner
-            with signals.tracer.start_as_current_span("innermost"):
+            with instruments.tracer.start_as_current_span("innermost"):
                 yield 2
             yield 3
         assert trace.get_current_span().get_span_context() != inner.get_span_context()

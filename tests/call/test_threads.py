@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools._call import threads
-from otel_tools._call.steps import Call, Outcome
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.threads import MAX_ABANDONED, ThreadBudget
 
 if TYPE_CHECKING:
@@ -148,6 +149,6 @@ try:
 except ToolTimeout:
     print("timed out")
 """
-    done = subprocess.run([sys.executable, "-c", code], timeout=30, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True, check=True)
 
     assert (done.stdout, done.stderr) == ("timed out\n", "")

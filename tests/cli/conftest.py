@@ -1,4 +1,4 @@
-"""The command line as a person runs it: a process of its own, in a home of its own."""
+"""Fixtures that run the command line in a process and a home folder of its own."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Run(Protocol):
     def __call__(
         self, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run it with these variables besides the usual ones, and check its exit code."""
+        """Run it with these additional variables and check its exit code."""
 
 
 @pytest.fixture(autouse=True)
-def signals_that_are_heard() -> Iterator[None]:
-    """Tests that run in a script's background, or under nohup, inherit ignored signals; their children must not."""
+def default_signal_handlers() -> Iterator[None]:
+    """Restore the default handlers: a script's background and nohup ignore signals, and children would inherit that."""
     ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
@@ -42,7 +42,7 @@ def state(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path, state: Path) -> Run:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     own = {
         "HOME": str(tmp_path),
         "OTEL_TOOLS_STATE_DIR": str(state),
@@ -58,8 +58,8 @@ def run(tmp_path: Path, state: Path) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
-            env={**kept, **own, **(variables or {})},
+            timeout=180,
+            env={**inherited, **own, **(variables or {})},
             stdin=subprocess.DEVNULL,
         )
         assert done.returncode == code, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The doctor: against nothing, against settings that cannot work, and against the whole way."""
+"""The doctor: without a collector, with wrong settings, and with fake backends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def silent() -> str:
-    """An address where nothing listens."""
+    """A URL where nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -39,7 +39,7 @@ def silent() -> str:
 
 @pytest.fixture
 def nowhere(silent: str) -> dict[str, str]:
-    """The variables that point everything there."""
+    """Variables that set every address to one where nothing listens."""
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": silent,
         "OTEL_TOOLS_JAEGER_URL": silent,
@@ -50,7 +50,7 @@ def nowhere(silent: str) -> dict[str, str]:
 
 @pytest.fixture
 def refuses() -> Iterator[str]:
-    """A server that takes no telemetry."""
+    """A server that refuses telemetry with status 401."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -73,7 +73,7 @@ def checks(text: str) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in json.loads(text)["checks"]}
 
 
-def test_against_nothing_everything_on_the_way_failed_and_each_has_its_fix(
+def test_without_a_collector_every_check_on_the_way_fails_with_a_fix(
     run: Run, nowhere: dict[str, str], silent: str
 ) -> None:
     shown = run("doctor", code=1, variables=nowhere).stdout
@@ -89,7 +89,7 @@ def test_against_nothing_everything_on_the_way_failed_and_each_has_its_fix(
     assert "\x1b" not in shown
 
 
-def test_json_says_the_same(run: Run, nowhere: dict[str, str]) -> None:
+def test_json_has_the_same_checks(run: Run, nowhere: dict[str, str]) -> None:
     done = run("doctor", "--json", code=1, variables=nowhere)
     assert json.loads(done.stdout)["ok"] is False
     found = checks(done.stdout)
@@ -101,7 +101,7 @@ def test_json_says_the_same(run: Run, nowhere: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "name", "status", "said", "fix"),
+    ("variables", "name", "status", "detail", "fix"),
     [
         ({"OTEL_SDK_DISABLED": "true"}, "settings", "failed", "switches all telemetry off", "unset OTEL_SDK_DISABLED"),
         ({"OTEL_CONFIG_FILE": "x.yaml"}, "settings", "warning", "configure() steps aside", "unset OTEL_CONFIG_FILE"),
@@ -125,16 +125,16 @@ def test_json_says_the_same(run: Run, nowhere: dict[str, str]) -> None:
         ),
     ],
 )  # fmt: skip
-def test_settings_that_keep_telemetry_from_leaving_are_named(  # noqa: PLR0913, PLR0917  # a table's columns
-    run: Run, nowhere: dict[str, str], variables: dict[str, str], name: str, status: str, said: str, fix: str
+def test_settings_that_stop_telemetry_are_reported(  # noqa: PLR0913, PLR0917  # a table's columns
+    run: Run, nowhere: dict[str, str], variables: dict[str, str], name: str, status: str, detail: str, fix: str
 ) -> None:
     found = checks(run("doctor", "--json", code=1, variables={**nowhere, **variables}).stdout)[name]
     assert found["status"] == status
-    assert said in found["detail"]
+    assert detail in found["detail"]
     assert fix in found["fix"]
 
 
-def test_telemetry_that_leaves_the_machine_is_followed_as_far_as_is_known(run: Run, silent: str) -> None:
+def test_for_a_remote_collector_only_given_backends_are_checked(run: Run, silent: str) -> None:
     found = checks(
         run(
             "doctor", "--json", code=1, variables={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318"}
@@ -157,27 +157,25 @@ def test_telemetry_that_leaves_the_machine_is_followed_as_far_as_is_known(run: R
     assert silent in checks(given.stdout)["jaeger"]["detail"]
 
 
-def test_a_collector_that_refuses_is_told_from_one_that_is_not_there(
-    run: Run, nowhere: dict[str, str], refuses: str
-) -> None:
+def test_a_collector_that_refuses_telemetry_is_reported(run: Run, nowhere: dict[str, str], refuses: str) -> None:
     variables = {**nowhere, "OTEL_EXPORTER_OTLP_ENDPOINT": refuses}
     done = run("doctor", "--json", code=1, variables=variables)
     found = checks(done.stdout)
     assert found["collector"]["status"] == "ok"
     assert f"refused by {refuses}/v1/traces" in found["test span"]["detail"]
     assert "401" in found["test metric"]["detail"]
-    assert done.stderr == ""  # OpenTelemetry's own words are in the finding, not on the terminal
+    assert done.stderr == ""  # OpenTelemetry's own log is in the finding, not on the terminal
 
 
-class World(Protocol):
-    """Starts a server that takes telemetry, and answers as Jaeger and Prometheus in the way a test wants."""
+class FakeBackends(Protocol):
+    """Starts a server that accepts telemetry and answers in place of Jaeger, Prometheus and Alertmanager."""
 
     def __call__(self, answers: dict[str, Any]) -> dict[str, str]:
-        """The variables that point at it; ``answers`` are by the beginning of the path."""
+        """Start it; return the variables with its URL. ``answers`` are by the beginning of the path."""
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def fake_backends() -> Iterator[FakeBackends]:
     started: list[tuple[HTTPServer, Thread]] = []
 
     def start(answers: dict[str, Any]) -> dict[str, str]:
@@ -240,8 +238,8 @@ def loaded(*broken: str, without: str = "", firing: str = "") -> dict[str, Any]:
     return {"data": {"groups": [{"rules": rules}]}}
 
 
-def test_what_was_taken_but_did_not_arrive_in_time_failed(run: Run, world: World) -> None:
-    variables = world({**READY, "/api/v1/rules": loaded(firing="ToolDown")})
+def test_a_test_signal_that_does_not_arrive_in_time_is_reported(run: Run, fake_backends: FakeBackends) -> None:
+    variables = fake_backends({**READY, "/api/v1/rules": loaded(firing="ToolDown")})
     found = checks(run("doctor", "--json", "--wait", "0.5", code=1, variables=variables).stdout)
     assert "Jaeger did not have it after 0.5 s" in found["test span"]["detail"]
     assert "Prometheus did not have it after 0.5 s" in found["test metric"]["detail"]
@@ -251,7 +249,7 @@ def test_what_was_taken_but_did_not_arrive_in_time_failed(run: Run, world: World
 
 
 @pytest.mark.parametrize(
-    ("answers", "name", "said"),
+    ("answers", "name", "detail"),
     [
         ({"/api/v1/rules": loaded(without="ToolDown")}, "alert rules", "Prometheus has no ToolDown"),
         ({"/api/v1/rules": loaded("ToolDown")}, "alert rules", "ToolDown cannot be evaluated: found duplicate series"),
@@ -264,25 +262,27 @@ def test_what_was_taken_but_did_not_arrive_in_time_failed(run: Run, world: World
         ),
     ],
 )
-def test_a_prometheus_that_raises_no_alerts_is_found(
-    run: Run, world: World, answers: dict[str, Any], name: str, said: str
+def test_a_prometheus_without_working_alerts_is_reported(
+    run: Run, fake_backends: FakeBackends, answers: dict[str, Any], name: str, detail: str
 ) -> None:
-    variables = world({**READY, **answers})
+    variables = fake_backends({**READY, **answers})
     found = checks(run("doctor", "--json", "--wait", "0", code=1, variables=variables).stdout)
     assert found[name]["status"] == "failed"
-    assert said in found[name]["detail"]
+    assert detail in found[name]["detail"]
     assert found[name]["fix"]
 
 
-def test_what_answers_but_is_no_jaeger_failed(run: Run, world: World) -> None:
-    variables = world({"/-/ready": "ready"})
+def test_a_server_that_is_no_jaeger_is_reported(run: Run, fake_backends: FakeBackends) -> None:
+    variables = fake_backends({"/-/ready": "ready"})
     found = checks(run("doctor", "--json", "--wait", "0", code=1, variables=variables).stdout)
     assert "answers 404: not here" in found["jaeger"]["detail"]
     assert "there is no Jaeger to ask" in found["test span"]["detail"]
 
 
-def test_on_a_terminal_it_folds_at_80_columns_and_says_what_it_waits_for(run: Run, world: World, state: Path) -> None:
-    variables = world({**READY, "/api/v1/rules": loaded()})
+def test_on_a_terminal_it_folds_at_80_columns_and_shows_what_it_waits_for(
+    run: Run, fake_backends: FakeBackends, state: Path
+) -> None:
+    variables = fake_backends({**READY, "/api/v1/rules": loaded()})
     shown, code = on_terminal(["doctor", "--wait", "1"], {**variables, "OTEL_TOOLS_STATE_DIR": str(state)})
     assert code == 1
     assert "waiting for the test span and the test metric, at most 1 s" in shown
@@ -294,28 +294,28 @@ def test_on_a_terminal_it_folds_at_80_columns_and_says_what_it_waits_for(run: Ru
 
 
 def on_terminal(arguments: list[str], variables: dict[str, str]) -> tuple[str, int]:
-    """What the command shows on a terminal of 80 columns, and its exit code."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
+    """Run the command on a terminal of 80 columns; return its output and exit code."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
     with subprocess.Popen(
         [sys.executable, "-m", "otel_tools", *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**kept, "TERM": "xterm-256color", **variables},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**inherited, "TERM": "xterm-256color", **variables},
     ) as process:
-        os.close(theirs)
+        os.close(terminal)
         shown = b""
         with contextlib.suppress(OSError):  # Linux ends a terminal whose other side is closed with an error
-            while part := os.read(ours, 4096):
+            while part := os.read(controller, 4096):
                 shown += part
-        os.close(ours)
+        os.close(controller)
     return shown.decode(), process.returncode
 
 
-def test_ctrl_c_ends_the_waiting(world: World) -> None:
-    variables = world({**READY, "/api/v1/rules": loaded()})
+def test_ctrl_c_ends_the_wait(fake_backends: FakeBackends) -> None:
+    variables = fake_backends({**READY, "/api/v1/rules": loaded()})
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "otel_tools", "doctor", "--wait", "60"],
         stdout=subprocess.PIPE,
@@ -329,6 +329,6 @@ def test_ctrl_c_ends_the_waiting(world: World) -> None:
                 break
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=90)
     assert process.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in errors

@@ -1,4 +1,4 @@
-"""What the sidecar is made from: ports, rendered configs, folders, programs."""
+"""The parts of the sidecar: ports, rendered configs, folders, programs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from otel_tools._sidecar.state import Identity, ProgramState, SidecarState
 from otel_tools._sidecar.webhook import read_webhook, without_secret, write_webhook
 
 
-def test_the_usual_ports_are_those_that_sdks_and_people_expect() -> None:
+def test_the_default_ports_are_the_standard_ones() -> None:
     ports = Ports()
     assert (ports.otlp_grpc, ports.otlp_http, ports.jaeger_query) == (4317, 4318, 16686)
     assert (ports.prometheus, ports.alertmanager) == (9090, 9093)
     assert len(set(ports.as_dict().values())) == 11
 
 
-def test_ports_move_together_and_never_out_of_range() -> None:
+def test_an_offset_shifts_all_ports_and_stays_in_range() -> None:
     assert Ports().shifted(1000).otlp_http == 5318
     for wrong in (-4317, 60_000):
         with pytest.raises(SidecarError, match=f"offset of {wrong} .*\nTake an offset between -4316 and 48849"):
@@ -42,8 +42,8 @@ def test_free_ports_are_free_and_differ() -> None:
     assert len(set(ports.as_dict().values())) == 11
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])  # noqa: S104  # whoever listens everywhere is in the way too
-def test_a_taken_port_names_its_holder(address: str) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])  # noqa: S104  # a listener on every address holds the port too
+def test_the_error_for_a_taken_port_names_the_process(address: str) -> None:
     ports = Ports.free()
     with socket.socket() as holder:
         holder.bind((address, ports.jaeger_query))
@@ -52,7 +52,7 @@ def test_a_taken_port_names_its_holder(address: str) -> None:
             ports.require_free()
 
 
-def test_every_address_is_rendered_and_nothing_else_changes(tmp_path: Path) -> None:
+def test_rendering_changes_the_addresses_and_nothing_else(tmp_path: Path) -> None:
     ports = Ports.free()
     webhook = tmp_path / "hook"
     target = configs.render(tmp_path / "config", ports, webhook, {"scrape_interval: 10s": "scrape_interval: 1s"})
@@ -72,7 +72,7 @@ def test_every_address_is_rendered_and_nothing_else_changes(tmp_path: Path) -> N
     assert f"url_file: {webhook}\n" in (target / "alertmanager" / "alertmanager.yml").read_text()
 
 
-def test_a_text_that_is_nowhere_in_the_configs_is_an_error(tmp_path: Path) -> None:
+def test_a_replacement_that_does_not_occur_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SidecarError, match=r"nowhere in the configs of .*: 'for: 77m'"):
         configs.render(tmp_path / "config", Ports(), tmp_path / "hook", {"for: 77m": "for: 1s"})
 
@@ -84,8 +84,8 @@ def test_the_shipped_rules_define_the_alerts() -> None:
 
 def test_an_installed_package_finds_the_configs_inside_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site-packages" / "otel_tools"
-    (package / "sidecar").mkdir(parents=True)
-    monkeypatch.setattr(configs, "__file__", str(package / "sidecar" / "configs.py"))
+    (package / "_sidecar").mkdir(parents=True)
+    monkeypatch.setattr(configs, "__file__", str(package / "_sidecar" / "configs.py"))
     with pytest.raises(SidecarError, match="pip install --force-reinstall otel_tools"):
         configs.collector_dir()
     (package / "collector").mkdir()
@@ -95,13 +95,13 @@ def test_an_installed_package_finds_the_configs_inside_itself(tmp_path: Path, mo
     assert configs.compose_file() == package / "collector" / "docker-compose.yml"
 
 
-def test_folders_follow_the_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_decide_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OTEL_TOOLS_STATE_DIR", "OTEL_TOOLS_CACHE_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert paths.state_dir() == tmp_path / ".local/state/otel-tools/sidecar"
     assert paths.cache_dir() == tmp_path / ".cache/otel-tools/sidecar"
-    assert paths.short(paths.cache_dir()) == "~/.cache/otel-tools/sidecar"
+    assert paths.display_path(paths.cache_dir()) == "~/.cache/otel-tools/sidecar"
     monkeypatch.setenv("XDG_STATE_HOME", "/xdg/state")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
     assert paths.state_dir() == Path("/xdg/state/otel-tools/sidecar")
@@ -122,12 +122,12 @@ def manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copied
 
 
-def test_a_changed_manifest_is_another_program(manifests: Path) -> None:
-    before = {name: component.installed() for name, component in COMPONENTS.items()}
-    assert before == {name: component.installed() for name, component in COMPONENTS.items()}
+def test_a_changed_manifest_changes_the_build_folder(manifests: Path) -> None:
+    before = {name: component.build_dir() for name, component in COMPONENTS.items()}
+    assert before == {name: component.build_dir() for name, component in COMPONENTS.items()}
     (manifests / "builder.yaml").write_text("dist: {}\n")
     (manifests / "build" / "jaeger" / "go.sum").write_text("")
-    after = {name: component.installed() for name, component in COMPONENTS.items()}
+    after = {name: component.build_dir() for name, component in COMPONENTS.items()}
     assert {name for name in COMPONENTS if before[name] != after[name]} == {"collector", "jaeger"}
 
 
@@ -141,7 +141,7 @@ def test_a_built_program_wins_over_one_on_path(tmp_path: Path) -> None:
     assert binaries.find("promtool") is None
     on_path = program(tmp_path / "bin" / "promtool")
     assert binaries.find("promtool") == on_path
-    built = program(COMPONENTS["prometheus"].installed() / "promtool")
+    built = program(COMPONENTS["prometheus"].build_dir() / "promtool")
     assert binaries.find("promtool") == built
     contrib = program(tmp_path / "bin" / "otelcol-contrib")
     assert binaries.find("otel-tools-collector") == contrib
@@ -152,7 +152,7 @@ def test_a_built_program_wins_over_one_on_path(tmp_path: Path) -> None:
         binaries.find("nonsense")
 
 
-def test_an_alert_address_is_shown_without_its_secret(tmp_path: Path) -> None:
+def test_a_webhook_url_is_shown_without_its_secret(tmp_path: Path) -> None:
     assert read_webhook(tmp_path) == ""
     write_webhook(tmp_path, "https://user:password@hooks.example.com:8443/T0/B0?key=1")
     assert without_secret(read_webhook(tmp_path)) == "https://hooks.example.com:8443/..."
@@ -161,7 +161,7 @@ def test_an_alert_address_is_shown_without_its_secret(tmp_path: Path) -> None:
 
 @pytest.fixture
 def answering() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that answers each connection with the next of the list."""
+    """A server that answers each connection with the next item of the list."""
     answers: list[bytes] = []
 
     class Handler(StreamRequestHandler):
@@ -177,7 +177,7 @@ def answering() -> Iterator[tuple[str, list[bytes]]]:
         thread.join()
 
 
-def test_whatever_answers_is_told_from_an_answer(answering: tuple[str, list[bytes]]) -> None:
+def test_a_response_that_is_not_http_or_not_json_is_an_error(answering: tuple[str, list[bytes]]) -> None:
     url, answers = answering
     answers += [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.0 503 no\r\n\r\nbusy", b"HTTP/1.0 200 OK\r\n\r\n<html>"]
     with pytest.raises(OSError, match="does not answer in HTTP"):
@@ -193,7 +193,7 @@ def test_whatever_answers_is_told_from_an_answer(answering: tuple[str, list[byte
 
 
 @pytest.mark.skipif(not Path("/bin/ps").exists(), reason="this system has no ps")
-def test_where_there_is_no_proc_ps_tells_a_process_birth() -> None:
+def test_without_proc_the_start_time_comes_from_ps() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         born = state._birth_by_ps(process.pid)
         assert born
@@ -202,7 +202,7 @@ def test_where_there_is_no_proc_ps_tells_a_process_birth() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("lsof"), reason="this system has no lsof")
-def test_where_there_is_no_proc_lsof_tells_who_holds_a_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_proc_the_holder_of_a_port_comes_from_lsof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -212,13 +212,13 @@ def test_where_there_is_no_proc_lsof_tells_who_holds_a_port(monkeypatch: pytest.
         assert _holder_by_lsof(port) is None
 
 
-def test_a_left_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop, "_LEFT_PATIENCE", 0.2)
+def test_an_orphaned_program_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stop, "_ORPHAN_TIMEOUT", 0.2)
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as left:
-        assert left.stdout
-        left.stdout.readline()
-        program = ProgramState(Identity.of(left.pid), "healthy", 0.0, 0, "", "", "")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as orphan:
+        assert orphan.stdout
+        orphan.stdout.readline()
+        program = ProgramState(Identity.of(orphan.pid), "healthy", 0.0, 0, "", "", "")
         SidecarState(Identity(1, "gone"), "up", 0.0, {}, {"jaeger": program}).write(tmp_path)
-        assert stop.stop_left_programs(tmp_path)
-        assert left.wait(5) == -9
+        assert stop.stop_orphans(tmp_path)
+        assert orphan.wait(60) == -9

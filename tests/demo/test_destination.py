@@ -1,4 +1,4 @@
-"""Where the demo's telemetry goes."""
+"""The destination of the demo's telemetry: a collector or a file."""
 
 import re
 import socket
@@ -34,7 +34,7 @@ def silent() -> str:
     return f"127.0.0.1:{port}"
 
 
-def test_a_collector_that_listens_is_taken(listener: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listening_collector_is_used(listener: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{listener}/v1")
     where = choose()
     assert where == Collector(listener, None)
@@ -43,7 +43,7 @@ def test_a_collector_that_listens_is_taken(listener: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("write", ["http://{}", "{}", "https://{}/path"])
-def test_an_endpoint_in_any_spelling(listener: str, write: str) -> None:
+def test_an_endpoint_may_have_a_scheme_and_a_path(listener: str, write: str) -> None:
     endpoint = write.format(listener)
     where = choose(endpoint=endpoint)
     assert where == Collector(listener, endpoint)
@@ -57,13 +57,13 @@ def test_the_endpoint_of_traces_wins(listener: str, silent: str, monkeypatch: py
 
 
 @pytest.mark.parametrize(("protocol", "port"), [("http/protobuf", 4318), ("grpc", 4317)])
-def test_the_sidecars_default_where_nothing_is_said(monkeypatch: pytest.MonkeyPatch, protocol: str, port: int) -> None:
+def test_the_default_is_the_sidecars_port(monkeypatch: pytest.MonkeyPatch, protocol: str, port: int) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     where = choose()
-    assert f"127.0.0.1:{port}" in (where.why if isinstance(where, File) else where.address)
+    assert f"127.0.0.1:{port}" in (where.reason if isinstance(where, File) else where.address)
 
 
-def test_a_file_of_the_runs_own_where_no_collector_listens(
+def test_without_a_listening_collector_the_run_gets_a_new_file(
     silent: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{silent}")
@@ -71,11 +71,11 @@ def test_a_file_of_the_runs_own_where_no_collector_listens(
     assert isinstance(where, File)
     assert where.path.parent == tmp_path / "otel-tools" / "demo"
     assert re.fullmatch(r"\d{8}-\d{6}-\d+\.otlp\.jsonl", where.path.name)
-    assert where.why == f"no collector listens at {silent}"
+    assert where.reason == f"no collector listens at {silent}"
     assert where.options == {"exporter": "file", "file": str(where.path)}
 
 
-def test_the_temporary_folder_where_there_is_no_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_state_folder_the_file_is_temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("not a folder")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "taken"))
     where = choose("file")
@@ -83,14 +83,14 @@ def test_the_temporary_folder_where_there_is_no_state_folder(monkeypatch: pytest
     assert where.path.parent == Path(tempfile.gettempdir())
 
 
-def test_a_file_that_is_named_is_taken_whatever_listens(
+def test_a_named_file_wins_over_a_listening_collector(
     listener: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{listener}")
     assert choose(file=tmp_path / "x") == File(tmp_path / "x")
 
 
-def test_a_collector_that_must_be_there_and_is_not(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_required_collector_that_does_not_listen_is_an_error(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match=rf"nothing listens at {silent}: .* `otel-tools sidecar up`"):
         choose(endpoint=f"http://{silent}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{silent}")
@@ -108,7 +108,7 @@ def test_a_collector_that_must_be_there_and_is_not(silent: str, monkeypatch: pyt
         ({"endpoint": "http://h:port"}, "'http://h:port'"),
     ],
 )
-def test_contradictions_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_contradicting_options_are_an_error(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         choose(**arguments)
 

@@ -1,4 +1,4 @@
-"""The application of the demo: its own loop and tools, with the real client over real HTTP."""
+"""The demo's application: its own loop and tools, with the real client over HTTP."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def client() -> Iterator[OpenAI]:
         yield client
 
 
-def asked(messages: list[Any]) -> list[list[str]]:
+def requested(messages: list[Any]) -> list[list[str]]:
     """The names of the functions that the model asked for, turn by turn."""
     return [
         [call.function.name for call in message.tool_calls if call.type == "function"]
@@ -45,15 +45,15 @@ def messages() -> list[Any]:
 
 
 @pytest.mark.parametrize("file", ["loop.py", "tools.py"])
-def test_the_application_has_no_word_of_ours(file: str) -> None:
+def test_the_application_does_not_mention_telemetry(file: str) -> None:
     source = (Path(loop.__file__).parent / file).read_text(encoding="utf-8")
     assert re.findall(r"(?i)otel|telemetry|trac(?:e|ing)|\bspan|metric|instrument|observ", source) == []
 
 
-def test_the_conversation_calls_in_parallel_reacts_to_errors_and_answers(client: OpenAI, messages: list[Any]) -> None:
+def test_the_model_calls_in_parallel_corrects_failed_calls_and_answers(client: OpenAI, messages: list[Any]) -> None:
     answer = loop.run_conversation(client, "scripted", messages, tools, available_functions)
 
-    assert asked(messages) == [
+    assert requested(messages) == [
         ["get_weather", "get_stock_price", "search_web"],
         ["get_stock_price", "search_web"],
         ["get_stock_price"],
@@ -66,14 +66,14 @@ def test_the_conversation_calls_in_parallel_reacts_to_errors_and_answers(client:
     assert "One GOOG share cost 560.19 USD in 2010-03" in answer
 
 
-def test_one_call_a_turn_where_the_application_wants_no_parallel_calls(client: OpenAI, messages: list[Any]) -> None:
+def test_without_parallel_calls_a_turn_has_one_call(client: OpenAI, messages: list[Any]) -> None:
     response = client.chat.completions.create(
         model="scripted", messages=messages, tools=tools, parallel_tool_calls=False
     )
-    assert asked([response.choices[0].message]) == [["get_weather"]]
+    assert requested([response.choices[0].message]) == [["get_weather"]]
 
 
-def test_the_answer_owns_up_to_what_could_not_be_found(client: OpenAI, messages: list[Any]) -> None:
+def test_the_answer_reports_failed_functions_and_empty_results(client: OpenAI, messages: list[Any]) -> None:
     def broken(**_: Any) -> None:
         raise ConnectionError("the exchange is closed")
 
@@ -86,7 +86,7 @@ def test_the_answer_owns_up_to_what_could_not_be_found(client: OpenAI, messages:
     assert 'Nothing was found for "x".' in answer
 
 
-def test_a_ticker_that_resembles_no_other_is_given_up(client: OpenAI, messages: list[Any]) -> None:
+def test_a_symbol_without_a_close_match_is_not_tried_again(client: OpenAI, messages: list[Any]) -> None:
     def strange(**_: Any) -> None:
         raise LookupError("known symbols: XYZ")
 
@@ -96,18 +96,18 @@ def test_a_ticker_that_resembles_no_other_is_given_up(client: OpenAI, messages: 
     assert "LookupError: known symbols: XYZ" in answer
 
 
-def test_a_function_that_is_not_there_is_an_error_for_the_model(client: OpenAI, messages: list[Any]) -> None:
+def test_an_unknown_function_is_an_error_result_for_the_model(client: OpenAI, messages: list[Any]) -> None:
     functions = {name: each for name, each in available_functions.items() if name != "get_weather"}
     loop.run_conversation(client, "scripted", messages, tools, functions)
     assert results(messages)[0] == {"error": "KeyError: 'get_weather'"}
 
 
-def test_without_its_tools_the_model_says_what_it_lacks(client: OpenAI, messages: list[Any]) -> None:
+def test_without_its_functions_the_model_names_those_it_needs(client: OpenAI, messages: list[Any]) -> None:
     answer = loop.run_conversation(client, "scripted", messages, tools[:1], available_functions)
     assert answer.endswith("needs the functions get_stock_price, search_web.")
 
 
-def test_a_model_that_never_answers_is_given_up(
+def test_a_model_that_never_answers_ends_the_loop(
     client: OpenAI, messages: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "MAX_TURNS", 2)

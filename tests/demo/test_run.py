@@ -1,4 +1,4 @@
-"""`otel-tools demo`, as a user runs it."""
+"""`otel-tools demo` as a command, in a process of its own."""
 
 import os
 import re
@@ -14,14 +14,14 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel_tools._demo import otlp_file
 from otel_tools._demo.model import ScriptedModel
+from otel_tools._demo.recording import read_recording
 
 CLOSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
 def demo(*arguments: object, code: int = 0, **environment: str) -> str:
-    """Run the command in a process of its own, in a bare environment, and return what it printed."""
+    """Run the command in a process of its own, in a bare environment, and return its output."""
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -32,7 +32,7 @@ def demo(*arguments: object, code: int = 0, **environment: str) -> str:
         env=kept | {"OTEL_EXPORTER_OTLP_ENDPOINT": CLOSED, "TERM": "xterm"} | environment,
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert run.returncode == code, run.stdout + run.stderr
@@ -47,7 +47,7 @@ def trace_id(output: str) -> str:
 
 
 class Collector:
-    """A server that takes OTLP over HTTP and keeps what it got."""
+    """A server that receives OTLP over HTTP and keeps the names of spans and metrics."""
 
     def __init__(self) -> None:
         self.spans: dict[str, list[str]] = {}
@@ -62,13 +62,13 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def take(self, path: str, body: bytes) -> None:
-        """Keep the names of what was sent."""
+        """Keep the names in one request."""
         if path == "/v1/traces":
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 for scope in resource.scope_spans:
@@ -90,7 +90,7 @@ def collector() -> Iterator[Collector]:
     collector.server.server_close()
 
 
-def test_without_a_sidecar_it_shows_the_trace_and_the_tools(tmp_path: Path) -> None:
+def test_without_a_sidecar_it_shows_the_trace_and_the_numbers_of_the_tools(tmp_path: Path) -> None:
     output = demo(XDG_STATE_HOME=str(tmp_path), HOME=str(tmp_path))
     (file,) = (tmp_path / "otel-tools" / "demo").iterdir()
     assert f"telemetry  ~/otel-tools/demo/{file.name}" in output
@@ -121,7 +121,7 @@ def test_without_a_sidecar_it_shows_the_trace_and_the_tools(tmp_path: Path) -> N
 def test_the_file_has_one_trace_under_the_agent(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     output = demo("--file", file)
-    agent, *tools = otlp_file.read(file).trace(trace_id(output))
+    agent, *tools = read_recording(file).trace(trace_id(output))
     assert agent.name == "invoke_agent travel-assistant"
     assert len(tools) == 6
     assert {tool.parent_id for tool in tools} == {agent.span_id}
@@ -129,10 +129,10 @@ def test_the_file_has_one_trace_under_the_agent(tmp_path: Path) -> None:
     assert "gen_ai.conversation.id" in agent.attributes
 
 
-def test_repeated_conversations_are_traces_of_their_own_and_add_up(tmp_path: Path) -> None:
+def test_each_repeated_conversation_is_a_trace_and_the_numbers_add_up(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     output = demo("--file", file, "--repeat", 4)
-    recording = otlp_file.read(file)
+    recording = read_recording(file)
     assert len({span.trace_id for span in recording.spans}) == 4
     assert "Conversation, the last of 4" in output
     last = max(recording.spans, key=lambda span: span.end)
@@ -140,11 +140,11 @@ def test_repeated_conversations_are_traces_of_their_own_and_add_up(tmp_path: Pat
     assert re.search(r"^get_stock_price +12 +4 +8 +33.3%", output, re.MULTILINE)
 
 
-def test_a_second_run_into_the_same_file_shows_its_own_numbers(tmp_path: Path) -> None:
+def test_a_second_run_with_the_same_file_shows_only_its_own_numbers(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     demo("--file", file)
     assert re.search(r"^get_stock_price +3 +1 +2 ", demo("--file", file), re.MULTILINE)
-    assert len({span.trace_id for span in otlp_file.read(file).spans}) == 2
+    assert len({span.trace_id for span in read_recording(file).spans}) == 2
 
 
 def test_with_a_collector_it_sends_there_and_prints_links(collector: Collector) -> None:
@@ -161,12 +161,12 @@ def test_with_a_collector_it_sends_there_and_prints_links(collector: Collector) 
     assert "OTLP to the collector at 127.0.0.1:" in output
 
 
-def test_an_endpoint_on_the_command_line(collector: Collector) -> None:
+def test_it_sends_to_the_endpoint_of_the_command_line(collector: Collector) -> None:
     demo("--endpoint", collector.url)
     assert len(collector.spans) == 1
 
 
-def test_what_accepts_connections_and_is_no_collector_is_reported() -> None:
+def test_a_server_that_is_no_collector_is_reported() -> None:
     with ScriptedModel() as other:
         output = demo("--endpoint", other.base_url.removesuffix("/v1"), code=1)
     assert "not all telemetry arrived" in output
@@ -178,7 +178,7 @@ def test_wrong_options_are_explained() -> None:
     assert "--repeat" in demo("--repeat", 0, code=2)
 
 
-def test_the_users_own_model_is_asked(tmp_path: Path) -> None:
+def test_the_model_of_the_environment_is_used(tmp_path: Path) -> None:
     with ScriptedModel() as server:
         output = demo("--file", tmp_path / "x", OPENAI_BASE_URL=server.base_url, OPENAI_MODEL="scripted")
         assert f"scripted at {server.base_url}/ (from OPENAI_*)" in output
@@ -190,7 +190,7 @@ def test_the_users_own_model_is_asked(tmp_path: Path) -> None:
         assert re.search(r"^invoke_agent travel-assistant .* error", output, re.MULTILINE)
 
 
-def test_a_proxy_in_the_environment_is_not_asked_for_the_scripted_model(tmp_path: Path) -> None:
+def test_the_scripted_model_is_not_reached_through_a_proxy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
         demo(
@@ -204,7 +204,7 @@ def test_a_proxy_in_the_environment_is_not_asked_for_the_scripted_model(tmp_path
         )
 
 
-def test_a_terminal_without_the_characters_still_gets_it_all(tmp_path: Path) -> None:
+def test_an_ascii_terminal_gets_all_output_in_ascii(tmp_path: Path) -> None:
     output = demo("--file", tmp_path / "x", PYTHONIOENCODING="ascii")
     assert "15.0 to 33.3 ?C" in output
     assert "`- execute_tool get_stock_price" in output

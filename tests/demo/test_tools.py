@@ -20,7 +20,7 @@ def fresh_index() -> Iterator[None]:
     application.index.cache_clear()
 
 
-def test_weather_of_a_day() -> None:
+def test_the_weather_of_a_day() -> None:
     assert get_weather("Seattle, WA", "2015-07-04") == {
         "location": "Seattle",
         "date": "2015-07-04",
@@ -47,12 +47,12 @@ def test_weather_of_a_day() -> None:
         ),
     ],
 )
-def test_weather_that_is_not_there(arguments: tuple[Any, ...], error: type[Exception], message: str) -> None:
+def test_missing_weather_is_an_error(arguments: tuple[Any, ...], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         get_weather(*arguments)
 
 
-def test_price_of_a_share() -> None:
+def test_the_price_of_a_share() -> None:
     last = {"symbol": "GOOG", "month": "2010-03", "price": 560.19, "currency": "USD"}
     assert get_stock_price("GOOG") == last
     assert get_stock_price("GOOG", "2010-03-17") == last
@@ -65,13 +65,13 @@ def test_price_of_a_share() -> None:
         (("GOOG", "2015-07-04"), "no price of GOOG in 2015-07; the records go from 2006-01-01 to 2010-03-01"),
     ],
 )
-def test_price_that_is_not_there(arguments: tuple[str, ...], message: str) -> None:
+def test_a_missing_price_is_an_error(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(LookupError, match=message):
         get_stock_price(*arguments)
 
 
 @pytest.mark.usefixtures("fresh_index")
-def test_search_in_full_text() -> None:
+def test_search_uses_full_text_search() -> None:
     found = search_web("with statement context manager", limit=2)
     assert found["engine"] == "fts5"
     assert len(found["results"]) == 2
@@ -80,16 +80,16 @@ def test_search_in_full_text() -> None:
 
 
 @pytest.mark.parametrize("query", ['"', "f-string AND (", "it's OR NOT *", "NEAR(a b"])
-def test_search_takes_any_words_as_words(query: str) -> None:
+def test_search_treats_operators_in_a_query_as_words(query: str) -> None:
     search_web(f"{query} loop")
 
 
-def test_search_for_nothing_says_so() -> None:
+def test_a_query_without_words_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"nothing to search for in '\?!'"):
         search_web("?!")
 
 
-def test_search_without_fts5_says_which_engine_it_used(fresh_index: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_without_fts5_falls_back_to_like(fresh_index: None, monkeypatch: pytest.MonkeyPatch) -> None:
     class Without(sqlite3.Connection):
         def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
             if "fts5" in sql:

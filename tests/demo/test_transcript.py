@@ -1,4 +1,4 @@
-"""How a conversation looks in a terminal."""
+"""The conversation as the terminal shows it."""
 
 import io
 import json
@@ -7,11 +7,11 @@ from typing import Any
 from openai.types.chat import ChatCompletionMessage
 from rich.console import Console
 
-from otel_tools._demo.transcript import failures, transcript
+from otel_tools._demo.transcript import failed_calls, transcript
 
 
 def model(content: str | None = None, **calls: str) -> ChatCompletionMessage:
-    """What a model said; `calls` are its tool calls, arguments by function name."""
+    """A message of the model; `calls` are its tool calls, arguments by function name."""
     tool_calls = [
         {"id": name, "type": "function", "function": {"name": name, "arguments": arguments}}
         for name, arguments in calls.items()
@@ -24,13 +24,13 @@ def tool(name: str, content: str) -> dict[str, str]:
     return {"role": "tool", "tool_call_id": name, "content": content}
 
 
-def shown(messages: list[Any]) -> list[str]:
+def rendered(messages: list[Any]) -> list[str]:
     file = io.StringIO()
     Console(file=file, width=80, highlight=False).print(transcript(messages))
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
-def test_each_result_stands_under_its_call() -> None:
+def test_each_result_is_below_its_call() -> None:
     messages = [
         {"role": "user", "content": "why?"},
         model(f='{"a": 1, "b": "x"}', g="{}"),
@@ -38,7 +38,7 @@ def test_each_result_stands_under_its_call() -> None:
         tool("f", json.dumps({"value": "y" * 100})),
         model("because"),
     ]
-    assert shown(messages) == [
+    assert rendered(messages) == [
         "user   why?",
         'model  f(a=1, b="x")',
         '       {"value": "' + "y" * 61 + "…",
@@ -46,16 +46,16 @@ def test_each_result_stands_under_its_call() -> None:
         "       failed: LookupError: no g",
         "model  because",
     ]
-    assert failures(messages) == 1
+    assert failed_calls(messages) == 1
 
 
-def test_what_a_model_writes_cannot_steer_the_terminal_or_the_markup() -> None:
+def test_text_of_a_model_or_tool_cannot_control_the_terminal_or_the_markup() -> None:
     messages = [
         model("\x1b]0;title\x07[red]one\ntwo[/red]", f="no \x1bjson", g="[1]"),
         tool("f", "\x1b[2Jplain text"),
         tool("g", "[]"),
     ]
-    assert shown(messages) == [
+    assert rendered(messages) == [
         "model  ]0;title[red]one",
         "       two[/red]",
         "       f(no json)",
@@ -63,4 +63,4 @@ def test_what_a_model_writes_cannot_steer_the_terminal_or_the_markup() -> None:
         "       g([1])",
         "       []",
     ]
-    assert failures(messages) == 0
+    assert failed_calls(messages) == 0

@@ -1,4 +1,4 @@
-"""How a trace and the tools look in a terminal."""
+"""A trace and the numbers of the tools as the terminal shows them."""
 
 import io
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from otel_tools._demo.otlp_file import Histogram, Span, Tool
+from otel_tools._demo.recording import Histogram, Span, ToolNumbers
 from otel_tools._demo.view import duration, table, tree
 
 
@@ -26,7 +26,7 @@ def span(span_id: str, parent_id: str, name: str, start: float, end: float, **at
     )
 
 
-def shown(draw: Any, encoding: str = "utf-8") -> list[str]:
+def rendered(draw: Any, encoding: str = "utf-8") -> list[str]:
     written = io.BytesIO()
     file = io.TextIOWrapper(written, encoding=encoding)
     console = Console(file=file, width=80, highlight=False)
@@ -51,8 +51,8 @@ SPANS = [
 ]
 
 
-def test_a_trace_is_a_tree_along_its_time_line() -> None:
-    assert shown(lambda console: tree(SPANS, console)) == [
+def test_a_trace_is_a_tree_with_a_time_line() -> None:
+    assert rendered(lambda console: tree(SPANS, console)) == [
         "invoke_agent a      160 ms                     ━━━━━━━━━━━━━━━━━━━━━━━━",
         "├─ execute_tool f  40.0 ms  ok                 ━━━━━━",
         "│  └─ inner        10.0 ms                      ━━",
@@ -61,26 +61,26 @@ def test_a_trace_is_a_tree_along_its_time_line() -> None:
     ]
 
 
-def test_a_terminal_without_line_characters_gets_plain_ones() -> None:
-    lines = shown(lambda console: tree(SPANS, console), encoding="ascii")
+def test_an_ascii_terminal_gets_ascii_lines_and_bars() -> None:
+    lines = rendered(lambda console: tree(SPANS, console), encoding="ascii")
     assert lines[2] == "|  `- inner        10.0 ms                      ##"
 
 
-def test_a_name_too_long_for_80_columns_is_cut_and_the_rest_stays() -> None:
+def test_a_name_too_long_for_80_columns_is_cut_and_the_duration_is_not() -> None:
     long = [span("1", "", "execute_tool " + "x" * 90, 0, 1, **{"error.type": "package.module.VeryLongError" * 2})]
-    (line,) = shown(lambda console: tree(long, console))
+    (line,) = rendered(lambda console: tree(long, console))
     assert len(line) <= 80
     assert "…" in line
     assert "1.00 ms" in line
 
 
-def test_the_tools_in_numbers() -> None:
-    histogram = Histogram((0.01,), (4, 0), 0.008, least=0.001, most=0.003)
+def test_the_table_has_calls_by_outcome_success_mean_and_p95() -> None:
+    histogram = Histogram((0.01,), (4, 0), 0.008, minimum=0.001, maximum=0.003)
     tools = [
-        Tool("f", Counter(ok=3, error=1, cached=1, fallback=0), histogram),
-        Tool("idle", Counter(ok=0, error=0)),
+        ToolNumbers("f", Counter(ok=3, error=1, cached=1, fallback=0), histogram),
+        ToolNumbers("idle", Counter(ok=0, error=0)),
     ]
-    assert shown(lambda _: table(tools)) == [
+    assert rendered(lambda _: table(tools)) == [
         "tool  calls  ok  cached  error  success     mean  p95 est.",
         "f         5   3       1      1    80.0%  2.00 ms   3.00 ms",
         "idle      0   0       0      0        -        -         -",
@@ -98,5 +98,5 @@ def test_the_tools_in_numbers() -> None:
         (1.54, "1.54 s"),
     ],
 )
-def test_durations_in_three_digits(seconds: float | None, text: str) -> None:
+def test_durations_have_three_digits(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 
+SLOW_COLLECTOR: Final = {"OTEL_EXPORTER_OTLP_TIMEOUT": "120"}
+"""A request to the collector may take two minutes. A program that ends `IN_TIME` has not waited for one."""
+
+IN_TIME: Final = 40.0
+"""Seconds, on a machine that is busy with other things. How long it takes on an idle one: ``tests/bench/exit.py``."""
+
 FORK_IS_MEANT: Final = "ignore:This process:DeprecationWarning"
 """From Python 3.12 on a fork beside other threads is warned of, and here it is what is tested."""
 
@@ -42,10 +48,16 @@ def say(**facts):
     sys.stdout.write(json.dumps(facts) + "\\n")
     sys.stdout.flush()
 
+if "PATIENCE" in os.environ:
+    import otel_tools._export.configure
+    patience = float(os.environ["PATIENCE"])
+    flush.__defaults__ = shutdown.__defaults__ = (patience,)
+    otel_tools._export.configure._SIGTERM_TIMEOUT = patience
+
 def calls(function=work):
     return function.tool.stats().calls.total
 
-def until(condition, seconds=10):
+def until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "never"
@@ -91,14 +103,17 @@ class Program:
         seconds: It is killed after so long.
         meanwhile: Called with the running program.
         then: What it does after that.
+        patient: Its end waits for the collector as long as that takes, so that nothing is lost on a busy machine. Not
+            for programs whose collector is gone, or whose end is what is tested.
         measured: Let `coverage` see it, where the tests run under it; that takes time and writes a file of its own.
     """
 
     script: str
     env: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 30.0
+    seconds: float = 180.0
     meanwhile: Callable[[Running], None] | None = None
     then: str = ""
+    patient: bool = True
     measured: bool = True
 
     def run(self) -> Ended:
@@ -107,7 +122,8 @@ class Program:
             file = Path(folder, "program.py")
             file.write_text(PRELUDE + textwrap.dedent(self.script) + textwrap.dedent(self.then))
             unmeasured = {} if self.measured else {name: "" for name in os.environ if name.startswith("COVERAGE_")}
-            running = Running([sys.executable, str(file)], {**self.env, **unmeasured}, self.seconds)
+            patience = {"PATIENCE": "60"} if self.patient else {}
+            running = Running([sys.executable, str(file)], {**patience, **self.env, **unmeasured}, self.seconds)
             try:
                 if self.meanwhile is not None:
                     self.meanwhile(running)
@@ -139,7 +155,7 @@ class Running:
         for reader in self._readers:
             reader.start()
 
-    def told(self, what: str, seconds: float = 20.0) -> Any:
+    def told(self, what: str, seconds: float = 90.0) -> Any:
         """Wait until the program tells something."""
         deadline = time.monotonic() + seconds
         while what not in self.said:

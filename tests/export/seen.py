@@ -163,7 +163,7 @@ class Seen:
         """Span ids that arrived more than once."""
         return [each for each, count in Counter(span.id for span in self.spans).items() if count > 1]
 
-    def wait(self, until: Callable[[Seen], object], seconds: float = 10.0) -> None:
+    def wait(self, until: Callable[[Seen], object], seconds: float = 60.0) -> None:
         """Return as soon as a condition on what arrived holds.
 
         Raises:

@@ -57,7 +57,7 @@ def test_a_program_on_the_command_line_flushes_too(receiver: HttpReceiver) -> No
         env={"PYTHONPATH": str(ROOT), "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=True,
     )
 

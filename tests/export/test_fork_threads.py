@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.export.program import Ended, Program, Running, run_all
+from tests.export.program import IN_TIME, SLOW_COLLECTOR, Ended, Program, Running, run_all
 from tests.export.receiver import GrpcReceiver, HttpReceiver, free_port
 
 if TYPE_CHECKING:
@@ -38,16 +38,16 @@ for _ in range(20):
     orders.add(1)
     child = os.fork()
     if child == 0:
-        faulthandler.dump_traceback_later(12, exit=True)
+        faulthandler.dump_traceback_later(100, exit=True)
         for n in range(3): work(n)
         mine = stats()["work"]
         if (mine.calls.ok, mine.active) != (3, 0):
             os._exit(2)
         started = time.monotonic()
-        if not shutdown(10):
+        if not shutdown(90):
             os._exit(3)
         # No thread waits for a lock that a thread of the parent's held, and has to be given up.
-        os._exit(0 if time.monotonic() - started < 8 else 4)
+        os._exit(0 if time.monotonic() - started < 80 else 4)
     codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 over.set()
 for thread in threads: thread.join()
@@ -64,14 +64,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     file = tmp_path_factory.mktemp("fork") / "telemetry.jsonl"
     with HttpReceiver() as http, GrpcReceiver() as grpc:
         programs = {
-            "http": Program(SCRIPT, {**OFTEN, "OTEL_EXPORTER_OTLP_ENDPOINT": http.url}, 60, measured=False),
+            "http": Program(SCRIPT, {**OFTEN, "OTEL_EXPORTER_OTLP_ENDPOINT": http.url}, measured=False),
             "grpc": Program(
                 SCRIPT,
                 {**OFTEN, "OTEL_EXPORTER_OTLP_ENDPOINT": grpc.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-                60,
                 measured=False,
             ),
-            "file": Program(SCRIPT, {**OFTEN, "TO_FILE": str(file)}, 60, measured=False),
+            "file": Program(SCRIPT, {**OFTEN, "TO_FILE": str(file)}, measured=False),
         }
         yield {"http": http, "grpc": grpc}, run_all(programs, at_once=3)
 
@@ -105,16 +104,20 @@ def test_every_number_arrives_once_and_under_its_own_process(lab: Lab, way: str)
 
 def test_a_dead_collector_does_not_slow_down_one_that_forks_often() -> None:
     often = """
+    def fork_often():
+        started = time.monotonic()
+        for _ in range(40):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        return time.monotonic() - started
+
+    without = fork_often()
     configure(service_name="s")
     for n in range(600): work(n)
     time.sleep(0.3)
-    started = time.monotonic()
-    for _ in range(40):
-        child = os.fork()
-        if child == 0:
-            os._exit(0)
-        os.waitpid(child, 0)
-    say(seconds=time.monotonic() - started)
+    say(without=without, seconds=fork_often())
     """
     with HttpReceiver("hang") as hanging, GrpcReceiver("hang") as hanging_grpc:
         ends = {
@@ -130,14 +133,15 @@ def test_a_dead_collector_does_not_slow_down_one_that_forks_often() -> None:
                         "OTEL_EXPORTER_OTLP_ENDPOINT": url,
                         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if why.endswith("grpc") else "http/protobuf",
                     },
+                    patient=False,
                 )
                 for why, url in ends.items()
             }
         )
     for each in ended.values():
         assert each.code == 0, each.err
-        # Not a second each.
-        assert each.said["seconds"] < 10
+        # Not a second each, beside what a fork takes on this machine.
+        assert each.said["seconds"] < 20 + 10 * each.said["without"]
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -169,6 +173,7 @@ def test_a_fork_in_the_middle_of_an_export_that_hangs(tmp_path: Path, protocol: 
             os._exit(0)
             """,
             {
+                **SLOW_COLLECTOR,
                 "GO_ON": str(go_on),
                 "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
                 "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
@@ -178,5 +183,5 @@ def test_a_fork_in_the_middle_of_an_export_that_hangs(tmp_path: Path, protocol: 
 
         assert ended.said["stuck"] is False
         assert (ended.said["flush"], ended.said["shutdown"], ended.said["code"]) == (True, True, 0)
-        assert ended.said["seconds"] < 1
+        assert ended.said["seconds"] < IN_TIME
         assert len(receiver.spans) == receiver.calls("work") == receiver.durations("work") == 3

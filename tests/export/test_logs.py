@@ -11,7 +11,7 @@ import pytest
 
 import otel_tools._export.settings as options_module
 from otel_tools import ConfigurationError, configure
-from tests.export.program import Ended, Program, run_all
+from tests.export.program import IN_TIME, SLOW_COLLECTOR, Ended, Program, run_all
 from tests.export.receiver import HttpReceiver, free_port
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ SCRIPTS: Final = {
         configure(service_name="sigterm", logs="otlp")
         sell_some()
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
+        time.sleep(120)
         """,
 }
 
@@ -112,7 +112,13 @@ def lab() -> Iterator[tuple[dict[str, Ended], Seen]]:
             ("hangs", hanging.url),
             ("overloaded", overloaded.url),
         ):
-            programs[name] = Program(LOGGED, {"OTEL_EXPORTER_OTLP_ENDPOINT": url}, then=DEAD, measured=False)
+            programs[name] = Program(
+                LOGGED,
+                {**SLOW_COLLECTOR, "OTEL_EXPORTER_OTLP_ENDPOINT": url},
+                then=DEAD,
+                patient=False,
+                measured=False,
+            )
         ended = run_all(programs, at_once=3)
         yield ended, receiver
 
@@ -242,7 +248,7 @@ def test_a_dead_collector_does_not_delay_the_end_and_losses_are_counted(
     ended = lab[0][why]
 
     assert ended.in_time
-    assert ended.tail < 2.5
+    assert ended.tail < IN_TIME
     assert ended.said["dropped"] == 14
 
 

@@ -71,12 +71,15 @@ def test_a_collector_that_fails_now_and_then_does_not_fill_the_log(receiver: Htt
         while time.monotonic() < ends:
             receiver.answer = "refuse" if receiver.answer == "ok" else "ok"
             time.sleep(0.08)
+        receiver.answer = "refuse"
+        running.told("lost")
         receiver.answer = "ok"
         running.send(10)
 
     ended = Program(
         """
         logging.basicConfig(level=logging.INFO)
+        from otel_tools._telemetry.instruments import dropped
         over = threading.Event()
         signal.signal(signal.SIGUSR1, lambda *_: over.set())
         configure(service_name="s")
@@ -84,6 +87,7 @@ def test_a_collector_that_fails_now_and_then_does_not_fill_the_log(receiver: Htt
         while not over.is_set():
             work()
             time.sleep(0.005)
+            if dropped["traces"]: say(lost=True)
         say(shutdown=shutdown(), ok=calls())
         """,
         {**OFTEN, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
@@ -138,6 +142,7 @@ def test_a_signal_that_is_lost_whole_is_counted_whole(receiver: HttpReceiver) ->
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{receiver.url}/v1/metrics",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://127.0.0.1:{free_port()}/v1/traces",
         },
+        patient=False,
     ).run()
 
     assert ended.said["shutdown"] is False

@@ -11,18 +11,18 @@ from openai import AsyncOpenAI, OpenAI, pydantic_responses_function_tool
 from pydantic import BaseModel, TypeAdapter
 
 from otel_tools import Cache, Retry, agent, tool
-from otel_tools._demo.script import Call
+from otel_tools._demo.script import FunctionCall
 from tests.interop import weather as w
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._demo.script import Done
+    from otel_tools._demo.script import CompletedCall
     from otel_tools.testing import Captured
 
 AVAILABLE: dict[str, Callable[..., Any]] = {"weather": w.weather, "weather_async": w.weather_async}
-ASKED = [[Call("weather", w.ARGUMENTS)], [Call("weather", w.ARGUMENTS)], "done"]
-ASKED_ASYNC = [[Call("weather_async", w.ARGUMENTS)], [Call("weather_async", w.ARGUMENTS)], "done"]
+ASKED = [[FunctionCall("weather", w.ARGUMENTS)], [FunctionCall("weather", w.ARGUMENTS)], "done"]
+ASKED_ASYNC = [[FunctionCall("weather_async", w.ARGUMENTS)], [FunctionCall("weather_async", w.ARGUMENTS)], "done"]
 ONE_RETRIED_ONE_CACHED = [(1, "miss"), (0, "hit")]
 
 
@@ -38,7 +38,7 @@ QUESTION = {"role": "user", "content": "How is the weather?"}
 RESPONSES: Any = {"model": "scripted", "input": "How is the weather?"}
 
 
-def returned(done: list[Done]) -> list[w.Forecast]:
+def returned(done: list[CompletedCall]) -> list[w.Forecast]:
     """What the model was told that its calls returned."""
     return [w.Forecast.model_validate(one.result) for one in done]
 
@@ -153,7 +153,7 @@ def test_a_tool_that_is_itself_the_executor_of_a_tool_runner(model: Callable[...
     for execute in (forecast, forecast.tool.function):
         function = runner().RegisteredFunction.from_tool(defined, execute=execute)
         with (
-            model([Call("forecast", {"place": {"city": "Oslo"}, "days": 2})], "done") as (url, play),
+            model([FunctionCall("forecast", {"place": {"city": "Oslo"}, "days": 2})], "done") as (url, play),
             OpenAI(base_url=url, api_key="none") as client,
         ):
             runner().ResponsesToolRunner(functions=[function]).run(client, RESPONSES, max_steps=5)

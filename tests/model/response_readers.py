@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from otel_tools._demo.script import Call
+from otel_tools._demo.script import FunctionCall
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -33,9 +33,9 @@ RESPONSES: Any = {
     "input": "How is the weather?",
     "tools": [{"type": "function", "name": n, "strict": True, "parameters": PARAMETERS} for n in NAMES],
 }
-SEATTLE = Call("get_weather", {"location": "Seattle", "unit": "celsius"})
-PARIS = Call("get_weather", {"unit": None, "location": 'Paris "été" \n'})
-TIME = Call("get_time", {"location": "Seattle", "unit": None})
+SEATTLE = FunctionCall("get_weather", {"location": "Seattle", "unit": "celsius"})
+PARIS = FunctionCall("get_weather", {"unit": None, "location": 'Paris "été" \n'})
+TIME = FunctionCall("get_time", {"location": "Seattle", "unit": None})
 TURN = [SEATTLE, PARIS, SEATTLE, TIME]
 
 

@@ -107,7 +107,7 @@ PROGRAM = """
 import asyncio
 from otel_tools._model.toolset.toolset import ToolSet
 async def quick(): return 1
-async def slow(): await asyncio.sleep(60)
+async def slow(): await asyncio.sleep(600)
 tools = ToolSet([quick, slow], timeout=0.2)
 said = [{"id": name, "function": {"name": name, "arguments": "{}"}} for name in ("quick", "slow")]
 print([answer["tool_call_id"] for answer in tools.run(said)])
@@ -128,4 +128,4 @@ def test_a_program_ends_without_a_word() -> None:
 
     assert done.stderr == ""
     assert done.stdout == "['quick', 'slow']\n"
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 300

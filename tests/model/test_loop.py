@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 from opentelemetry.trace import StatusCode
 
 import otel_tools
-from otel_tools._demo.script import Call
+from otel_tools._demo.script import FunctionCall
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
 from otel_tools._model.loop import LoopResult, arun_loop, run_loop
 from otel_tools._model.toolset.toolset import ToolSet
@@ -40,9 +40,9 @@ async def get_time(location: str) -> str:
     return f"noon in {location}"
 
 
-WEATHER = Call("get_weather", {"location": "Seattle"})
-ATLANTIS = Call("get_weather", {"location": "Atlantis"})
-TIME = Call("get_time", {"location": "Seattle"})
+WEATHER = FunctionCall("get_weather", {"location": "Seattle"})
+ATLANTIS = FunctionCall("get_weather", {"location": "Atlantis"})
+TIME = FunctionCall("get_time", {"location": "Seattle"})
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -156,10 +156,10 @@ def test_without_tools_it_is_one_question(loop: Callable[..., LoopResult], api: 
 
 def test_what_the_model_does_wrong_is_answered(loop: Callable[..., LoopResult], api: str, model: Any) -> None:
     wrong = [
-        Call("get_whether", {}),
-        Call("get_weather", {}, text="{"),
-        Call("get_weather", {"place": "Seattle"}),
-        Call("get_weather", {"location": "Seattle"}, call_id="twice"),
+        FunctionCall("get_whether", {}),
+        FunctionCall("get_weather", {}, text="{"),
+        FunctionCall("get_weather", {"place": "Seattle"}),
+        FunctionCall("get_weather", {"location": "Seattle"}, call_id="twice"),
     ]
     with model(wrong, "Sorry.") as (base_url, play):
         result = loop(base_url, "?", [get_weather], api=api)

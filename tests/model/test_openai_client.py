@@ -13,9 +13,9 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 from opentelemetry import trace
 
 import otel_tools
-from otel_tools._demo.script import Call
+from otel_tools._demo.script import FunctionCall
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from tests.model.response_readers import (
     ASYNC_WAYS,
     CHAT,
@@ -214,7 +214,7 @@ async def test_a_call_that_no_model_asked_for_has_no_id(client: OpenAI, seen: Ca
 @pytest.mark.usefixtures("instrumented")
 @pytest.mark.parametrize("arguments", ["{", "[]", "", "null", '{"location": ', "\ud800"])
 async def test_a_model_that_writes_no_json_disturbs_nobody(arguments: str, model: Any, seen: Captured) -> None:
-    turn = [Call("get_weather", {}, text=arguments), SEATTLE]
+    turn = [FunctionCall("get_weather", {}, text=arguments), SEATTLE]
     with model(turn) as (base_url, _), OpenAI(base_url=base_url, api_key="none") as client:
         for way in (chat_create, chat_stream, responses_create, responses_stream):
             broken, *asked = way(client)
@@ -227,13 +227,13 @@ async def test_a_model_that_writes_no_json_disturbs_nobody(arguments: str, model
 async def test_a_stream_that_nobody_reads_to_its_end_brings_what_was_read(client: OpenAI, seen: Captured) -> None:
     with client.responses.create(**RESPONSES, stream=True) as stream:
         item: Any = next(event.item for event in stream if event.type == "response.output_item.done")
-    await work([(item.call_id, item.name, item.arguments), ("never read", SEATTLE.name, SEATTLE.written())])
+    await work([(item.call_id, item.name, item.arguments), ("never read", SEATTLE.name, SEATTLE.arguments_text())])
 
     assert ids(seen) == [item.call_id, None]
 
 
 async def test_streams_give_what_they_gave_before(model: Any, seen: Captured) -> None:
-    fixed = [Call(call.name, call.arguments, call_id=f"call_{number}") for number, call in enumerate(TURN)]
+    fixed = [FunctionCall(call.name, call.arguments, call_id=f"call_{number}") for number, call in enumerate(TURN)]
 
     def read(client: OpenAI) -> list[Any]:
         with client.chat.completions.create(**CHAT, stream=True) as stream:
@@ -296,13 +296,13 @@ async def test_switched_off_under_another_wrapper_it_does_nothing_and_can_be_swi
     def theirs(*args: Any, **kwargs: Any) -> Any:
         return ours(*args, **kwargs)
 
-    monkeypatch.setattr(SyncAPIClient, "request", theirs)
-    uninstrument_openai()
-    await work(chat_create(client))
-    instrument_openai()
-    asked = chat_create(client)
-    await work(asked)
-    monkeypatch.setattr(SyncAPIClient, "request", ours)
+    with monkeypatch.context() as patched:
+        patched.setattr(SyncAPIClient, "request", theirs)
+        uninstrument_openai()
+        await work(chat_create(client))
+        instrument_openai()
+        asked = chat_create(client)
+        await work(asked)
     uninstrument_openai()
 
     assert ids(seen) == [None] * len(TURN) + [call_id for call_id, _, _ in asked]
@@ -312,7 +312,7 @@ async def test_switched_off_under_another_wrapper_it_does_nothing_and_can_be_swi
 @pytest.mark.skipif(WITH_MODEL_SPANS, reason="the model has a span of its own: see test_openai_model_spans.py")
 @pytest.mark.usefixtures("instrumented")
 async def test_a_span_around_the_models_call_is_linked_to(client: OpenAI, seen: Captured) -> None:
-    with signals.tracer.start_as_current_span("chat scripted", kind=trace.SpanKind.CLIENT) as span:
+    with instruments.tracer.start_as_current_span("chat scripted", kind=trace.SpanKind.CLIENT) as span:
         asked = chat_stream(client)
     await work(asked)
 

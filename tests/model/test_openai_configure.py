@@ -58,8 +58,8 @@ def test_without_it_openai_is_not_loaded(openai: bool | None) -> None:
         f"otel_tools.configure(exporter='none', openai={openai})\n"
         "otel_tools.tool(name='f')(lambda: None)()\n"
         "assert not [name for name in sys.modules if name.split('.')[0] == 'openai']\n"
-        "from otel_tools._telemetry.instruments import signals\n"
-        "assert signals.call_of is None\n"
+        "from otel_tools._telemetry.instruments import instruments\n"
+        "assert instruments.find_model_call is None\n"
     )
 
 

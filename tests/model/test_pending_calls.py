@@ -25,8 +25,16 @@ import otel_tools
 from otel_tools._call.clock import clock
 from otel_tools._model.call_ids import pending_calls
 from otel_tools._model.call_ids.argument_matching import ReceivedArguments, sent_arguments
-from otel_tools._model.call_ids.pending_calls import RequestedCall, RequestOrigin, discard_answered, call_id_of, known_call_id, remember, clear
-from otel_tools._telemetry.instruments import signals
+from otel_tools._model.call_ids.pending_calls import (
+    RequestedCall,
+    RequestOrigin,
+    call_id_of,
+    clear,
+    discard_answered,
+    known_call_id,
+    remember,
+)
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,7 +198,9 @@ def test_what_no_function_can_be_called_with_is_not_remembered(written: Any) -> 
 
 @pytest.mark.parametrize("name", ["", None, 7, "x" * 1000])
 def test_a_call_without_a_proper_name_or_id_is_not_remembered(name: Any) -> None:
-    remember([RequestedCall(name, "f", "{}"), RequestedCall("c1", name, "{}"), RequestedCall("c2", "f", {"x": 1})], RequestOrigin())
+    calls = [RequestedCall(name, "f", "{}"), RequestedCall("c1", name, "{}"), RequestedCall("c2", "f", {"x": 1})]
+
+    remember(calls, RequestOrigin())
 
     assert pending_calls._store.count == 1
     assert take(x=1) == "c2"
@@ -214,7 +224,8 @@ def test_what_a_loop_reads_is_what_was_sent_in_any_order(arguments: dict[str, An
 
 
 def test_the_text_of_a_custom_tool_is_its_one_argument() -> None:
-    remember([RequestedCall("c1", "f", "print('{')", free_form=True), RequestedCall("c2", "f", "other", free_form=True)], RequestOrigin())
+    calls = [("c1", "print('{')"), ("c2", "other")]
+    remember([RequestedCall(call_id, "f", text, free_form=True) for call_id, text in calls], RequestOrigin())
 
     assert take("other") == "c2"
     assert take("print('{')", "kelvin") is None
@@ -424,7 +435,7 @@ def test_the_span_leads_to_that_of_the_models_call(seen: Captured) -> None:
     def f(x: int) -> int:
         return x
 
-    with signals.tracer.start_as_current_span("chat") as model:
+    with instruments.tracer.start_as_current_span("chat") as model:
         pass
     remember(asked("c1", "c2", x=1), RequestOrigin(0, model.get_span_context()))
     f(x=1)

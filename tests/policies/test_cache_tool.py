@@ -1,4 +1,4 @@
-"""The cache around real tools: sync and async from one test, threads and tasks at once, and what is told of it."""
+"""The cache on real tools, sync and async: threads and tasks at once, stores, and the telemetry of it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import Cache, Retry, tool
-from otel_tools._call.clock import clock
 from otel_tools._policies.cache.single_flight import _graph
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._sqlite import SQLiteStore
-from tests.policies.cache_scene import TextStore
+from otel_tools.stores import SQLiteStore
+from otel_tools.testing import FakeClock
+from tests.policies.cache_helpers import TextStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,8 +47,8 @@ def cache_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
         store.close()
 
 
-def counted(both: Flavour, cache: Cache, **options: Any) -> tuple[Any, list[Any]]:
-    """A tool that counts, and the arguments that its function was run with."""
+def recording_tool(both: Flavour, cache: Cache, **options: Any) -> tuple[Any, list[Any]]:
+    """A tool that records its runs, and the arguments of each run."""
     ran: list[Any] = []
 
     def lookup(city: str, unit: str = "c") -> dict[str, Any]:
@@ -61,7 +61,7 @@ def counted(both: Flavour, cache: Cache, **options: Any) -> tuple[Any, list[Any]
 
 
 def test_a_value_is_found_again(seen: Captured, both: Flavour, cache_of: Callable[..., Cache]) -> None:
-    lookup, ran = counted(both, cache_of())
+    lookup, ran = recording_tool(both, cache_of())
 
     got = [both.call(lookup, "Oslo"), both.call(lookup, "Oslo", "c"), both.call(lookup, city="Oslo")]
     got[0]["runs"].append("mine")
@@ -83,8 +83,8 @@ def test_a_value_is_found_again(seen: Captured, both: Flavour, cache_of: Callabl
     assert seen.value("otel_tools.cache.requests", {**me, "otel_tools.cache.result": "miss"}) == 1
 
 
-def test_what_is_forgotten_is_asked_again(both: Flavour, cache_of: Callable[..., Cache]) -> None:
-    lookup, ran = counted(both, cache_of())
+def test_the_function_runs_again_after_its_value_is_removed(both: Flavour, cache_of: Callable[..., Cache]) -> None:
+    lookup, ran = recording_tool(both, cache_of())
     for city in ("Oslo", "Bergen"):
         both.call(lookup, city)
     lookup.tool.cache.invalidate("Oslo")
@@ -101,7 +101,7 @@ def test_what_is_forgotten_is_asked_again(both: Flavour, cache_of: Callable[...,
 
 
 def test_an_error_is_raised_each_time(both: Flavour, cache_of: Callable[..., Cache]) -> None:
-    lookup, ran = counted(both, cache_of())
+    lookup, ran = recording_tool(both, cache_of())
     for _ in range(2):
         with pytest.raises(LookupError):
             both.call(lookup, "nowhere")
@@ -109,7 +109,7 @@ def test_an_error_is_raised_each_time(both: Flavour, cache_of: Callable[..., Cac
 
 
 def test_a_stale_value_is_served_when_the_call_fails(
-    seen: Captured, both: Flavour, cache_of: Callable[..., Cache], monkeypatch: pytest.MonkeyPatch
+    seen: Captured, both: Flavour, cache_of: Callable[..., Cache]
 ) -> None:
     fails = [False]
 
@@ -119,19 +119,18 @@ def test_a_stale_value_is_served_when_the_call_fails(
         return 7
 
     priced = tool(cache=cache_of(ttl=10, stale_if_error=100))(both.function(price))
-    both.call(priced, "X")
-    now, time = clock.now() + 20, clock.time() + 20
-    monkeypatch.setattr(clock, "now", lambda: now)
-    monkeypatch.setattr(clock, "time", lambda: time)
-    fails[0] = True
+    with FakeClock() as clock:
+        both.call(priced, "X")
+        clock.advance(20)
+        fails[0] = True
 
-    assert both.call(priced, "X") == 7
+        assert both.call(priced, "X") == 7
     last = dict(seen.spans[-1].attributes or {})
     assert (last["otel_tools.outcome"], last["otel_tools.cache.result"]) == ("fallback", "stale")
     assert priced.tool.stats().calls.fallback == 1
 
 
-def test_a_retried_call_is_kept_once(both: Flavour, cache_of: Callable[..., Cache]) -> None:
+def test_the_value_of_a_retried_call_is_kept_once(both: Flavour, cache_of: Callable[..., Cache]) -> None:
     ran: list[int] = []
 
     def flaky(number: int) -> int:
@@ -207,7 +206,7 @@ def test_a_method_in_a_store_needs_a_key_of_its_own(both: Flavour) -> None:
     assert len(store.held) == 2
 
 
-def test_a_sync_tool_that_gives_coroutines_gives_them_still() -> None:
+def test_a_sync_tool_that_returns_coroutines_still_returns_them() -> None:
     ran: list[int] = []
 
     async def work(number: int) -> int:
@@ -243,7 +242,7 @@ class TestAtOnce:
             first = pool.submit(slow, 1)
             begun.wait(30)
             others = [pool.submit(slow, 1) for _ in range(7)]
-            while sum(len(flight.tickets) for flight in list(slow.tool.cache._flights._under_way.values())) < 7:
+            while sum(len(in_flight.waiters) for in_flight in list(slow.tool.cache._in_flight._by_key.values())) < 7:
                 pass
             go_on.set()
             got = [future.result(30) for future in (first, *others)]
@@ -264,7 +263,7 @@ class TestAtOnce:
         assert await asyncio.gather(*[slow(1) for _ in range(50)]) == [[1]] * 50
         assert ran == [1]
 
-    def test_threads_and_loops_share_a_flight(self, cache_of: Callable[..., Cache]) -> None:
+    def test_threads_and_loops_share_one_run(self, cache_of: Callable[..., Cache]) -> None:
         ran: list[int] = []
 
         @tool(cache=cache_of())
@@ -284,7 +283,7 @@ class TestAtOnce:
         assert got == [[1] * 10] * 4
         assert ran == [1]
 
-    async def test_a_cancelled_leader_hands_over(self, cache_of: Callable[..., Cache]) -> None:
+    async def test_after_a_cancelled_run_a_waiter_runs(self, cache_of: Callable[..., Cache]) -> None:
         ran: list[int] = []
         begun = asyncio.Event()
 
@@ -303,7 +302,9 @@ class TestAtOnce:
         assert await asyncio.gather(*others) == [1] * 5
         assert ran == [1, 1]
 
-    def test_a_waiter_whose_loop_is_gone_is_no_concern_of_the_leaders(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_waiter_whose_loop_is_closed_does_not_disturb_the_running_call(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         begun, go_on = threading.Event(), threading.Event()
 
         @tool(cache=Cache(60))
@@ -407,7 +408,7 @@ class TestAtOnce:
             done = [pool.submit(asyncio.run, many()) for _ in range(2)] + [pool.submit(blocking) for _ in range(4)]
             for future in done:
                 future.result(120)
-        assert len(cache._flights) == 0
+        assert len(cache._in_flight) == 0
         assert not _graph.busy
         info = sync.tool.cache.info()
         assert info.hits + info.misses + info.coalesced + info.bypassed == 400
@@ -436,13 +437,13 @@ async def test_a_call_that_is_cancelled_anywhere_leaves_nothing_behind(
     got = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
 
     assert [value for value in got if not isinstance(value, asyncio.CancelledError)] in ([1, 1], [1, 1, 1])
-    assert len(cache._flights) == 0
+    assert len(cache._in_flight) == 0
     assert await slow(1) == 1
 
 
 class TestStores:
     @pytest.mark.parametrize("value", [(1,), {1: 2}, float("nan"), {"a": (1,)}, b"x", {1}], ids=repr)
-    def test_what_would_not_come_back_as_what_it_was_is_not_kept(self, both: Flavour, value: Any) -> None:
+    def test_a_value_that_json_would_change_is_not_kept(self, both: Flavour, value: Any) -> None:
         store = TextStore()
         decorated = tool(cache=Cache(60, store=store))(named(both, value))
         for _ in range(2):
@@ -452,11 +453,11 @@ class TestStores:
         assert decorated.tool.cache.info().bypassed == 2
 
     @pytest.mark.parametrize("operation", ["get", "set"])
-    def test_a_store_that_is_away_is_done_without(
+    def test_calls_go_on_without_a_store_that_is_unavailable(
         self, seen: Captured, both: Flavour, operation: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         store = TextStore()
-        lookup, ran = counted(both, Cache(60, store=store))
+        lookup, ran = recording_tool(both, Cache(60, store=store))
         store.away = {operation}
         for _ in range(3):
             assert both.call(lookup, "Oslo")["city"] == "Oslo"
@@ -470,9 +471,11 @@ class TestStores:
         assert len(ran) == 4
 
     @pytest.mark.parametrize(("operation", "runs"), [("get", 0), ("set", 1)])
-    def test_or_its_error_is_the_callers(self, both: Flavour, operation: str, runs: int) -> None:
+    def test_with_on_error_raise_the_caller_gets_the_stores_error(
+        self, both: Flavour, operation: str, runs: int
+    ) -> None:
         store = TextStore("raise")
-        lookup, ran = counted(both, Cache(60, store=store))
+        lookup, ran = recording_tool(both, Cache(60, store=store))
         store.away = {operation}
         with pytest.raises(ConnectionError, match=operation):
             both.call(lookup, "Oslo")
@@ -481,9 +484,9 @@ class TestStores:
         with pytest.raises(ConnectionError):
             lookup.tool.cache.invalidate("Oslo")
 
-    def test_what_others_wrote_under_the_key_is_not_believed(self, both: Flavour) -> None:
+    def test_text_of_another_writer_under_the_key_is_ignored(self, both: Flavour) -> None:
         store = TextStore()
-        lookup, ran = counted(both, Cache(60, store=store))
+        lookup, ran = recording_tool(both, Cache(60, store=store))
         both.call(lookup, "Oslo")
         (key,) = store.held
         assert key.startswith("cache lookup ")
@@ -504,7 +507,7 @@ class TestStores:
         ran = []
         for _ in range(2):
             with SQLiteStore(tmp_path / "cache.db") as store:
-                lookup, once = counted(both, Cache(60, store=store))
+                lookup, once = recording_tool(both, Cache(60, store=store))
                 assert both.call(lookup, "Oslo") == {"city": "Oslo", "runs": [1]}
                 ran += once
         assert len(ran) == 1

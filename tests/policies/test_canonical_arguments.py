@@ -1,4 +1,4 @@
-"""Keys: equal when a function could not tell the arguments apart, and never an error of another kind."""
+"""Canonical forms: equal when a function could not tell the arguments apart, and no error but `NoCacheKeyError`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import ipaddress
 import itertools
 import math
 import pathlib
+import re
 import subprocess
 import sys
 import uuid
@@ -23,7 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools._policies.cache.canonical_arguments import Unkeyable, form, text
+from otel_tools._policies.cache.canonical_arguments import NoCacheKeyError, canonical_form, canonical_text
 
 
 class Colour(enum.Enum):
@@ -85,15 +86,20 @@ DIFFERENT: list[Any] = [
 ]  # fmt: skip
 
 
-def test_what_a_function_could_tell_apart_has_another_key() -> None:
+def named(value: Any) -> str:
+    """Its text without its address in memory: a test has the same name in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+def test_values_that_a_function_could_tell_apart_have_different_forms() -> None:
     for (i, left), (j, right) in itertools.combinations(enumerate(DIFFERENT), 2):
-        assert form(left) != form(right), (i, left, j, right)
+        assert canonical_form(left) != canonical_form(right), (i, left, j, right)
 
 
-@pytest.mark.parametrize("value", DIFFERENT, ids=repr)
-def test_a_key_is_hashable_and_the_same_when_asked_again(value: Any) -> None:
-    assert form(value) == form(value)
-    assert hash(form(value)) == hash(form(value))
+@pytest.mark.parametrize("value", DIFFERENT, ids=named)
+def test_a_form_is_hashable_and_the_same_each_time(value: Any) -> None:
+    assert canonical_form(value) == canonical_form(value)
+    assert hash(canonical_form(value)) == hash(canonical_form(value))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +107,7 @@ def test_a_key_is_hashable_and_the_same_when_asked_again(value: Any) -> None:
     [
         ({"a": 1, "b": [2]}, {"b": [2], "a": 1}),
         ({1, 2, 3}, {3, 2, 1}),
-        ([{"a": {"x", "y"}}], [{"a": {"y", "x"}}]),
+        pytest.param([{"a": {"x", "y"}}], [{"a": {"y", "x"}}], id="sets of text, whose order differs in each process"),
         (Place("a", ["b"]), Place("a", ["b"])),
         (Model(city="a"), Model(city="a", unit="c")),
         (math.nan, float("nan")),
@@ -110,11 +116,11 @@ def test_a_key_is_hashable_and_the_same_when_asked_again(value: Any) -> None:
         (Pair([1], 2), Pair([1], 2)),
         (Text("a"), Text("a")),
     ],
-    ids=repr,
+    ids=named,
 )
-def test_what_a_function_could_not_tell_apart_has_the_same_key(left: Any, right: Any) -> None:
-    assert form(left) == form(right)
-    assert hash(form(left)) == hash(form(right))
+def test_values_that_a_function_could_not_tell_apart_have_the_same_form(left: Any, right: Any) -> None:
+    assert canonical_form(left) == canonical_form(right)
+    assert hash(canonical_form(left)) == hash(canonical_form(right))
 
 
 class Plain:
@@ -195,12 +201,12 @@ UNKEYABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("make", UNKEYABLE.values(), ids=UNKEYABLE.keys())
-def test_what_cannot_be_told_from_others_is_said_to_be_so(make: Any) -> None:
-    with pytest.raises(Unkeyable):
-        form(make())
+def test_a_value_that_cannot_be_told_from_others_has_no_form(make: Any) -> None:
+    with pytest.raises(NoCacheKeyError):
+        canonical_form(make())
 
 
-def test_a_comparison_that_raises_says_no() -> None:
+def test_values_whose_comparison_raises_are_different() -> None:
     class Raises:
         def __hash__(self) -> int:
             return 1
@@ -208,10 +214,10 @@ def test_a_comparison_that_raises_says_no() -> None:
         def __eq__(self, other: object) -> bool:
             raise RuntimeError
 
-    assert form(Raises()) != form(Raises())
+    assert canonical_form(Raises()) != canonical_form(Raises())
 
 
-def test_a_key_stays_what_it_was_when_its_object_changes() -> None:
+def test_a_form_keeps_its_hash_when_its_object_changes() -> None:
     class Mutable:
         size = 1
 
@@ -222,11 +228,11 @@ def test_a_key_stays_what_it_was_when_its_object_changes() -> None:
             return isinstance(other, Mutable) and other.size == self.size
 
     value = Mutable()
-    key = form(value)
+    key = canonical_form(value)
     before = hash(key)
     value.size = 2
     assert hash(key) == before
-    assert key != form(value)
+    assert key != canonical_form(value)
 
 
 JSON = st.recursive(
@@ -250,44 +256,44 @@ def same(left: Any, right: Any) -> Any:
 
 
 @given(JSON, JSON)
-def test_two_json_values_have_one_key_exactly_when_they_are_the_same(left: Any, right: Any) -> None:
-    assert (form(left) == form(right)) == same(left, right)
-    assert (text(form(left)) == text(form(right))) == same(left, right)
+def test_two_json_values_have_one_form_exactly_when_they_are_the_same(left: Any, right: Any) -> None:
+    assert (canonical_form(left) == canonical_form(right)) == same(left, right)
+    assert (canonical_text(canonical_form(left)) == canonical_text(canonical_form(right))) == same(left, right)
 
 
-@pytest.mark.parametrize("value", [v for v in DIFFERENT if type(v).__name__ not in {"Text", "function"}], ids=repr)
-def test_a_key_has_a_text_that_tells_it_from_others(value: Any) -> None:
+@pytest.mark.parametrize("value", [v for v in DIFFERENT if type(v).__name__ not in {"Text", "function"}], ids=named)
+def test_the_text_of_a_form_differs_from_that_of_other_forms(value: Any) -> None:
     try:
-        written = text(form(value))
-    except Unkeyable:
+        written = canonical_text(canonical_form(value))
+    except NoCacheKeyError:
         # Run by path, this module has no name that its classes could be imported by.
         assert type(value).__module__ == __name__ or getattr(value, "__module__", None) == __name__
         return
-    others = [other for other in DIFFERENT if form(other) != form(value)]
+    others = [other for other in DIFFERENT if canonical_form(other) != canonical_form(value)]
     for other in others:
         try:
-            assert text(form(other)) != written
-        except Unkeyable:
+            assert canonical_text(canonical_form(other)) != written
+        except NoCacheKeyError:
             continue
 
 
-@pytest.mark.parametrize("value", [lambda: 0, Text("a"), type("Local", (), {}), [].append], ids=repr)
-def test_what_another_process_would_not_know_has_no_text(value: Any) -> None:
-    with pytest.raises(Unkeyable):
-        text(form(value))
+@pytest.mark.parametrize("value", [lambda: 0, Text("a"), type("Local", (), {}), [].append], ids=named)
+def test_a_form_that_means_nothing_to_another_process_has_no_text(value: Any) -> None:
+    with pytest.raises(NoCacheKeyError):
+        canonical_text(canonical_form(value))
 
 
 PROGRAM = """
 import datetime, decimal, uuid
-from otel_tools._policies.cache.canonical_arguments import form, text
-print(text(form({
+from otel_tools._policies.cache.canonical_arguments import canonical_form, canonical_text
+print(canonical_text(canonical_form({
     "b": {3, "x", 2.5, None, (1, "a")}, "a": [True, 1, 1.0, b"z", "\\ud800", float("nan")], "t": dict, "f": len,
     "c": {uuid.UUID(int=7), decimal.Decimal("1.10"), datetime.date(2026, 1, 2)},
 })))
 """
 
 
-def test_the_text_of_a_key_is_the_same_in_every_process() -> None:
+def test_the_text_of_a_form_is_the_same_in_every_process() -> None:
     texts = {
         subprocess.run(
             [sys.executable, "-c", PROGRAM], env={"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True

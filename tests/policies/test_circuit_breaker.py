@@ -1,4 +1,4 @@
-"""The circuit breaker: when it opens, whom it lets through, and what counts."""
+"""The circuit breaker: when it opens and closes, which attempts it lets through, and what counts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_tools import CircuitBreaker
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
-from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke, Sleep
 from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,
@@ -52,13 +54,13 @@ def run(_call: Call) -> Flow:
 def flow_of(breaker: CircuitBreaker, name: str = "search") -> Next:
     """Ask, wait for something, ask again, run: the way through the order."""
     info = ToolInfo(name, work, asynchronous=False, generator=False, arguments=Arguments(work))
-    again = breaker.again(info)(run)
+    again = breaker.policy_after_wait(info)(run)
 
     def waits(call: Call) -> Flow:
         yield Sleep(0)
         return (yield from again(call))
 
-    return breaker.around(info)(waits)
+    return breaker.policy(info)(waits)
 
 
 class Attempt:
@@ -123,7 +125,7 @@ def fail(breaker: CircuitBreaker, times: int = 1, error: Exception | None = None
         {"failure_ratio": float("nan")},
     ],
 )
-def test_nonsense_is_refused_by_name(options: dict[str, Any]) -> None:
+def test_an_option_that_cannot_work_is_refused_by_its_name(options: dict[str, Any]) -> None:
     (name,) = options
     with pytest.raises(ConfigurationError, match=rf"CircuitBreaker\({name}=.*needed"):
         CircuitBreaker(**options)
@@ -238,7 +240,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("outcome", FAILURES, ids=repr)
-def test_what_the_tool_fails_of_counts(now: list[float], outcome: Outcome) -> None:
+def test_a_failure_of_the_tool_counts(now: list[float], outcome: Outcome) -> None:
     breaker = CircuitBreaker(failures=1)
     Attempt(breaker).ends(outcome)
     assert state_of(breaker) == "open"
@@ -249,7 +251,7 @@ def test_what_the_tool_fails_of_counts(now: list[float], outcome: Outcome) -> No
 
 @pytest.mark.parametrize("outcome", [*NEUTRAL, None], ids=repr)
 @pytest.mark.parametrize("ratio", [None, 0.5])
-def test_what_says_nothing_of_the_tool_counts_neither_way(
+def test_an_outcome_that_says_nothing_of_the_tool_counts_neither_way(
     now: list[float], outcome: Outcome | None, ratio: float | None
 ) -> None:
     breaker = CircuitBreaker(failures=2, failure_ratio=ratio)
@@ -358,7 +360,7 @@ def test_the_ratio_may_be_met_exactly() -> None:
     assert state_of(breaker) == "open"
 
 
-def test_what_is_older_than_the_window_does_not_count_in_the_ratio(now: list[float]) -> None:
+def test_attempts_older_than_the_window_do_not_count_in_the_ratio(now: list[float]) -> None:
     breaker = CircuitBreaker(failures=4, window=10, failure_ratio=0.5)
     succeed(breaker, 100)
     now[0] += 10
@@ -371,7 +373,7 @@ def test_what_is_older_than_the_window_does_not_count_in_the_ratio(now: list[flo
     assert state_of(breaker) == "open"
 
 
-def test_nothing_from_before_it_closed_counts_afterwards(now: list[float]) -> None:
+def test_attempts_from_before_it_closed_do_not_count_afterwards(now: list[float]) -> None:
     breaker = CircuitBreaker(failures=2, cooldown=1, failure_ratio=0.5)
     fail(breaker, 2)
     now[0] += 1

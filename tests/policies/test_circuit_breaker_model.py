@@ -1,4 +1,4 @@
-"""The circuit breaker against a model that remembers everything, and under threads."""
+"""The circuit breaker against a reference model that keeps every event, and under threads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from otel_tools import CircuitBreaker
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
 from otel_tools._call.drive import function_driver
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import Call, Invoke, Outcome
-from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
+from otel_tools._call.steps import Invoke
 from otel_tools.errors import CircuitOpen, InvalidArguments
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def inner(_call: Call) -> Flow:
     return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
 
-def sent(flow: Flow, answer: Any) -> Any:
+def next_step(flow: Flow, answer: Any) -> Any:
     """The next step of an attempt, or its outcome."""
     try:
         return flow.send(answer)
@@ -45,7 +47,7 @@ def sent(flow: Flow, answer: Any) -> Any:
         return stop.value
 
 
-SITE = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
+TOOL_INFO = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
 
 
 class Model:
@@ -109,7 +111,7 @@ class Breaker(RuleBasedStateMachine):
         clock.now = lambda: self.now
         self.breaker = CircuitBreaker(failures, window=10, cooldown=7, failure_ratio=ratio, half_open=half_open)
         self.model = Model(self.breaker)
-        self.flow_of = self.breaker.around(SITE)(self.breaker.again(SITE)(inner))
+        self.flow_of = self.breaker.policy(TOOL_INFO)(self.breaker.policy_after_wait(TOOL_INFO)(inner))
         self.running: list[tuple[Flow, int]] = []
 
     @rule(seconds=st.sampled_from([0.25, 1, 2.5, 7, 10, 25]))
@@ -120,7 +122,7 @@ class Breaker(RuleBasedStateMachine):
     def come(self, times: int) -> None:
         for _ in range(times):
             flow = self.flow_of(Call((), {}))
-            step = sent(flow, None)
+            step = next_step(flow, None)
             if self.model.admits(self.now):
                 assert isinstance(step, Invoke)
                 self.running.append((flow, self.model.generation))
@@ -137,7 +139,7 @@ class Breaker(RuleBasedStateMachine):
             flow.close()
         else:
             outcome = Outcome(1) if good else Outcome.of_error(ValueError())
-            assert sent(flow, outcome) is outcome
+            assert next_step(flow, outcome) is outcome
         self.model.ended(self.now, generation, good)
 
     @invariant()
@@ -180,7 +182,7 @@ def test_never_more_probes_at_once_than_places_under_threads(monkeypatch: pytest
         raise InvalidArguments("")
 
     def driven(function: Any) -> Any:
-        return function_driver(compile_plan(function, Call, {"circuit_breaker": breaker.around(SITE)}))
+        return function_driver(compile_plan(function, Call, [breaker.policy(TOOL_INFO)]))
 
     with pytest.raises(ConnectionError):
         driven(fail)()

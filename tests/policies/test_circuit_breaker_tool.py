@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_tools import tool
-from otel_tools._call.clock import clock
-from otel_tools._policies.circuit_breaker.breaker import CircuitBreaker
+from otel_tools import CircuitBreaker, tool
 from otel_tools._telemetry import names
 from otel_tools.errors import CircuitOpen
+from otel_tools.testing import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, which stands still until a test changes it."""
-    time = [1000.0]
-    monkeypatch.setattr(clock, "now", lambda: time[0])
-    return time
+def clock() -> Iterator[FakeClock]:
+    """The time, which stands still until a test advances it."""
+    with FakeClock() as clock:
+        yield clock
 
 
 def state_of(breaker: CircuitBreaker) -> str:
@@ -32,8 +30,8 @@ def state_of(breaker: CircuitBreaker) -> str:
     return breaker.state
 
 
-def test_a_tool_that_keeps_failing_is_left_alone_and_tried_again(
-    seen: Captured, both: Flavour, now: list[float]
+def test_a_tool_that_keeps_failing_is_not_called_until_the_cooldown_is_over(
+    seen: Captured, both: Flavour, clock: FakeClock
 ) -> None:
     down = [True]
     runs: list[None] = []
@@ -53,7 +51,7 @@ def test_a_tool_that_keeps_failing_is_left_alone_and_tried_again(
     with pytest.raises(CircuitOpen, match="tries again in 30"):
         both.call(decorated)
     assert len(runs) == 2
-    now[0] += 30
+    clock.advance(30)
     assert seen.value(names.CIRCUIT_STATE.name, state) == 1
     down[0] = False
     assert both.call(decorated) == 1
@@ -62,7 +60,7 @@ def test_a_tool_that_keeps_failing_is_left_alone_and_tried_again(
     assert seen.value(names.CALLS.name, {**state, names.OUTCOME: "ok"}) == 1
 
 
-def test_a_generator_counts_by_how_its_iteration_ends(now: list[float]) -> None:
+def test_a_generator_counts_by_how_its_iteration_ends(clock: FakeClock) -> None:
     breaker = CircuitBreaker(failures=2)
 
     @tool(circuit_breaker=breaker)
@@ -79,6 +77,6 @@ def test_a_generator_counts_by_how_its_iteration_ends(now: list[float]) -> None:
             list(items(good=False))
     with pytest.raises(CircuitOpen):
         next(items(good=True))
-    now[0] += 30
+    clock.advance(30)
     assert list(items(good=True)) == [1]
     assert state_of(breaker) == "closed"

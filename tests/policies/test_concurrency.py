@@ -1,4 +1,4 @@
-"""Concurrency: so many at once, the others in line, and no slot is ever lost."""
+"""`Concurrency`: at most ``limit`` attempts at once, the others in a queue, and no slot is ever lost."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_tools import Concurrency
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Call, Invoke, Outcome, Wait
-from otel_tools._policies.concurrency import Concurrency
+from otel_tools._call.steps import Invoke, Wait
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return time
 
 
-class Told(Call):
-    """A call that keeps what it was told."""
+class RecordingCall(Call):
+    """A call that records what is reported to it."""
 
     def __init__(self) -> None:
         super().__init__((), {})
@@ -52,7 +54,7 @@ def inner(_call: Call) -> Flow:
 
 def flow_of(concurrency: Concurrency, name: str = "search", within: Next = inner) -> Next:
     info = ToolInfo(name, work, asynchronous=False, generator=False, arguments=Arguments(work))
-    return concurrency.around(info)(within)
+    return concurrency.policy(info)(within)
 
 
 class Attempt:
@@ -63,8 +65,8 @@ class Attempt:
         outcome: How it ended.
     """
 
-    def __init__(self, flow: Next, call: Told | None = None) -> None:
-        self.call = call or Told()
+    def __init__(self, flow: Next, call: RecordingCall | None = None) -> None:
+        self.call = call or RecordingCall()
         self.flow = flow(self.call)
         self.outcome: Outcome | None = None
         self.step: Any = None
@@ -128,7 +130,7 @@ def test_as_many_as_the_limit_run_at_once_and_the_next_waits() -> None:
     assert concurrency.in_use == 0
 
 
-def test_slots_are_handed_over_in_the_order_of_coming_and_a_newcomer_never_overtakes() -> None:
+def test_slots_are_given_first_come_first_served_and_a_newcomer_never_overtakes() -> None:
     flow = flow_of(Concurrency(1))
     running = Attempt(flow)
     line = [Attempt(flow) for _ in range(3)]
@@ -194,7 +196,7 @@ def test_a_cancelled_waiter_gives_its_place_in_line_back(now: list[float]) -> No
     assert concurrency.in_use == 0
 
 
-def test_a_waiter_that_is_cancelled_in_the_moment_it_is_handed_a_slot_passes_it_on() -> None:
+def test_a_waiter_that_is_cancelled_as_it_gets_a_slot_passes_it_on() -> None:
     concurrency = Concurrency(1)
     flow = flow_of(concurrency)
     running, waiter, behind = Attempt(flow), Attempt(flow), Attempt(flow)
@@ -208,7 +210,7 @@ def test_a_waiter_that_is_cancelled_in_the_moment_it_is_handed_a_slot_passes_it_
     assert (concurrency.in_use, concurrency.waiting) == (0, 0)
 
 
-def test_a_waiter_that_is_handed_a_slot_in_the_moment_its_time_is_up_uses_it() -> None:
+def test_a_waiter_that_gets_a_slot_as_its_time_is_up_uses_it() -> None:
     concurrency = Concurrency(1, max_wait=1)
     flow = flow_of(concurrency)
     running, waiter = Attempt(flow), Attempt(flow)
@@ -221,7 +223,7 @@ def test_a_waiter_that_is_handed_a_slot_in_the_moment_its_time_is_up_uses_it() -
     assert concurrency.in_use == 0
 
 
-def test_a_waiter_does_not_take_the_word_of_a_driver_for_a_slot() -> None:
+def test_a_waiter_that_the_driver_wakes_without_a_slot_is_refused() -> None:
     concurrency = Concurrency(1)
     flow = flow_of(concurrency)
     running, waiter = Attempt(flow), Attempt(flow)
@@ -233,7 +235,7 @@ def test_a_waiter_does_not_take_the_word_of_a_driver_for_a_slot() -> None:
     assert concurrency.in_use == 0
 
 
-def test_nobody_can_cancel_what_a_waiter_waits_for() -> None:
+def test_the_future_of_a_waiter_cannot_be_cancelled() -> None:
     flow = flow_of(Concurrency(1))
     running, waiter = Attempt(flow), Attempt(flow)
 
@@ -268,7 +270,7 @@ def test_the_wait_is_over_after_max_wait(now: list[float]) -> None:
     assert concurrency.in_use == 0
 
 
-def test_without_a_wait_the_attempt_is_refused_at_once() -> None:
+def test_with_max_wait_0_the_attempt_is_refused_at_once() -> None:
     concurrency = Concurrency(1, max_wait=0)
     flow = flow_of(concurrency, "search")
     running, refused = Attempt(flow), Attempt(flow)
@@ -287,7 +289,7 @@ def test_no_wait_ends_after_the_deadline_of_the_call(
     now: list[float], max_wait: float | None, left: float | None, timeout: float
 ) -> None:
     flow = flow_of(Concurrency(1, max_wait=max_wait))
-    call = Told()
+    call = RecordingCall()
     call.scope = None if left is None else Scope(call, now[0] + left, None)
     running, waiter = Attempt(flow), Attempt(flow, call)
 
@@ -298,7 +300,7 @@ def test_no_wait_ends_after_the_deadline_of_the_call(
 
 def test_a_call_whose_deadline_is_over_does_not_wait(now: list[float]) -> None:
     flow = flow_of(Concurrency(1))
-    call = Told()
+    call = RecordingCall()
     call.scope = Scope(call, now[0] - 1, None)
     running, late = Attempt(flow), Attempt(flow, call)
 
@@ -308,7 +310,7 @@ def test_a_call_whose_deadline_is_over_does_not_wait(now: list[float]) -> None:
     running.finish()
 
 
-def test_who_waits_says_for_how_long_and_who_does_not_says_so(now: list[float]) -> None:
+def test_the_seconds_of_a_wait_are_reported_and_none_without_one(now: list[float]) -> None:
     flow = flow_of(Concurrency(1))
     first, second = Attempt(flow), Attempt(flow)
     now[0] += 0.25
@@ -332,7 +334,7 @@ def test_one_object_on_three_tools_limits_the_three_together() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_in_the_child_of_a_fork_all_slots_are_free_and_what_began_before_changes_nothing() -> None:
+def test_in_the_child_of_a_fork_all_slots_are_free_and_earlier_attempts_change_nothing() -> None:
     concurrency = Concurrency(1)
     flow = flow_of(concurrency)
     running, waiter = Attempt(flow), Attempt(flow)

@@ -1,4 +1,4 @@
-"""Whatever comes in whatever order, never more than the limit run, first come is first served and nothing is lost."""
+"""For any order of events: never more than ``limit`` attempts run, first come is first served, no slot is lost."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from otel_tools import Concurrency
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome
-from otel_tools._policies.concurrency import Concurrency
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 
 if TYPE_CHECKING:
     from otel_tools._call.steps import Flow
@@ -25,7 +27,7 @@ def inner(_call: Call) -> Flow:
     return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
 
-def sent(flow: Flow, answer: Any) -> Any:
+def next_step(flow: Flow, answer: Any) -> Any:
     """The next step of an attempt, or its outcome."""
     try:
         return flow.send(answer)
@@ -33,7 +35,7 @@ def sent(flow: Flow, answer: Any) -> Any:
         return stop.value
 
 
-SITE = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
+TOOL_INFO = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
 
 
 class Slots(RuleBasedStateMachine):
@@ -44,7 +46,7 @@ class Slots(RuleBasedStateMachine):
         self.limit = limit
         self.waits = waits
         self.concurrency = Concurrency(limit, max_wait=None if waits else 0)
-        self.flow_of = self.concurrency.around(SITE)(inner)
+        self.flow_of = self.concurrency.policy(TOOL_INFO)(inner)
         self.running: list[Flow] = []
         # In the order of coming; the first ones may have been handed a slot already and not gone on yet.
         self.line: list[tuple[Flow, Any]] = []
@@ -59,7 +61,7 @@ class Slots(RuleBasedStateMachine):
     def come(self) -> None:
         free = self.held() < self.limit
         flow = self.flow_of(Call((), {}))
-        step = sent(flow, None)
+        step = next_step(flow, None)
         if free:
             assert isinstance(step, Invoke)
             self.running.append(flow)
@@ -73,7 +75,7 @@ class Slots(RuleBasedStateMachine):
     def end(self, data: st.DataObject, failing: bool) -> None:
         flow = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         outcome = Outcome.of_error(ValueError()) if failing else Outcome(1)
-        assert sent(flow, outcome) is outcome
+        assert next_step(flow, outcome) is outcome
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
@@ -91,7 +93,7 @@ class Slots(RuleBasedStateMachine):
     def time_is_up(self, data: st.DataObject) -> None:
         flow, future = self.line.pop(data.draw(st.integers(0, len(self.line) - 1)))
         granted = future.done()
-        step = sent(flow, answer=False)
+        step = next_step(flow, answer=False)
         if granted:
             assert isinstance(step, Invoke)
             self.running.append(flow)
@@ -103,7 +105,7 @@ class Slots(RuleBasedStateMachine):
     def go_on(self, data: st.DataObject) -> None:
         index = data.draw(st.sampled_from([i for i, (_, future) in enumerate(self.line) if future.done()]))
         flow, _ = self.line.pop(index)
-        assert isinstance(sent(flow, answer=True), Invoke)
+        assert isinstance(next_step(flow, answer=True), Invoke)
         self.running.append(flow)
 
     @invariant()

@@ -1,4 +1,4 @@
-"""Threads, event loops, timeouts and cancellations at once: never more than the limit, and at the end all is free."""
+"""Threads, event loops, timeouts and cancellations at once: at most ``limit`` run; all slots are free at the end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from otel_tools import Concurrency
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.plan import compile_plan
-from otel_tools._call.steps import Call
-from otel_tools._policies.concurrency import Concurrency
 from otel_tools.errors import ConcurrencyLimited
 
 
@@ -49,7 +49,7 @@ class Gauge:
 
 def driven(function: Any, concurrency: Concurrency, *, asynchronous: bool) -> Any:
     info = ToolInfo("work", function, asynchronous=asynchronous, generator=False, arguments=Arguments(function))
-    plan = compile_plan(function, Call, {"concurrency": concurrency.around(info)})
+    plan = compile_plan(function, Call, [concurrency.policy(info)])
     return (coroutine_driver if asynchronous else function_driver)(plan)
 
 

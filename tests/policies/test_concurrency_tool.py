@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools import tool
-from otel_tools._policies.concurrency import Concurrency
+from otel_tools import Concurrency, tool
 from otel_tools._telemetry import names
 from otel_tools.errors import ConcurrencyLimited
 
@@ -142,7 +141,7 @@ def test_a_generator_that_is_dropped_frees_its_slot() -> None:
     assert concurrency.in_use == 0
 
 
-async def test_a_sync_tool_does_not_stop_the_loop_that_whoever_holds_the_slot_needs(seen: Captured) -> None:
+async def test_a_sync_tool_does_not_block_the_loop_that_the_holder_of_the_slot_needs(seen: Captured) -> None:
     slots = Concurrency(1)
 
     @tool(concurrency=slots)

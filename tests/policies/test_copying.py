@@ -1,4 +1,4 @@
-"""Copies: as equal as can be, and never the same mutable object."""
+"""Copies equal the value as far as possible, and never share a mutable object with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools._policies.cache.copying import as_json, copier
+from otel_tools._policies.cache.copying import copy_factory, to_lossless_json
 
 
 class Colour(enum.Enum):
@@ -69,8 +69,8 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_a_copy_is_what_the_value_was(value: Any) -> None:
-    make = copier(value)
+def test_a_copy_equals_the_value(value: Any) -> None:
+    make = copy_factory(value)
     assert make is not None
     assert repr(make()) == repr(value) or make() == value
     assert type(make()) is type(value)
@@ -85,9 +85,9 @@ def test_a_copy_is_what_the_value_was(value: Any) -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_a_caller_does_to_a_copy_is_seen_by_nobody_else(value: Any) -> None:
+def test_a_change_to_one_copy_changes_no_other(value: Any) -> None:
     before = copy.deepcopy(value)
-    make = copier(value)
+    make = copy_factory(value)
     assert make is not None
     for mine in (value, make()):
         inner = mine[0] if isinstance(mine, tuple) else mine
@@ -102,18 +102,18 @@ def test_what_a_caller_does_to_a_copy_is_seen_by_nobody_else(value: Any) -> None
 
 
 @pytest.mark.parametrize("value", [1, "a", None, Colour.RED, len, Place, 1.5, b"x"], ids=repr)
-def test_what_cannot_change_is_not_copied(value: Any) -> None:
-    make = copier(value)
+def test_an_immutable_value_is_not_copied(value: Any) -> None:
+    make = copy_factory(value)
     assert make is not None
     assert make() is value
 
 
 def test_lists_that_contain_themselves_or_are_deep_are_copied_too() -> None:
-    make = copier(cyclic())
+    make = copy_factory(cyclic())
     assert make is not None
     copied = make()
     assert copied[1] is copied
-    make = copier(deep(300))
+    make = copy_factory(deep(300))
     assert make is not None
     assert repr(make()) == repr(deep(300))
 
@@ -123,8 +123,8 @@ def test_lists_that_contain_themselves_or_are_deep_are_copied_too() -> None:
     [threading.Lock(), (n for n in [1]), Stubborn(), [Stubborn()], deep(100_000)],
     ids=lambda v: type(v).__name__,
 )
-def test_what_cannot_be_copied_is_said_to_be_so(value: Any) -> None:
-    assert copier(value) is None
+def test_a_value_that_cannot_be_copied_has_no_copy_factory(value: Any) -> None:
+    assert copy_factory(value) is None
 
 
 JSON = st.recursive(
@@ -135,8 +135,8 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_json_shaped_values_come_back_from_json_as_what_they_were(value: Any) -> None:
-    written = as_json(value, at=1.5)
+def test_values_of_json_types_come_back_from_json_unchanged(value: Any) -> None:
+    written = to_lossless_json(value, at=1.5)
     assert written is not None
     found = json.loads(written)
     assert repr(found["value"]) == repr(value)
@@ -151,5 +151,5 @@ def test_json_shaped_values_come_back_from_json_as_what_they_were(value: Any) ->
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_what_would_not_come_back_from_json_as_what_it_was_is_not_written(value: Any) -> None:
-    assert as_json(value) is None
+def test_a_value_that_json_would_change_is_not_written(value: Any) -> None:
+    assert to_lossless_json(value) is None

@@ -1,4 +1,4 @@
-"""`failed_if`: a result that the tool's owner calls a failure is counted as one, and reaches the caller untouched."""
+"""`failed_if`: a result that the predicate calls a failure is counted as one, and reaches the caller untouched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from otel_tools import tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.failed_if import failed_if
 from otel_tools._telemetry import names
 
@@ -49,7 +51,7 @@ class _Result:
         (bool, ("error", "tool_error")),
     ],
 )
-def test_the_predicate_says_what_is_a_failure(
+def test_the_predicate_decides_which_results_are_failures(
     seen: Captured, both: Flavour, predicate: Callable[[Any], object], outcome: tuple[str, str | None]
 ) -> None:
     result = _Result()
@@ -69,7 +71,7 @@ def test_a_failure_by_result_is_counted_once_and_timed_under_its_type(seen: Capt
     assert seen.value(names.DURATION.name, point) == 1
 
 
-def test_the_predicate_is_asked_once_about_each_result_and_never_about_an_error(seen: Captured, both: Flavour) -> None:
+def test_the_predicate_is_called_once_for_each_result_and_never_for_an_error(seen: Captured, both: Flavour) -> None:
     asked: list[Any] = []
 
     def work(value: Any) -> Any:
@@ -131,8 +133,8 @@ def test_neither_a_broken_predicate_nor_a_broken_log_fails_the_tool(seen: Captur
     assert outcome_of(seen, "calm") == ("ok", None)
 
 
-def decided(outcome: Outcome, predicate: Callable[[Any], object]) -> Outcome:
-    """What the policy makes of an outcome; no function, no driver and no telemetry needed."""
+def outcome_after_policy(outcome: Outcome, predicate: Callable[[Any], object]) -> Outcome:
+    """The outcome that the policy returns for an inner outcome, without function, driver or telemetry."""
 
     def inner(_call: Call) -> Flow:
         return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
@@ -146,9 +148,9 @@ def decided(outcome: Outcome, predicate: Callable[[Any], object]) -> Outcome:
     return stop.value.value
 
 
-def test_the_policy_leaves_what_already_has_an_outcome_of_its_own() -> None:
+def test_results_with_an_outcome_of_their_own_are_left_alone() -> None:
     for result in ("fallback", "invalid"):
-        assert decided(Outcome(1, None, result), bool).result == result
+        assert outcome_after_policy(Outcome(1, None, result), bool).result == result
     error = ValueError()
-    assert decided(Outcome.of_error(error), bool).error is error
-    assert decided(Outcome.of_error(error), bool).error_type is None
+    assert outcome_after_policy(Outcome.of_error(error), bool).error is error
+    assert outcome_after_policy(Outcome.of_error(error), bool).error_type is None

@@ -1,4 +1,4 @@
-"""The fallback: it serves where the tool failed, and takes what the tool takes."""
+"""The fallback: when it serves, and which functions can stand in for a tool."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_tools import Retry, remaining
 from otel_tools import tool as decorate
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.scope import remaining
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.fallback import fallback
-from otel_tools._policies.retry.retry import Retry
 from otel_tools._telemetry import names
 from otel_tools.errors import CircuitOpen, ConfigurationError, ToolTimeout
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from tests.conftest import Flavour
 
 
-class Told(Call):
-    """A call that keeps what it was told."""
+class RecordingCall(Call):
+    """A call that records what is reported to it."""
 
     def __init__(self) -> None:
         super().__init__((), {})
@@ -63,7 +64,7 @@ class Run:
     """
 
     def __init__(self, first: Outcome, second: Outcome | None = None, on: Any = None) -> None:
-        self.call = Told()
+        self.call = RecordingCall()
         flow = fallback(served, on, tool_info_of(tool))(work)(self.call)
         next(flow)
         self.asked = False
@@ -78,7 +79,7 @@ class Run:
             self.outcome: Outcome = stop.value
 
 
-def test_what_worked_is_left_alone() -> None:
+def test_a_success_is_left_alone() -> None:
     for result in ("ok", "cached", "fallback"):
         outcome = Outcome(1, None, result)
         run = Run(outcome)
@@ -87,7 +88,7 @@ def test_what_worked_is_left_alone() -> None:
         assert run.call.told == []
 
 
-def test_what_the_model_did_wrong_is_not_replaced() -> None:
+def test_refused_arguments_are_not_replaced() -> None:
     outcome = Outcome(None, ValueError(), "invalid")
     assert Run(outcome).outcome is outcome
 
@@ -102,7 +103,7 @@ def test_what_the_model_did_wrong_is_not_replaced() -> None:
     ],
     ids=repr,
 )
-def test_the_fallback_serves_whatever_the_tool_failed_of(first: Outcome) -> None:
+def test_the_fallback_serves_after_any_failure_of_the_tool(first: Outcome) -> None:
     run = Run(first, Outcome("served"))
 
     assert (run.outcome.value, run.outcome.error, run.outcome.result) == ("served", None, "fallback")
@@ -122,7 +123,7 @@ def test_the_fallback_serves_whatever_the_tool_failed_of(first: Outcome) -> None
         (lambda _error: "anything true", True),
     ],
 )
-def test_fallback_on_says_which_errors_are_replaced(on: Any, replaced: bool) -> None:
+def test_fallback_on_decides_which_errors_are_replaced(on: Any, replaced: bool) -> None:
     first = Outcome.of_error(ConnectionError(5, "gone"))
     run = Run(first, Outcome(1), on)
     assert run.asked is replaced
@@ -216,7 +217,7 @@ def test_an_async_predicate_is_refused() -> None:
 
 
 @pytest.mark.parametrize("function", [5, "served", None])
-def test_what_cannot_be_called_is_refused(function: Any) -> None:
+def test_a_fallback_that_is_not_callable_is_refused(function: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"'search': fallback=.*function"):
         fallback(function, None, tool_info_of(tool))
 

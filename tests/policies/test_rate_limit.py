@@ -1,4 +1,4 @@
-"""`RateLimit`: who waits, who is refused, whose tokens are whose; and what is reported of it."""
+"""`RateLimit`: which attempts wait, which are refused, which bucket each counts against; and the reports of it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools import tool
+from otel_tools import RateLimit, tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Call, Invoke, Outcome, Perform, Sleep
-from otel_tools._policies.rate_limit.limit import RateLimit
+from otel_tools._call.steps import Invoke, Perform, Sleep
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores import _gcra
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from tests.conftest import Flavour
 
 
-class Told(Call):
-    """Remembers what it was told."""
+class RecordingCall(Call):
+    """A call that records what is reported to it."""
 
     __slots__ = ("told",)
 
@@ -77,12 +78,12 @@ def flow_of(limit: RateLimit, call: Call, function: Callable[..., Any] = work) -
         return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
     info = ToolInfo("work", function, asynchronous=False, generator=False, arguments=Arguments(function))
-    return limit.around(info)(inner)(call)
+    return limit.policy(info)(inner)(call)
 
 
 def ask(limit: RateLimit, *args: Any, **kwargs: Any) -> float | RateLimited:
     """The seconds that a call would sleep, 0 where it runs at once; or how it is refused. It waits for ever."""
-    flow = flow_of(limit, Told(*args, **kwargs))
+    flow = flow_of(limit, RecordingCall(*args, **kwargs))
     try:
         step = next(flow)
     except StopIteration as stop:
@@ -105,7 +106,7 @@ def _let_go() -> Any:
     _kept.clear()
 
 
-def test_a_burst_goes_at_once_and_the_rest_one_by_one(at: Time) -> None:
+def test_a_burst_begins_at_once_and_the_rest_one_by_one(at: Time) -> None:
     limit = RateLimit(4, per=2)
     assert [ask(limit) for _ in range(7)] == [0, 0, 0, 0, 0.5, 1.0, 1.5]
     at.now += 1.5
@@ -137,7 +138,7 @@ def test_a_pause_fills_the_bucket_up_to_the_burst_and_no_further(at: Time) -> No
     assert [ask(limit) for _ in range(3)] == [0, 0, 0.1]
 
 
-def test_who_would_wait_too_long_takes_no_token_and_is_told_when_one_is_free(at: Time) -> None:
+def test_a_call_that_would_wait_too_long_takes_no_token_and_learns_when_one_is_free(at: Time) -> None:
     limit = RateLimit(1, per=10, max_wait=15)
     assert [ask(limit) for _ in range(2)] == [0, 10]
     for _ in range(3):
@@ -153,7 +154,7 @@ def test_who_would_wait_too_long_takes_no_token_and_is_told_when_one_is_free(at:
     assert ask(limit) == 15
 
 
-def test_max_wait_0_never_waits_and_the_time_it_tells_is_enough(at: Time) -> None:
+def test_max_wait_0_never_waits_and_retry_after_is_long_enough(at: Time) -> None:
     limit = RateLimit(7, burst=1, max_wait=0)
     for _ in range(50):
         assert ask(limit) == 0
@@ -169,7 +170,7 @@ def test_no_wait_begins_that_would_end_after_the_deadline(
 ) -> None:
     limit = RateLimit(1, max_wait=max_wait)
     assert ask(limit) == 0
-    call = Told()
+    call = RecordingCall()
     call.scope = Scope(call, at.now + left, None)
     flow = flow_of(limit, call)
     if waits:
@@ -182,14 +183,14 @@ def test_no_wait_begins_that_would_end_after_the_deadline(
 
 
 def test_a_token_that_is_there_is_given_even_when_the_deadline_has_passed(at: Time) -> None:
-    call = Told()
+    call = RecordingCall()
     call.scope = Scope(call, at.now - 1, None)
     assert isinstance(next(flow_of(RateLimit(1), call)), Invoke)
 
 
-def test_the_call_is_told_of_each_end(at: Time) -> None:
+def test_each_end_is_reported_to_the_call(at: Time) -> None:
     limit = RateLimit(1, max_wait=1)
-    first, second, third = Told(), Told(), Told()
+    first, second, third = RecordingCall(), RecordingCall(), RecordingCall()
     next(flow_of(limit, first))
     assert first.told == [("acquired", None)]
 
@@ -209,7 +210,7 @@ def test_the_call_is_told_of_each_end(at: Time) -> None:
 def test_a_cancelled_waiter_gives_its_place_back(at: Time) -> None:
     limit = RateLimit(1)
     assert ask(limit) == 0
-    call = Told()
+    call = RecordingCall()
     waiting = flow_of(limit, call)
     next(waiting)
     at.now += 0.25
@@ -221,7 +222,7 @@ def test_a_cancelled_waiter_gives_its_place_back(at: Time) -> None:
 def test_a_cancelled_waiter_changes_nothing_for_those_behind_it(at: Time) -> None:
     limit = RateLimit(1)
     assert ask(limit) == 0
-    first, second = flow_of(limit, Told()), flow_of(limit, Told())
+    first, second = flow_of(limit, RecordingCall()), flow_of(limit, RecordingCall())
     assert [next(first), next(second)] == [Sleep(1.0), Sleep(2.0)]
     first.close()
     assert ask(limit) == 3
@@ -231,17 +232,17 @@ def test_a_cancelled_waiter_changes_nothing_for_those_behind_it(at: Time) -> Non
 def test_waiters_that_are_cancelled_together_give_all_their_places_back(at: Time, backwards: bool) -> None:
     limit = RateLimit(1)
     assert ask(limit) == 0
-    waiting = [flow_of(limit, Told()) for _ in range(100)]
+    waiting = [flow_of(limit, RecordingCall()) for _ in range(100)]
     assert [next(flow) for flow in waiting] == [Sleep(n) for n in range(1, 101)]
     for flow in reversed(waiting) if backwards else waiting:
         flow.close()
     assert ask(limit) == 1
 
 
-def test_one_that_is_woken_too_early_sleeps_on_and_one_woken_late_delays_nobody(at: Time) -> None:
+def test_a_waiter_woken_too_early_sleeps_on_and_one_woken_late_delays_no_other(at: Time) -> None:
     limit = RateLimit(1)
     assert ask(limit) == 0
-    early, late = flow_of(limit, Told()), flow_of(limit, Told())
+    early, late = flow_of(limit, RecordingCall()), flow_of(limit, RecordingCall())
     next(early)
     next(late)
     at.now += 0.75
@@ -281,7 +282,7 @@ def test_a_call_whose_key_fails_counts_against_the_common_bucket(
     assert caplog.records[0].exc_info is not None
 
 
-def test_keys_whose_buckets_are_full_again_are_forgotten(at: Time) -> None:
+def test_keys_whose_buckets_are_full_again_are_removed(at: Time) -> None:
     limit = RateLimit(1, key=lambda args: args["user"])
     for number in range(10_000):
         ask(limit, f"user {number}")
@@ -289,7 +290,7 @@ def test_keys_whose_buckets_are_full_again_are_forgotten(at: Time) -> None:
     assert len(limit._buckets) <= 25
 
 
-def test_too_many_keys_forget_the_fullest_buckets(at: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_bound_the_fullest_buckets_are_removed(at: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_gcra, "MAX_KEYS", 50)
     limit = RateLimit(1, per=60, burst=10, max_wait=0, key=lambda args: args["user"])
     for _ in range(10):
@@ -312,7 +313,7 @@ def test_tools_with_the_same_object_are_limited_together(seen: Captured, both: F
     assert both.call(tool(name="other", rate_limit=RateLimit(2, per=60, max_wait=0))(both.function(lambda: 1))) == 1
 
 
-def test_what_happened_is_in_the_metrics(seen: Captured, both: Flavour) -> None:
+def test_waits_and_refusals_are_in_the_metrics(seen: Captured, both: Flavour) -> None:
     decorated = tool(name="limited", rate_limit=RateLimit(1, per=0.05, max_wait=0.06))(both.function(lambda: 1))
     assert both.call(decorated) == 1
     assert both.call(decorated) == 1
@@ -349,17 +350,17 @@ async def test_a_cancelled_task_gives_its_place_back_and_is_counted(seen: Captur
     assert limit._buckets.reserve(None).wait <= 60e9
 
 
-def test_a_waiting_call_that_is_thrown_away_gives_its_place_back(at: Time) -> None:
+def test_a_waiting_call_that_is_dropped_gives_its_place_back(at: Time) -> None:
     limit = RateLimit(1)
     assert ask(limit) == 0
-    waiting = flow_of(limit, Told())
+    waiting = flow_of(limit, RecordingCall())
     next(waiting)
     del waiting
     gc.collect()
     assert ask(limit) == 1
 
 
-class Shelf:
+class FakeStore:
     """A store that answers what a test says."""
 
     def __init__(self, on_error: OnError = "local") -> None:
@@ -373,30 +374,30 @@ class Shelf:
         self.reserve(name, quota, max_wait)
 
 
-def asked_of(flow: Flow) -> Perform:
+def store_step(flow: Flow) -> Perform:
     step = next(flow)
     assert isinstance(step, Perform)
     step.blocking()
     return step
 
 
-def test_a_store_is_asked_by_the_name_of_the_first_tool_the_quota_and_the_longest_wait(at: Time) -> None:
-    shelf = Shelf()
+def test_a_store_gets_the_name_of_the_first_tool_the_quota_and_max_wait(at: Time) -> None:
+    shelf = FakeStore()
     limit = RateLimit(10, burst=3, max_wait=1.5, store=shelf)
     for tool_name in ("first", "second"):
         info = ToolInfo(tool_name, work, asynchronous=False, generator=False, arguments=Arguments(work))
-        flow = limit.around(info)(lambda _: iter(()))(Told())  # type: ignore[arg-type,return-value] # not come to
-        asyncio.run(asked_of(flow).awaiting())  # type: ignore[arg-type] # a coroutine
+        flow = limit.policy(info)(lambda _: iter(()))(RecordingCall())  # type: ignore[arg-type,return-value] # not come to
+        asyncio.run(store_step(flow).awaiting())  # type: ignore[arg-type] # a coroutine
     assert shelf.asked == [("first", (100_000_000, 200_000_000), 1_500_000_000)] * 4
 
 
-def test_what_a_store_reserved_is_waited_for_and_given_back_by_its_own_means(at: Time) -> None:
+def test_a_reservation_of_a_store_is_waited_for_and_given_back_by_its_own_methods(at: Time) -> None:
     given_back: list[bool] = []
-    call = Told()
-    flow = flow_of(RateLimit(10, store=Shelf()), call)
-    asked_of(flow)
+    call = RecordingCall()
+    flow = flow_of(RateLimit(10, store=FakeStore()), call)
+    store_step(flow)
     reservation = _gcra.Reservation(
-        granted=True, wait=2 * 10**9, at=_gcra.now() + 2 * 10**9, give_back=lambda: given_back.append(True)
+        granted=True, wait=2 * 10**9, at=_gcra.now() + 2 * 10**9, cancel=lambda: given_back.append(True)
     )
     assert flow.send(Outcome(reservation)) == Sleep(2.0)
     flow.close()
@@ -405,15 +406,15 @@ def test_what_a_store_reserved_is_waited_for_and_given_back_by_its_own_means(at:
 
 
 def test_a_store_that_fails_makes_the_limit_local_or_fails_the_call(at: Time) -> None:
-    local, strict = Told(), Told()
-    flow = flow_of(RateLimit(10, store=Shelf()), local)
-    asked_of(flow)
+    local, strict = RecordingCall(), RecordingCall()
+    flow = flow_of(RateLimit(10, store=FakeStore()), local)
+    store_step(flow)
     failure = Outcome.of_error(OSError())
     assert isinstance(flow.send(failure), Invoke)
     assert local.told == [("store failed", "reserve"), ("acquired", None)]
 
-    flow = flow_of(RateLimit(10, store=Shelf("raise")), strict)
-    asked_of(flow)
+    flow = flow_of(RateLimit(10, store=FakeStore("raise")), strict)
+    store_step(flow)
     with pytest.raises(StopIteration) as stop:
         flow.send(failure)
     assert stop.value.value is failure
@@ -427,10 +428,10 @@ def test_in_a_store_a_key_is_a_digest_and_the_common_limit_where_it_cannot_be_sh
         def __repr__(self) -> str:
             raise RuntimeError
 
-    shelf = Shelf()
+    shelf = FakeStore()
     limit = RateLimit(10, key=lambda args: args["user"], store=shelf)
     for user in ("ann", "ann", "bob", Secretive(), "\ud800"):
-        asked_of(flow_of(limit, Told(user)))
+        store_step(flow_of(limit, RecordingCall(user)))
     ann, again, bob, common, odd = (name for name, _, _ in shelf.asked)
     assert ann == again
     assert len({ann, bob, common, odd}) == 4
@@ -444,7 +445,7 @@ def test_in_a_store_a_key_is_a_digest_and_the_common_limit_where_it_cannot_be_sh
 def test_a_forked_child_has_a_free_lock_no_queue_and_the_tokens_that_were_left() -> None:
     limit = RateLimit(1, per=1000, burst=3, key=lambda args: args["user"])
     assert ask(limit, "bob") == 0
-    waiting = [flow_of(limit, Told("ann")) for _ in range(10)]
+    waiting = [flow_of(limit, RecordingCall("ann")) for _ in range(10)]
     for flow in waiting:
         next(flow)
     held, free = threading.Event(), threading.Event()
@@ -504,14 +505,14 @@ def test_a_forked_child_has_a_free_lock_no_queue_and_the_tokens_that_were_left()
         ({"rate": 1, "name": ""}, "name=''"),
     ],
 )
-def test_nonsense_is_refused(options: dict[str, Any], complaint: str) -> None:
+def test_an_option_that_cannot_work_is_refused(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match="RateLimit") as error:
         RateLimit(**options)
     assert complaint in str(error.value)
     assert "need" in str(error.value)
 
 
-def test_a_rate_is_what_was_written() -> None:
+def test_a_rate_is_exactly_the_number_that_was_given() -> None:
     assert _gcra.Quota.of(10, 0.1, 1).interval == 10_000_000
     assert _gcra.Quota.of(0.1, 1, 1).interval == 10_000_000_000
     assert _gcra.Quota.of(3, 1, 2) == (333_333_334, 333_333_334)
@@ -528,8 +529,8 @@ def test_a_generator_takes_its_token_when_it_begins(seen: Captured) -> None:
         list(numbers())
 
 
-def test_the_policy_gives_what_is_inside_it_back() -> None:
-    flow = flow_of(RateLimit(1), Told())
+def test_without_a_wait_the_policy_returns_the_inner_flow() -> None:
+    flow = flow_of(RateLimit(1), RecordingCall())
     next(flow)
     outcome = Outcome(5)
     with pytest.raises(StopIteration) as stop:

@@ -1,4 +1,4 @@
-"""What a rate limit promises whoever comes when: never too many, never too few, and in turn."""
+"""The invariants of a rate limit for any arrivals: never too many tokens, never too few, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_tools import tool
+from otel_tools import RateLimit, tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
-from otel_tools._policies.rate_limit.limit import RateLimit
-from otel_tools.stores import _gcra as bucket_module
-from otel_tools.stores._gcra import Bucket, Quota, Reservation
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke, Sleep
+from otel_tools.stores import _gcra as gcra
+from otel_tools.stores._gcra import Quota, Reservation, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ def simulate(limit: RateLimit, callers: list[tuple[int, int | None]]) -> list[tu
     present = 0
     granted: list[tuple[int, int, int]] = []
     info = ToolInfo("work", simulate, asynchronous=False, generator=False, arguments=Arguments(simulate))
-    around = limit.around(info)(inner)
+    flow_of = limit.policy(info)(inner)
     came: dict[int, int] = {}
     waiting: dict[int, Flow] = {}
     events: list[tuple[int, int, str]] = []
@@ -77,7 +78,7 @@ def simulate(limit: RateLimit, callers: list[tuple[int, int | None]]) -> list[tu
             present, number, what = heapq.heappop(events)
             if what == "comes":
                 came[number] = present
-                waiting[number] = around(Call((), {}))
+                waiting[number] = flow_of(Call((), {}))
             elif number not in waiting:
                 continue
             flow = waiting[number]
@@ -134,9 +135,7 @@ def test_over_any_window_no_more_than_the_burst_and_the_rate_are_granted(
 
 @settings(deadline=None)
 @given(rate=st.integers(1, 50), burst=bursts, arrivals=st.lists(gaps, max_size=60))
-def test_nobody_waits_longer_than_a_bucket_filled_drop_by_drop_makes_them(
-    rate: int, burst: int, arrivals: list[int]
-) -> None:
+def test_no_wait_is_longer_than_in_a_reference_token_bucket(rate: int, burst: int, arrivals: list[int]) -> None:
     granted = simulate(RateLimit(rate, burst=burst), [(gap, None) for gap in arrivals])
 
     interval = Quota.of(rate, 1, burst).interval
@@ -159,11 +158,11 @@ def test_nobody_waits_longer_than_a_bucket_filled_drop_by_drop_makes_them(
     cancelled=st.randoms(use_true_random=False),
     elapsed=st.integers(0, 10 * SECOND),
 )
-def test_when_all_waiters_are_cancelled_in_any_order_it_is_as_if_they_had_never_come(
+def test_after_all_waiters_are_cancelled_in_any_order_the_bucket_is_as_before(
     burst: int, waiters: int, cancelled: Any, elapsed: int
 ) -> None:
     quota = Quota.of(3, 1, burst)
-    bucket, untouched = Bucket(quota, 0), Bucket(quota, 0)
+    bucket, untouched = TokenBucket(quota, 0), TokenBucket(quota, 0)
     for _ in range(burst):
         bucket.reserve(0, None)
         untouched.reserve(0, None)
@@ -171,7 +170,7 @@ def test_when_all_waiters_are_cancelled_in_any_order_it_is_as_if_they_had_never_
     cancelled.shuffle(waiting)
     for reservation in waiting:
         assert reservation.wait > 0
-        bucket.give_back(reservation.at, elapsed)
+        bucket.cancel(reservation.at, elapsed)
     assert bucket.reserve(elapsed, None) == untouched.reserve(elapsed, None)
 
 
@@ -179,7 +178,7 @@ def test_when_all_waiters_are_cancelled_in_any_order_it_is_as_if_they_had_never_
 def test_places_given_back_never_let_two_have_the_same_token(data: st.DataObject) -> None:
     burst = data.draw(bursts)
     quota = Quota.of(10, 1, burst)
-    bucket = Bucket(quota, 0)
+    bucket = TokenBucket(quota, 0)
     present, granted = 0, []
     waiting: list[Reservation] = []
     for _ in range(data.draw(st.integers(1, 80))):
@@ -189,7 +188,7 @@ def test_places_given_back_never_let_two_have_the_same_token(data: st.DataObject
             granted += [reservation.at for reservation in waiting if reservation.at <= present]
             waiting = [reservation for reservation in waiting if reservation.at > present]
         elif what == "cancel" and waiting:
-            bucket.give_back(waiting.pop(data.draw(st.integers(0, len(waiting) - 1))).at, present)
+            bucket.cancel(waiting.pop(data.draw(st.integers(0, len(waiting) - 1))).at, present)
         elif what == "reserve":
             reservation = bucket.reserve(present, None)
             if reservation.wait:
@@ -205,24 +204,26 @@ class Grants:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at: list[int] = []
-        self.waited: list[int] = []
+        self.gaps: list[int] = []  # of each token that was waited for, to the token before it
         self.ran: list[float] = []
-        reserve: Callable[..., Reservation] = Bucket.reserve
+        reserve: Callable[..., Reservation] = TokenBucket.reserve
 
         # Both are asked under the lock of the limit, the clock first.
         def present() -> int:
             self.at.append(time.monotonic_ns())
             return self.at[-1]
 
-        def recording(bucket: Bucket, present: int, max_wait: int | None) -> Reservation:
+        def recording(bucket: TokenBucket, present: int, max_wait: int | None) -> Reservation:
             reservation = reserve(bucket, present, max_wait)
             if reservation.wait:
-                self.waited.append(reservation.at)
+                self.gaps.append(reservation.at - self.at[-2])
             self.at[-1] = reservation.at
             return reservation
 
-        monkeypatch.setattr(bucket_module, "monotonic_ns", present)
-        monkeypatch.setattr(Bucket, "reserve", recording)
+        # The clock is ahead of the real time after a FakeClock of an earlier test, and then it is read another way.
+        monkeypatch.setattr(clock, "now", time.monotonic)
+        monkeypatch.setattr(gcra, "monotonic_ns", present)
+        monkeypatch.setattr(TokenBucket, "reserve", recording)
 
     def check(self, limit: RateLimit, burst: int, calls: int) -> None:
         interval = limit._buckets.quota.interval
@@ -233,7 +234,8 @@ class Grants:
             assert ran * SECOND >= at - 2_000, "somebody ran before the token was theirs"
         ideal = (calls - burst) * interval
         assert self.at[-1] - self.at[0] >= ideal
-        assert self.ran[-1] - self.ran[0] <= ideal / SECOND + 2, "the backlog did not drain"
+        # Where there is a line, no token is wasted, however slowly its callers come and run.
+        assert max(self.gaps, default=0) <= interval
 
 
 def test_64_threads_drain_at_the_rate(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +270,4 @@ async def test_1000_tasks_drain_at_the_rate(seen: Captured, monkeypatch: pytest.
     await asyncio.gather(*(work() for _ in range(calls)))
 
     grants.check(limit, burst, calls)
-    # From the first that had to wait on there was a line; on a busy machine some may have come too slowly for one.
-    waited = len(grants.waited)
-    assert waited > 500
-    assert grants.waited[-1] - grants.waited[0] <= 1.01 * (waited - 1) / 1000 * SECOND
+    assert grants.gaps, "nobody waited"

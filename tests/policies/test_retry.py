@@ -1,4 +1,4 @@
-"""`Retry`: what is tried again, when, how often, and what the caller gets. The pure policy, on a clock of its own."""
+"""`Retry`: what is retried, when, how often, and what the caller gets. The policy alone, on a clock of its own."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_tools import Retry
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call, Invoke, Outcome, Sleep
+from otel_tools._call.steps import Invoke, Sleep
 from otel_tools._policies.deadline import deadline
-from otel_tools._policies.retry.retry import Retry
 from otel_tools.errors import CircuitOpen, ConcurrencyLimited, InvalidArguments, RateLimited, ToolTimeout
 
 if TYPE_CHECKING:
@@ -33,17 +35,17 @@ def work(*args: Any, **kwargs: Any) -> None:
     """The tool that is never really called here."""
 
 
-SITE = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
+TOOL_INFO = ToolInfo("work", work, asynchronous=False, generator=False, arguments=Arguments(work))
 
 
 def flow_of(retry: Retry, inner: Next) -> Next:
     """The flow of a tool with these options, in the order of the plan."""
-    flow = retry.around(SITE)(inner)
+    flow = retry.policy(TOOL_INFO)(inner)
     return flow if retry.deadline is None else deadline(retry.deadline)(flow)
 
 
-class Recorded(Call):
-    """A call that writes down what the policy tells it."""
+class RecordingCall(Call):
+    """A call that records what the policy reports to it."""
 
     __slots__ = ("attempts", "ended")
 
@@ -85,10 +87,10 @@ def run(
     time: Time | None = None,
     takes: float = 0.0,
     call: Call | None = None,
-) -> tuple[Outcome, list[float], Recorded]:
+) -> tuple[Outcome, list[float], RecordingCall]:
     """Answer each attempt with the next outcome (errors, values or `Outcome`); what came of it, and the sleeps."""
-    recorded = call or Recorded()
-    assert isinstance(recorded, Recorded)
+    recorded = call or RecordingCall()
+    assert isinstance(recorded, RecordingCall)
     flow = flow_of(policy, inner)(recorded)
     answers = iter(outcomes)
     sleeps: list[float] = []
@@ -124,12 +126,12 @@ class AskedToWaitError(ConnectionError):
         self.retry_after = seconds
 
 
-def test_a_success_is_the_end() -> None:
+def test_a_success_is_not_retried() -> None:
     outcome, sleeps, call = run(Retry(), [7])
     assert (outcome.value, sleeps, call.attempts, call.ended) == (7, [], [1], [(None, None)])
 
 
-def test_a_failure_that_may_pass_is_tried_again() -> None:
+def test_a_transient_failure_is_retried() -> None:
     error = ConnectionError()
     outcome, sleeps, call = run(Retry(), [error, 7])
     assert outcome.value == 7
@@ -137,7 +139,7 @@ def test_a_failure_that_may_pass_is_tried_again() -> None:
     assert call.ended == [(error, sleeps[0]), (None, None)]
 
 
-def test_the_last_error_is_the_callers_as_it_is() -> None:
+def test_the_caller_gets_the_last_error_itself() -> None:
     errors = [ConnectionError(n) for n in range(3)]
     outcome, sleeps, call = run(Retry(), errors)
     assert outcome.error is errors[-1]
@@ -146,20 +148,20 @@ def test_the_last_error_is_the_callers_as_it_is() -> None:
     assert call.ended[-1] == (errors[-1], None)
 
 
-def test_a_failure_that_will_not_pass_ends_the_call_at_once() -> None:
+def test_a_lasting_failure_is_not_retried() -> None:
     outcome, sleeps, call = run(Retry(), [ValueError()])
     assert isinstance(outcome.error, ValueError)
     assert (sleeps, call.attempts) == ([], [1])
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
-def test_there_are_as_many_attempts_as_asked_for(attempts: int) -> None:
+def test_there_are_as_many_attempts_as_the_option_says(attempts: int) -> None:
     _, sleeps, call = run(Retry(attempts), always(ConnectionError()))
     assert call.attempts == list(range(1, attempts + 1))
     assert len(sleeps) == attempts - 1
 
 
-def test_the_waits_grow_up_to_the_longest() -> None:
+def test_the_waits_grow_up_to_max() -> None:
     _, sleeps, _ = run(Retry(8, initial=0.5, max=6.0, multiplier=2.0, jitter=None), always(TimeoutError()))
     assert sleeps == [0.5, 1.0, 2.0, 4.0, 6.0, 6.0, 6.0]
 
@@ -171,7 +173,7 @@ def test_the_waits_grow_up_to_the_longest() -> None:
     multiplier=st.floats(1, 50),
     seed=st.integers(),
 )
-def test_full_jitter_draws_from_nothing_up_to_the_whole_wait(
+def test_full_jitter_draws_from_zero_up_to_the_whole_wait(
     attempts: int, initial: float, longest: float, multiplier: float, seed: int
 ) -> None:
     random.seed(seed)
@@ -191,7 +193,7 @@ def test_full_jitter_uses_the_whole_range() -> None:
     assert 0.4 < sum(firsts) / len(firsts) < 0.6
 
 
-def test_a_longest_wait_below_the_default_first_one_shortens_it() -> None:
+def test_a_max_below_the_default_initial_shortens_the_first_wait() -> None:
     _, sleeps, _ = run(Retry(max=0.2, jitter=None), always(ConnectionError()))
     assert sleeps == [0.2, 0.2]
 
@@ -208,7 +210,7 @@ def test_a_longest_wait_below_the_default_first_one_shortens_it() -> None:
         (lambda _: None, False),
     ],
 )
-def test_what_is_retried_can_be_said(on: Any, retried: bool) -> None:
+def test_on_decides_which_errors_are_retried(on: Any, retried: bool) -> None:
     _, sleeps, _ = run(Retry(on=on), [KeyError(), 1])
     assert len(sleeps) == retried
 
@@ -218,13 +220,15 @@ NEVER = [InvalidArguments("no"), RateLimited("no", retry_after=0.1), Concurrency
 
 @pytest.mark.parametrize("error", [*NEVER, SystemExit(), KeyboardInterrupt(), asyncio.CancelledError()], ids=repr)
 @pytest.mark.parametrize("options", [{"on": Exception}, {"on": lambda _: True}, {"retry": tenacity.retry_always}])
-def test_what_is_never_retried_is_not_whatever_is_asked_for(error: BaseException, options: dict[str, Any]) -> None:
+def test_errors_that_are_never_retried_are_not_whatever_the_options_say(
+    error: BaseException, options: dict[str, Any]
+) -> None:
     outcome, sleeps, call = run(Retry(**options), [error])
     assert outcome.error is error
     assert (sleeps, call.attempts) == ([], [1])
 
 
-def test_a_timeout_of_ours_is_retried_as_the_timeout_that_it_is() -> None:
+def test_a_tool_timeout_is_retried_as_a_timeout_error() -> None:
     error = ToolTimeout("slow", tool="work", timeout=1.0)
     assert len(run(Retry(), [error, 1])[1]) == 1
     assert len(run(Retry(on=TimeoutError), [error, 1])[1]) == 1
@@ -242,24 +246,24 @@ class TestRetryAfter:
             _, sleeps, _ = run(Retry(), [AskedToWaitError(seconds), 1])
             assert sleeps == [seconds]
 
-    def test_up_to_the_longest_wait_and_beyond_it_ends_the_retrying(self) -> None:
+    def test_counts_up_to_max_and_beyond_it_ends_the_retrying(self) -> None:
         assert run(Retry(max=5.0), [AskedToWaitError(5.0), 1])[1] == [5.0]
         outcome, sleeps, call = run(Retry(max=5.0), [AskedToWaitError(5.1)])
         assert isinstance(outcome.error, AskedToWaitError)
         assert (sleeps, call.attempts) == ([], [1])
 
-    def test_bounds_it_with_a_wait_of_tenacitys_too(self) -> None:
+    def test_beyond_max_it_ends_the_retrying_with_a_wait_strategy_too(self) -> None:
         policy = Retry(max=5.0, wait=tenacity.wait_fixed(60))
         assert run(policy, [AskedToWaitError(4.0), 1])[1] == [4.0]
         assert run(policy, [AskedToWaitError(6.0)])[1] == []
         assert run(policy, [ConnectionError(), 1])[1] == [60.0]
 
-    def test_can_be_left_out_of_account(self) -> None:
+    def test_can_be_ignored_by_an_option(self) -> None:
         policy = Retry(jitter=None, respect_retry_after=False)
         assert run(policy, [AskedToWaitError(1000.0), 1])[1] == [0.5]
 
     @pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, "soon", None, True])
-    def test_what_is_no_wait_is_ignored(self, seconds: Any) -> None:
+    def test_a_value_that_is_no_wait_is_ignored(self, seconds: Any) -> None:
         assert run(Retry(jitter=None), [AskedToWaitError(seconds), 1])[1] == [0.5]
 
     def test_beyond_the_deadline_ends_the_retrying(self, time: Time) -> None:
@@ -281,12 +285,12 @@ class TestDeadline:
         _, _, call = run(policy, always(ConnectionError()), time=time, takes=11.0)
         assert call.attempts == [1]
 
-    def test_the_function_can_ask_for_it_and_what_follows_is_not_held_to_it(self, time: Time) -> None:
-        call = Recorded()
+    def test_the_function_can_read_it_and_what_follows_has_none(self, time: Time) -> None:
+        call = RecordingCall()
         flow = flow_of(Retry(deadline=10.0), inner)(call)
         next(flow)
         assert call.scope is not None
-        assert call.scope.call is call
+        assert call.scope.owner is call
         assert call.left() == 10.0
         time.now += 3.0
         assert call.left() == 7.0
@@ -298,7 +302,7 @@ class TestDeadline:
         outside = Scope(None, None, None)
         token = current.set(outside)
         try:
-            call = Recorded()
+            call = RecordingCall()
             flow = flow_of(Retry(deadline=10.0), inner)(call)
             next(flow)
             assert call.scope is not None
@@ -309,7 +313,7 @@ class TestDeadline:
 
     @pytest.mark.parametrize("steps", [1, 2, 3])
     def test_a_call_that_is_given_up_at_any_step_leaves_nothing_behind(self, time: Time, steps: int) -> None:
-        call = Recorded()
+        call = RecordingCall()
         flow = flow_of(Retry(deadline=10.0, on=Exception), inner)(call)
         answers = [None, Outcome.of_error(ConnectionError()), None]
         for answer in answers[:steps]:
@@ -318,8 +322,8 @@ class TestDeadline:
         assert call.scope is None
 
     def test_without_one_there_is_no_scope(self) -> None:
-        call = Recorded()
-        flow = Retry().around(SITE)(inner)(call)
+        call = RecordingCall()
+        flow = Retry().policy(TOOL_INFO)(inner)(call)
         next(flow)
         assert call.scope is None
         flow.close()
@@ -376,7 +380,7 @@ class TestTenacity:
         assert outcome.value == "good"
         assert seen == ["bad", "good"]
 
-    def test_without_one_a_failed_result_is_not_tried_again(self) -> None:
+    def test_without_one_a_failed_result_is_not_retried(self) -> None:
         outcome, sleeps, _ = run(Retry(on=Exception), [Outcome("bad", None, "error", "tool_error")])
         assert (outcome.value, sleeps) == ("bad", [])
 
@@ -385,7 +389,7 @@ class TestTenacity:
         outcome, sleeps, _ = run(Retry(4, retry=retry), [KeyError(), -1, 3])
         assert (outcome.value, len(sleeps)) == (3, 2)
 
-    def test_a_strategy_about_errors_is_not_asked_about_a_success(self) -> None:
+    def test_a_strategy_about_errors_is_not_called_after_a_success(self) -> None:
         def fail(_: object) -> bool:
             raise AssertionError
 
@@ -394,13 +398,13 @@ class TestTenacity:
             tenacity.retry_any(tenacity.retry_if_exception(fail), tenacity.retry_never),
             tenacity.retry_all(tenacity.retry_if_exception_type(KeyError), fail),
         ):
-            call = Recorded()
-            flow = Retry(retry=retry).around(SITE)(inner)(call)
+            call = RecordingCall()
+            flow = Retry(retry=retry).policy(TOOL_INFO)(inner)(call)
             next(flow)
             with pytest.raises(StopIteration):
                 flow.send(Outcome(1))
 
-    def test_any_other_strategy_is_asked_about_results(self) -> None:
+    def test_any_other_strategy_is_called_after_a_success(self) -> None:
         seen: list[Any] = []
 
         def retry(state: tenacity.RetryCallState) -> bool:
@@ -412,7 +416,7 @@ class TestTenacity:
         run(Retry(retry=tenacity.retry_unless_exception_type(KeyError), attempts=2), [3, 4])
         assert seen == [3]
 
-    def test_try_again_is_tried_again(self) -> None:
+    def test_tenacitys_try_again_is_retried(self) -> None:
         assert len(run(Retry(on=KeyError), [tenacity.TryAgain(), 1])[1]) == 1
 
     def test_strategies_are_shown_the_whole_state(self, time: Time) -> None:
@@ -440,7 +444,7 @@ class TestTenacity:
 
         errors = [ConnectionError(n) for n in range(3)]
         policy = Retry(stop=stop, wait=tenacity.wait_incrementing(start=1, increment=1))
-        run(policy, errors, time=time, takes=10.0, call=Recorded(1, x=2))
+        run(policy, errors, time=time, takes=10.0, call=RecordingCall(1, x=2))
         assert shown == [
             (1, 1, errors[0], 10.0, 1.0, 0.0),
             (2, 2, errors[1], 21.0, 2.0, 1.0),
@@ -448,13 +452,13 @@ class TestTenacity:
         ]
         assert len(states) == 1
 
-    def test_no_state_is_made_for_a_call_that_goes_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_state_is_created_for_a_call_that_succeeds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
             raise AssertionError
 
-        policy = Retry().around(SITE)(inner)
+        policy = Retry().policy(TOOL_INFO)(inner)
         monkeypatch.setattr(tenacity, "RetryCallState", fail)
-        flow = policy(Recorded())
+        flow = policy(RecordingCall())
         next(flow)
         with pytest.raises(StopIteration):
             flow.send(Outcome(1))
@@ -517,7 +521,7 @@ class TestNote:
         run(Retry(initial=0.5, jitter=None), [ConnectionError(), ConnectionError(), error], time=time)
         assert error.__notes__ == ["otel_tools: 3 attempts in 1.50 s"]
 
-    def test_one_attempt_is_no_news(self) -> None:
+    def test_one_attempt_adds_no_note(self) -> None:
         error = ValueError()
         run(Retry(), [error])
         assert not hasattr(error, "__notes__")
@@ -601,7 +605,7 @@ OUTCOMES: list[Callable[[], Any]] = [
     deadline=st.none() | st.floats(0.1, 20),
     takes=st.floats(0, 5),
 )
-def test_whatever_happens_the_books_agree(
+def test_attempts_sleeps_and_reports_agree_for_any_outcomes(
     made: list[Callable[[], Any]], attempts: int, deadline: float | None, takes: float
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,6 @@ import pytest
 import tenacity
 
 from otel_tools import Retry, ToolTimeout, remaining, tool
-from otel_tools._call.clock import clock
 from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock
 
@@ -72,12 +71,12 @@ async def test_a_timeout_is_retried_until_the_deadline() -> None:
         left.append(remaining())
         await clock.asleep(100)
 
-    with FakeClock(), pytest.raises(ToolTimeout):
+    with FakeClock() as clock, pytest.raises(ToolTimeout):
         await sleep()
     assert left == [3.0, 3.0, 2.0]
 
 
-def test_a_fallback_after_the_deadline_is_not_held_to_it(both: Flavour) -> None:
+def test_a_fallback_after_the_deadline_has_none(both: Flavour) -> None:
     left: list[float | None] = []
 
     def instead(value: Any = None) -> str:
@@ -138,7 +137,7 @@ def test_a_cached_function_reports_its_hits(seen: Captured, cached: Any, timeout
     function.cache_clear()
 
 
-def test_a_cached_function_can_still_be_asked_about_its_cache() -> None:
+def test_a_cached_function_keeps_its_cache_methods() -> None:
     for cached in (functools.cache, cachetools.cached({}, info=True)):
         decorated: Any = tool(name="asked")(cached(lambda value: value))
         decorated(1)
@@ -148,7 +147,7 @@ def test_a_cached_function_can_still_be_asked_about_its_cache() -> None:
         assert decorated.cache_info().currsize == 0
 
 
-def test_a_retried_function_can_still_be_asked_about_its_retries(both: Flavour) -> None:
+def test_a_retried_function_keeps_its_retry_attributes(both: Flavour) -> None:
     retry: Any = tenacity.retry(stop=tenacity.stop_after_attempt(7))
     function = retry(failing(both))
     decorated: Any = tool(name="asked")(function)

@@ -1,4 +1,4 @@
-"""Single flight: one goes, the others get what it brings, and nobody waits for ever."""
+"""Single flight: one call runs, the others get its result, and none waits for ever."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_tools import Cache
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope
-from otel_tools._call.steps import Invoke, Outcome, Wait
-from otel_tools._policies.cache.cache import Cache
-from otel_tools._policies.cache.single_flight import Flight, Flights, Ticket, _graph, hand_over
+from otel_tools._call.steps import Invoke, Wait
+from otel_tools._policies.cache.single_flight import InFlightCall, InFlightCalls, Waiter, _graph, deliver
 from otel_tools.errors import ToolTimeout
-from tests.policies.cache_scene import HeardCall, ended, inner, tool_info_of
+from tests.policies.cache_helpers import RecordingCall, inner, run_to_end, tool_info_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +33,14 @@ def work(key: Any) -> None:
 
 def flow_of(cache: Cache, name: str = "work") -> Next:
     """As an async tool, whose waiters block nobody."""
-    return cache.around(tool_info_of(work, asynchronous=True, name=name))(inner)
+    return cache.policy(tool_info_of(work, asynchronous=True, name=name))(inner)
 
 
 class Driven:
     """One call, driven by hand in a context of its own, as a task would have."""
 
     def __init__(self, flow: Next, key: Any = 1, context: contextvars.Context | None = None) -> None:
-        self.call = HeardCall(key)
+        self.call = RecordingCall(key)
         self.context = context or contextvars.Context()
         self.flow: Flow = flow(self.call)
         self.step: Any = self.context.run(next, self.flow)
@@ -58,7 +59,7 @@ class Driven:
         self.step = self.context.run(self.flow.send, self.step.future.done())
 
     def end(self, answer: Any = True) -> Outcome:
-        return self.context.run(ended, self.flow, answer)
+        return self.context.run(run_to_end, self.flow, answer)
 
     def cancel(self) -> None:
         self.context.run(self.flow.close)
@@ -72,11 +73,11 @@ class Driven:
 def cache() -> Iterator[Cache]:
     cache = Cache(ttl=60)
     yield cache
-    assert len(cache._flights) == 0
+    assert len(cache._in_flight) == 0
     assert not _graph.busy
 
 
-def test_those_who_come_while_one_is_under_way_get_a_copy_of_what_it_brings(cache: Cache) -> None:
+def test_calls_that_come_while_one_runs_get_a_copy_of_its_value(cache: Cache) -> None:
     flow = flow_of(cache)
     first, *others = [Driven(flow) for _ in range(4)]
     assert first.runs
@@ -99,7 +100,7 @@ def test_another_key_does_not_wait(cache: Cache) -> None:
     second.end(Outcome(2))
 
 
-def test_a_failure_is_given_to_those_who_wait_and_the_next_call_tries_again(cache: Cache) -> None:
+def test_waiters_get_the_same_failure_and_the_next_call_runs_again(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second = Driven(flow), Driven(flow)
     error = ConnectionError()
@@ -135,7 +136,7 @@ def test_a_value_that_counts_as_a_failure_is_shared_as_one(cache: Cache) -> None
     assert (got.value, got.error, got.result, got.error_type) == ({"error": 1}, None, "error", "tool_error")
 
 
-def test_what_cannot_be_copied_is_made_by_each_for_itself(cache: Cache) -> None:
+def test_each_call_computes_a_value_that_cannot_be_copied_for_itself(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second = Driven(flow), Driven(flow)
     first.end(Outcome(threading.Lock()))
@@ -146,7 +147,7 @@ def test_what_cannot_be_copied_is_made_by_each_for_itself(cache: Cache) -> None:
     assert second.call.answers == ["bypass"]
 
 
-def test_a_leader_that_is_cancelled_hands_over_to_one_of_those_who_wait(cache: Cache) -> None:
+def test_after_a_cancelled_run_one_of_the_waiters_runs(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second, third = [Driven(flow) for _ in range(3)]
     first.cancel()
@@ -168,7 +169,7 @@ def test_a_cancellation_that_comes_as_an_outcome_is_not_shared(cache: Cache) -> 
     second.end(Outcome(1))
 
 
-def test_one_who_waits_and_is_cancelled_disturbs_nobody(cache: Cache) -> None:
+def test_a_waiter_that_is_cancelled_disturbs_no_other(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second, third = [Driven(flow) for _ in range(3)]
     second.cancel()
@@ -178,7 +179,7 @@ def test_one_who_waits_and_is_cancelled_disturbs_nobody(cache: Cache) -> None:
     assert third.end().value == 1
 
 
-def test_a_stale_value_is_served_to_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_value_is_served_to_the_running_call_and_its_waiters(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(ttl=10, stale_if_error=60)
     flow = flow_of(cache)
     Driven(flow).end(Outcome([1]))
@@ -192,16 +193,16 @@ def test_a_stale_value_is_served_to_each_of_them(monkeypatch: pytest.MonkeyPatch
         assert len(driven.call.recoveries) == 1
 
 
-def test_nobody_waits_past_the_deadline_of_the_call(cache: Cache) -> None:
+def test_no_call_waits_past_its_deadline(cache: Cache) -> None:
     flow = flow_of(cache)
     first = Driven(flow)
-    late = HeardCall(1)
+    late = RecordingCall(1)
     late.scope = Scope(late, 0.0, None)
     running = flow(late)
     step = next(running)
     assert isinstance(step, Wait)
     assert step.timeout == 0.0
-    got = ended(running, answer=False)
+    got = run_to_end(running, answer=False)
     assert isinstance(got.error, ToolTimeout)
     assert got.error.tool == "work"
     assert late.answers == ["coalesced"]
@@ -251,7 +252,7 @@ class TestNobodyWaitsForEver:
                 assert waiting.end().result == "cached"
             call.end(Outcome(1))
 
-    def test_one_who_leaves_leaves_no_trace_in_the_ring(self, cache: Cache) -> None:
+    def test_a_waiter_that_left_is_no_part_of_the_ring(self, cache: Cache) -> None:
         ours, theirs = flow_of(cache, "ours"), flow_of(cache, "theirs")
         a, b = Driven(ours), Driven(theirs)
         Driven(theirs, context=a.child()).cancel()
@@ -261,64 +262,64 @@ class TestNobodyWaitsForEver:
         within.end()
         b.end(Outcome(1))
 
-    def test_a_blocking_call_in_the_thread_or_the_loop_of_the_leader(self, cache: Cache) -> None:
-        flights = Flights()
-        flight = flights.board("key", blocking=True)
-        assert flights.board("key", blocking=True) is None
-        assert isinstance(flights.board("key", blocking=False), Ticket)
+    def test_a_blocking_call_in_the_thread_or_the_loop_of_the_running_call(self, cache: Cache) -> None:
+        calls = InFlightCalls()
+        in_flight = calls.join("key", blocking=True)
+        assert calls.join("key", blocking=True) is None
+        assert isinstance(calls.join("key", blocking=False), Waiter)
 
         async def in_a_loop() -> Any:
-            return flights.board("key", blocking=True)
+            return calls.join("key", blocking=True)
 
         with ThreadPoolExecutor(1) as pool:
-            assert isinstance(pool.submit(flights.board, "key", blocking=True).result(), Ticket)
+            assert isinstance(pool.submit(calls.join, "key", blocking=True).result(), Waiter)
             assert pool.submit(asyncio.run, in_a_loop()).result() is None
-        flights.end("key", flight)  # type: ignore[arg-type] # a flight
+        calls.end("key", in_flight)  # type: ignore[arg-type] # an in-flight call
 
-    def test_a_call_out_of_the_middle_of_another_one(self, cache: Cache) -> None:
-        flights = Flights()
-        flight = flights.board("key", blocking=False)
+    def test_a_call_made_in_the_middle_of_a_change(self, cache: Cache) -> None:
+        calls = InFlightCalls()
+        in_flight = calls.join("key", blocking=False)
         with _graph.changing():
-            assert flights.board("key", blocking=False) is None
-        flights.end("key", flight)  # type: ignore[arg-type] # a flight
+            assert calls.join("key", blocking=False) is None
+        calls.end("key", in_flight)  # type: ignore[arg-type] # an in-flight call
 
 
-def test_a_call_that_finds_a_flight_as_it_ends_leads_the_next() -> None:
-    flights = Flights()
-    first = flights.board("key", blocking=False)
-    assert isinstance(first, Flight)
+def test_a_call_that_finds_another_as_it_ends_runs_itself() -> None:
+    calls = InFlightCalls()
+    first = calls.join("key", blocking=False)
+    assert isinstance(first, InFlightCall)
 
     class Late(dict[Any, Any]):
         def setdefault(self, key: Any, default: Any = None) -> Any:
             found = super().setdefault(key, default)
-            if found is first and isinstance(found, Flight):
-                flights.end(key, found)
+            if found is first and isinstance(found, InFlightCall):
+                calls.end(key, found)
             return found
 
-    flights._under_way = Late(flights._under_way)
-    second = flights.board("key", blocking=False)
-    assert isinstance(second, Flight)
+    calls._by_key = Late(calls._by_key)
+    second = calls.join("key", blocking=False)
+    assert isinstance(second, InFlightCall)
     assert second is not first
-    flights.end("key", second)
-    assert len(flights) == 0
+    calls.end("key", second)
+    assert len(calls) == 0
 
 
-def test_threads_that_come_and_go_at_once_lead_one_by_one_and_are_all_served() -> None:
-    flights = Flights()
-    under_way: list[Flight] = []
+def test_threads_that_join_at_once_run_one_by_one_and_are_all_served() -> None:
+    calls = InFlightCalls()
+    under_way: list[InFlightCall] = []
     together: list[int] = []
 
     def come_and_go() -> None:
         for _ in range(300):
-            boarded = flights.board("key", blocking=False)
-            if isinstance(boarded, Ticket):
-                boarded.future.result(timeout=30)
-                boarded.leave()
-            elif boarded is not None:
-                under_way.append(boarded)
+            joined = calls.join("key", blocking=False)
+            if isinstance(joined, Waiter):
+                joined.future.result(timeout=30)
+                joined.leave()
+            elif joined is not None:
+                under_way.append(joined)
                 together.append(len(under_way))
-                under_way.remove(boarded)
-                hand_over(flights.end("key", boarded), None)
+                under_way.remove(joined)
+                deliver(calls.end("key", joined), None)
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -329,17 +330,17 @@ def test_threads_that_come_and_go_at_once_lead_one_by_one_and_are_all_served() -
     finally:
         sys.setswitchinterval(before)
     assert max(together) == 1
-    assert len(flights) == 0
+    assert len(calls) == 0
 
 
-def test_a_call_that_the_garbage_collector_closes_elsewhere_ends_its_flight(cache: Cache) -> None:
+def test_a_call_that_the_garbage_collector_closes_in_another_context_is_ended(cache: Cache) -> None:
     driven = Driven(flow_of(cache))
     driven.flow.close()
-    assert len(cache._flights) == 0
+    assert len(cache._in_flight) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to fork")
-def test_a_forked_child_waits_for_nobody_who_is_not_there(cache: Cache) -> None:
+def test_a_forked_child_waits_for_no_call_of_the_parent(cache: Cache) -> None:
     flow = flow_of(cache)
     first, second = Driven(flow), Driven(flow)
     pid = os.fork()

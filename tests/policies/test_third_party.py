@@ -1,4 +1,4 @@
-"""Functions that were decorated before they became tools: nothing changes for them, and telemetry hears of it."""
+"""Functions under tenacity, cachetools or lru_cache as tools work as before, and retries and hits are reported."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ import cachetools.keys
 import pytest
 import tenacity
 
-from otel_tools import Cache, tool
+from otel_tools import Cache, Retry, tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.deadline import deadline
-from otel_tools._policies.retry.retry import Retry
-from otel_tools._policies.third_party import around_decorated
+from otel_tools._policies.third_party import third_party_policy
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from otel_tools.testing import Captured
 
 
-class Recorded(Call):
-    """A call that writes down what it is told."""
+class RecordingCall(Call):
+    """A call that records what is reported to it."""
 
     __slots__ = ("answers", "retries")
 
@@ -63,8 +64,8 @@ def tool_info_of(function: Any) -> ToolInfo:
     return ToolInfo("work", function, asynchronous=False, generator=False, arguments=Arguments(function))
 
 
-def around(function: Any) -> Callable[[Call], Flow]:
-    policy = around_decorated(tool_info_of(function))
+def reporting_flow(function: Any) -> Callable[[Call], Flow]:
+    policy = third_party_policy(tool_info_of(function))
     assert policy is not None
     return policy(inner)
 
@@ -107,19 +108,19 @@ async def adrive(flow_of: Callable[[Call], Flow], function: Any, call: Call) -> 
     raise AssertionError
 
 
-def called(function: Any, *args: Any, **kwargs: Any) -> tuple[Outcome, Recorded]:
-    call = Recorded(*args, **kwargs)
-    return drive(around(function), function, call), call
+def called(function: Any, *args: Any, **kwargs: Any) -> tuple[Outcome, RecordingCall]:
+    call = RecordingCall(*args, **kwargs)
+    return drive(reporting_flow(function), function, call), call
 
 
 def answers(function: Any, *calls: tuple[Any, ...]) -> list[Any]:
-    flow_of = around(function)
-    said = []
+    flow_of = reporting_flow(function)
+    results = []
     for args in calls:
-        call = Recorded(*args)
+        call = RecordingCall(*args)
         outcome = drive(flow_of, function, call)
-        said.append((*call.answers, outcome.result))
-    return said
+        results.append((*call.answers, outcome.result))
+    return results
 
 
 def plain(x: int) -> int:
@@ -148,18 +149,18 @@ def test_a_function_that_is_not_decorated_needs_no_policy() -> None:
 
     functions: list[Any] = [plain, wrapped, functools.partial(plain, 1), len, str.upper]
     for function in functions:
-        assert around_decorated(tool_info_of(function)) is None
+        assert third_party_policy(tool_info_of(function)) is None
 
 
 def test_a_mock_is_not_decorated_and_is_left_alone() -> None:
     mock = Mock()
-    assert around_decorated(tool_info_of(mock)) is None
+    assert third_party_policy(tool_info_of(mock)) is None
     assert mock.mock_calls == []
 
 
 class TestCaches:
     @every_cache
-    def test_hits_and_misses_are_told_and_a_hit_is_a_cached_result(self, make: Callable[[], Any]) -> None:
+    def test_hits_and_misses_are_reported_and_a_hit_is_a_cached_result(self, make: Callable[[], Any]) -> None:
         assert answers(make(), (1,), (1,), (2,), (1,)) == [
             ("miss", "ok"),
             ("hit", "cached"),
@@ -189,8 +190,8 @@ class TestCaches:
         function.cache_clear()
         assert answers(function, (1,), (1,)) == [("miss", "ok"), ("hit", "cached")]
 
-        flow_of = around(function)
-        call = Recorded(2)
+        flow_of = reporting_flow(function)
+        call = RecordingCall(2)
         flow = flow_of(call)
         next(flow)
         value = function(2)
@@ -203,13 +204,13 @@ class TestCaches:
     @every_cache
     def test_a_call_that_is_given_up_does_not_disturb_the_next(self, make: Callable[[], Any]) -> None:
         function = make()
-        flow = around(function)(Recorded(1))
+        flow = reporting_flow(function)(RecordingCall(1))
         next(flow)
         flow.close()
         assert answers(function, (1,), (1,)) == [("miss", "ok"), ("hit", "cached")]
 
     @pytest.mark.parametrize("name", ["lru_cache", "cached, info", "cached, locked, info"])
-    def test_what_is_called_past_the_tool_is_not_the_tools(self, name: str) -> None:
+    def test_direct_calls_of_the_function_are_not_counted_as_the_tools(self, name: str) -> None:
         function = CACHES[name]()
         assert answers(function, (1,)) == [("miss", "ok")]
         for x in range(9):
@@ -238,8 +239,8 @@ class TestCaches:
 
         here, there = Place(), Place()
         for method in (Place.weather, Place.tide):
-            said = answers(method, (here, 1), (there, 1), (here, 1))
-            assert [answer for answer, _ in said] == ["miss", "miss", "hit"]
+            results = answers(method, (here, 1), (there, 1), (here, 1))
+            assert [answer for answer, _ in results] == ["miss", "miss", "hit"]
         for bound in (Place().weather, Place().tide, functools.partial(Place().tide, day=3)):
             args = () if isinstance(bound, functools.partial) else (1,)
             assert [answer for answer, _ in answers(bound, args, args)] == ["miss", "hit"]
@@ -258,7 +259,7 @@ class TestCaches:
 
         assert [answer for answer, _ in answers(Place().weather, (1,), (1,))] == ["miss", "hit"]
         with pytest.raises(ConfigurationError, match="tool 'work': cachetools' cachedmethod must be the outermost"):
-            around_decorated(tool_info_of(Place.__dict__["weather"]))
+            third_party_policy(tool_info_of(Place.__dict__["weather"]))
 
     def test_below_another_decorator_only_counts_are_trusted(self) -> None:
         def doubled(function: Any) -> Any:
@@ -269,20 +270,20 @@ class TestCaches:
             return wrapper
 
         assert [a for a, _ in answers(doubled(functools.cache(plain)), (1,), (1,))] == ["miss", "hit"]
-        assert around_decorated(tool_info_of(doubled(cachetools.cached({})(plain)))) is None
+        assert third_party_policy(tool_info_of(doubled(cachetools.cached({})(plain)))) is None
 
-    def test_the_lock_of_the_cache_may_be_held_by_who_calls_the_tool(self) -> None:
+    def test_the_caller_of_the_tool_may_hold_the_lock_of_the_cache(self) -> None:
         lock = threading.RLock()
         function = cachetools.cached(cachetools.LRUCache(4), lock=lock, info=True)(plain)
-        flow_of = around(function)
+        flow_of = reporting_flow(function)
 
         def work(n: int) -> None:
             for x in range(200):
                 if n % 2:
                     with lock:
-                        drive(flow_of, function, Recorded(x % 7))
+                        drive(flow_of, function, RecordingCall(x % 7))
                 else:
-                    drive(flow_of, function, Recorded(x % 7))
+                    drive(flow_of, function, RecordingCall(x % 7))
 
         with ThreadPoolExecutor(4) as pool:
             assert len(list(pool.map(work, range(4), timeout=60))) == 4, "none waits for ever"
@@ -290,13 +291,13 @@ class TestCaches:
     @pytest.mark.parametrize("name", ["lru_cache", "cached, locked, info"])
     def test_the_sums_are_the_caches_own_when_threads_call_it_together(self, name: str) -> None:
         function = CACHES[name]()
-        tools = [around(function), around(function)]
-        told: list[Recorded] = []
+        tools = [reporting_flow(function), reporting_flow(function)]
+        told: list[RecordingCall] = []
 
         def work(seed: int) -> None:
             chosen = random.Random(seed)  # noqa: S311 - a test
             for _ in range(500):
-                call = Recorded(chosen.randrange(-2, 30))
+                call = RecordingCall(chosen.randrange(-2, 30))
                 told.append(call)
                 drive(tools[seed % 2], function, call)
 
@@ -310,13 +311,13 @@ class TestCaches:
         chosen = random.Random(5)  # noqa: S311 - a test
         for _ in range(200):
             function = functools.lru_cache(maxsize=4)(plain)
-            flow_of = around(function)
-            open_calls: list[tuple[Flow, Recorded, Outcome | None]] = []
-            told: list[Recorded] = []
+            flow_of = reporting_flow(function)
+            open_calls: list[tuple[Flow, RecordingCall, Outcome | None]] = []
+            told: list[RecordingCall] = []
             for _ in range(60):
                 action = chosen.randrange(3)
                 if action == 0 or not open_calls:
-                    call = Recorded(chosen.randrange(-1, 6))
+                    call = RecordingCall(chosen.randrange(-1, 6))
                     flow = flow_of(call)
                     next(flow)
                     told.append(call)
@@ -338,19 +339,19 @@ class TestCaches:
                 with pytest.raises(StopIteration):
                     flow.send(outcome or Outcome(function(abs(call.args[0]))))
             info = function.cache_info()
-            said = Counter(answer for call in told for answer in call.answers)
-            assert (said["hit"], said["miss"]) == (info.hits, info.misses)
+            results = Counter(answer for call in told for answer in call.answers)
+            assert (results["hit"], results["miss"]) == (info.hits, info.misses)
 
     def test_a_call_that_is_retried_reports_its_first_answer(self) -> None:
         function = functools.cache(plain)
-        policy = around_decorated(tool_info_of(function))
+        policy = third_party_policy(tool_info_of(function))
         assert policy is not None
-        call = Recorded(-1)
-        drive(Retry(3, on=ValueError, initial=0).around(tool_info_of(function))(policy(inner)), function, call)
+        call = RecordingCall(-1)
+        drive(Retry(3, on=ValueError, initial=0).policy(tool_info_of(function))(policy(inner)), function, call)
         assert call.answers == ["miss"]
         assert function.cache_info().misses == 3
 
-    def test_a_cache_that_cannot_tell_for_once_breaks_nothing(self) -> None:
+    def test_a_cache_info_that_raises_breaks_nothing(self) -> None:
         class Moody:
             __hash__ = None  # type: ignore[assignment] # nor can it be a key
 
@@ -403,13 +404,13 @@ NAME = f"{FlakyError.__module__}.FlakyError"
 
 
 class TestTenacity:
-    def test_each_retry_is_told_with_what_caused_it(self) -> None:
+    def test_each_retry_is_reported_with_the_error_that_caused_it(self) -> None:
         function = flaky(3)
         outcome, call = called(function, 7)
         assert (outcome.value, call.retries) == (7, [NAME] * 3)
         assert called(function, 7)[1].retries == [NAME] * 3
 
-    def test_a_call_that_goes_well_has_none(self) -> None:
+    def test_a_call_that_succeeds_reports_no_retry(self) -> None:
         assert called(flaky(0))[1].retries == []
 
     def test_the_last_failure_is_not_a_retry(self) -> None:
@@ -422,16 +423,16 @@ class TestTenacity:
         function = tenacity.retry(retry=tenacity.retry_if_result(lambda value: value is None))(lambda: next(values))
         assert called(function)[1].retries == ["tool_error"] * 2
 
-    def test_the_hook_that_was_there_is_called_as_before(self) -> None:
+    def test_the_functions_own_before_sleep_is_called_as_before(self) -> None:
         seen: list[int] = []
         function = flaky(2, before_sleep=lambda state: seen.append(state.attempt_number))
         assert called(function)[1].retries == [NAME] * 2
         assert seen == [1, 2]
 
-    def test_many_tools_of_one_function_listen_once(self) -> None:
+    def test_many_tools_of_one_function_report_a_retry_once(self) -> None:
         function = flaky(2)
         for _ in range(3):
-            around(function)
+            reporting_flow(function)
         assert called(function)[1].retries == [NAME] * 2
 
     def test_statistics_and_variants_are_as_before(self) -> None:
@@ -442,12 +443,12 @@ class TestTenacity:
         with pytest.raises(tenacity.RetryError):
             function.retry_with(stop=tenacity.stop_after_attempt(1), reraise=False)()
 
-    def test_called_past_the_tool_nothing_is_told(self) -> None:
+    def test_a_direct_call_of_the_function_reports_nothing(self) -> None:
         function = flaky(2)
-        around(function)
+        reporting_flow(function)
         function()
 
-        other = Recorded()
+        other = RecordingCall()
         token = current.set(Scope(other, None, None))
         try:
             function()
@@ -462,10 +463,10 @@ class TestTenacity:
             if failures[0] >= 0:
                 raise FlakyError
 
-        flow_of = around(fetch)
+        flow_of = reporting_flow(fetch)
 
         def work(n: int) -> bool:
-            call = Recorded([n % 6])
+            call = RecordingCall([n % 6])
             drive(flow_of, fetch, call)
             return len(call.retries) == n % 6
 
@@ -496,10 +497,10 @@ class TestTenacity:
                 raise FlakyError
             return 1
 
-        flow_of = around(fetch)
+        flow_of = reporting_flow(fetch)
 
         async def main() -> list[int]:
-            calls = [Recorded([n]) for n in range(6)]
+            calls = [RecordingCall([n]) for n in range(6)]
             outcomes = await asyncio.gather(*(adrive(flow_of, fetch, call) for call in calls))
             assert all(outcome.value == 1 for outcome in outcomes)
             return [len(call.retries) for call in calls]
@@ -509,8 +510,8 @@ class TestTenacity:
 
     def test_the_deadline_of_the_call_stays_what_it_is(self) -> None:
         function = flaky(1)
-        flow_of = deadline(50.0)(Retry(deadline=50.0).around(tool_info_of(function))(around(function)))
-        call = Recorded()
+        flow_of = deadline(50.0)(Retry(deadline=50.0).policy(tool_info_of(function))(reporting_flow(function)))
+        call = RecordingCall()
         flow = flow_of(call)
         next(flow)
         left = call.left()
@@ -519,25 +520,25 @@ class TestTenacity:
         flow.close()
         assert call.scope is None
 
-    def test_calls_that_are_over_are_forgotten(self) -> None:
+    def test_calls_that_have_ended_are_not_kept(self) -> None:
         function = flaky(1)
-        flow_of = around(function)
-        drive(flow_of, function, Recorded())
-        flow = flow_of(Recorded())
+        flow_of = reporting_flow(function)
+        drive(flow_of, function, RecordingCall())
+        flow = flow_of(RecordingCall())
         next(flow)
         assert len(function.retry.before_sleep.calls) == 1
         flow.close()
-        assert function.retry.before_sleep.calls == set()
+        assert not function.retry.before_sleep.calls
 
-    def test_a_copy_of_the_retry_is_as_it_was(self) -> None:
+    def test_a_copy_of_the_retry_has_its_own_before_sleep_again(self) -> None:
         function = flaky(1, before_sleep=print)
-        around(function)
+        reporting_flow(function)
         assert copy.deepcopy(function.retry).before_sleep is print
         assert pickle.loads(pickle.dumps(function.retry.before_sleep)) is print  # noqa: S301 - just made
 
 
 class TestStacked:
-    def test_both_are_told_in_either_order(self) -> None:
+    def test_both_are_reported_in_either_order(self) -> None:
         over_cache = tenacity.retry(wait=tenacity.wait_none())(functools.cache(plain))
         assert [answer for answer, _ in answers(over_cache, (1,), (1,))] == ["miss", "hit"]
 
@@ -556,13 +557,13 @@ class TestStacked:
         _, call = called(under, 1)
         assert (call.answers, call.retries) == (["miss"], [NAME])
 
-    def test_two_retries_over_each_other_are_both_told(self) -> None:
+    def test_two_retries_over_each_other_are_both_reported(self) -> None:
         outer = tenacity.retry(wait=tenacity.wait_none(), stop=tenacity.stop_after_attempt(2))(flaky(6))
         _, call = called(outer)
         assert len(call.retries) == 6
 
 
-def test_a_call_has_one_answer_of_a_cache_also_where_there_are_two(seen: Captured) -> None:
+def test_a_call_has_one_cache_result_even_with_two_caches(seen: Captured) -> None:
     decorated = tool(name="twice", cache=Cache(ttl=60))(functools.lru_cache(lambda number: number))
 
     assert [decorated(1), decorated(1)] == [1, 1]

@@ -1,4 +1,4 @@
-"""`timeout`: a caller waits no longer, whatever the function does; and what it may know of its own time."""
+"""`timeout`: a caller waits no longer, whatever the function does; and what the function can read of its time."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, True, "5", float("nan"), float("inf"), [1]])
-def test_nonsense_is_refused_at_decoration(seconds: Any) -> None:
+def test_a_timeout_that_cannot_work_is_refused_at_decoration(seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"tool 'len': timeout=.*a positive number of seconds is needed"):
         tool(timeout=seconds)(len)
 
 
-def test_what_is_in_time_passes_untouched(seen: Captured, both: Flavour) -> None:
+def test_a_call_in_time_passes_untouched(seen: Captured, both: Flavour) -> None:
     result, error = object(), LookupError("no")
 
     def work(value: Any) -> Any:
@@ -52,7 +52,7 @@ def test_what_is_in_time_passes_untouched(seen: Captured, both: Flavour) -> None
     assert raised.value is error
 
 
-def test_what_takes_longer_is_a_failure_of_the_tool_and_a_timeout_error(seen: Captured, both: Flavour) -> None:
+def test_a_call_that_takes_longer_is_a_failure_of_the_tool_and_a_timeout_error(seen: Captured, both: Flavour) -> None:
     decorated = tool(name="slow", timeout=2)(both.function(lambda: 1))
 
     with FakeClock() as clock, faults(decorated, latency=5), pytest.raises(TimeoutError) as raised:
@@ -95,7 +95,7 @@ def test_the_functions_own_timeout_error_is_its_own(seen: Captured, both: Flavou
     assert dict(seen.span("own").attributes or {})["error.type"] == "TimeoutError"
 
 
-async def test_a_coroutine_that_makes_an_error_of_its_cancellation_timed_out(seen: Captured) -> None:
+async def test_a_coroutine_that_turns_its_cancellation_into_an_error_timed_out(seen: Captured) -> None:
     @tool(timeout=0.01)
     async def stubborn() -> None:
         try:
@@ -144,7 +144,7 @@ async def test_a_timeout_of_the_callers_own_is_theirs(seen: Captured) -> None:
     assert dict(seen.span("long").attributes or {})["otel_tools.outcome"] == "cancelled"
 
 
-def test_what_a_sync_function_returns_to_await_is_limited_as_well(seen: Captured) -> None:
+def test_an_awaitable_of_a_sync_function_has_the_timeout_too(seen: Captured) -> None:
     async def long() -> None:
         await asyncio.sleep(60)
 
@@ -157,7 +157,7 @@ def test_what_a_sync_function_returns_to_await_is_limited_as_well(seen: Captured
         asyncio.run(main())
 
 
-def test_spans_and_variables_of_the_caller_are_the_functions_too(seen: Captured, both: Flavour) -> None:
+def test_the_function_sees_the_callers_span_and_context_variables(seen: Captured, both: Flavour) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
     variable.set("caller")
 
@@ -188,7 +188,7 @@ def test_a_function_that_runs_on_is_counted_until_it_ends_and_too_many_are_refus
         decorated()
 
     go.set()
-    for _ in range(1000):
+    for _ in range(12_000):
         if decorated.tool.stats().abandoned == 0:
             break
         time.sleep(0.005)
@@ -196,7 +196,7 @@ def test_a_function_that_runs_on_is_counted_until_it_ends_and_too_many_are_refus
     assert seen.value(names.ABANDONED.name, {names.TOOL_NAME: "stuck"}) == 0
 
 
-def test_a_tool_knows_how_long_it_has_left_and_whether_it_was_given_up(seen: Captured) -> None:
+def test_a_tool_can_read_its_remaining_time_and_whether_it_was_given_up(seen: Captured) -> None:
     left: list[float | None] = []
     stopped = threading.Event()
 
@@ -208,17 +208,17 @@ def test_a_tool_knows_how_long_it_has_left_and_whether_it_was_given_up(seen: Cap
         stopped.set()
 
     with pytest.raises(ToolTimeout):
-        tool(timeout=0.05)(patient)()
+        tool(timeout=0.5)(patient)()
 
-    assert stopped.wait(10), "the loop ended by itself"
+    assert stopped.wait(60), "the loop ended by itself"
     assert left[0] is not None
-    assert 0 < left[0] <= 0.05
+    assert 0 < left[0] <= 0.5
     assert left[1] == 0.0
     assert remaining() is None
     assert not cancelled()
 
 
-def test_the_earliest_of_nested_limits_is_what_is_left(both: Flavour) -> None:
+def test_the_remaining_time_is_that_of_the_earliest_nested_limit(both: Flavour) -> None:
     with FakeClock():
         inner = tool(name="inner", timeout=50)(both.function(remaining))
         innermost = tool(name="innermost", timeout=5)(both.function(remaining))
@@ -235,7 +235,7 @@ def test_the_earliest_of_nested_limits_is_what_is_left(both: Flavour) -> None:
         assert both.call(outer, innermost) == pytest.approx(5)
 
 
-def test_a_deadline_is_what_is_left_where_there_is_no_timeout(both: Flavour) -> None:
+def test_without_a_timeout_the_remaining_time_is_that_of_the_deadline(both: Flavour) -> None:
     with FakeClock():
         assert both.call(tool(name="bounded", retry=Retry(deadline=7))(both.function(remaining))) == pytest.approx(7)
         both_limits = tool(name="both", timeout=3, retry=Retry(deadline=7))(both.function(remaining))
@@ -255,7 +255,7 @@ def test_an_attempt_gets_no_more_than_the_deadline_leaves(seen: Captured, both: 
     assert clock.elapsed >= 8
 
 
-def test_ctrl_c_in_a_caller_who_waits_gives_the_function_up(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_in_a_waiting_caller_gives_the_function_up(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
     def interrupted(*_: Any) -> bool:

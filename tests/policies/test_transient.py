@@ -1,4 +1,4 @@
-"""`transient` and `retry_after`: which errors may pass, and how long a server asks to wait. With the real libraries."""
+"""`transient` and `retry_after` with the errors of the real libraries."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class SubclassError(ConnectionResetError):
     ],
     ids=repr,
 )
-def test_the_standard_librarys_connection_and_timeout_errors_may_pass(error: BaseException) -> None:
+def test_the_standard_librarys_connection_and_timeout_errors_are_transient(error: BaseException) -> None:
     assert transient(error) is True
 
 
@@ -105,7 +105,7 @@ def test_the_standard_librarys_connection_and_timeout_errors_may_pass(error: Bas
     ],
     ids=repr,
 )
-def test_all_else_of_the_standard_library_stays(error: BaseException) -> None:
+def test_other_errors_of_the_standard_library_are_not_transient(error: BaseException) -> None:
     assert transient(error) is False
 
 
@@ -150,13 +150,13 @@ class TestHttpx:
             "RemoteProtocolError",
         ],
     )
-    def test_the_network_may_pass(self, name: str, kind: str) -> None:
+    def test_network_errors_are_transient(self, name: str, kind: str) -> None:
         assert transient(getattr(_httpx(name), kind)("")) is True
 
     @pytest.mark.parametrize(
         "kind", ["UnsupportedProtocol", "LocalProtocolError", "DecodingError", "TooManyRedirects", "InvalidURL"]
     )
-    def test_mistakes_stay(self, name: str, kind: str) -> None:
+    def test_mistakes_are_not_transient(self, name: str, kind: str) -> None:
         assert transient(getattr(_httpx(name), kind)("")) is False
 
     def test_a_real_refusal_and_a_name_that_does_not_exist(self, name: str) -> None:
@@ -170,7 +170,7 @@ class TestHttpx:
             module.get("htp://x", trust_env=False)
         assert transient(wrong.value) is False
 
-    def test_a_connection_is_as_hopeless_as_its_cause(self, name: str) -> None:
+    def test_a_connection_error_is_judged_by_its_cause(self, name: str) -> None:
         kind = _httpx(name).ConnectError
         assert transient(raised(kind(""), raised(OSError(), CERTIFICATE))) is False
         assert transient(raised(kind(""), UNKNOWN_NAME)) is False
@@ -192,16 +192,16 @@ class TestOpenai:
         assert isinstance(error, openai.APIStatusError)
         assert transient(error) is (status in RETRIED)
 
-    def test_connections_and_timeouts_may_pass(self, openai: Any) -> None:
+    def test_connection_errors_and_timeouts_are_transient(self, openai: Any) -> None:
         assert transient(openai.APIConnectionError(request=self.request())) is True
         assert transient(openai.APITimeoutError(self.request())) is True
 
-    def test_a_wrong_url_and_a_wrong_certificate_stay(self, openai: Any) -> None:
+    def test_a_wrong_url_and_a_wrong_certificate_are_not_transient(self, openai: Any) -> None:
         unsupported = pytest.importorskip("httpx2").UnsupportedProtocol("")
         for cause in (unsupported, CERTIFICATE):
             assert transient(raised(openai.APIConnectionError(request=self.request()), cause)) is False
 
-    def test_an_answer_that_makes_no_sense_stays(self, openai: Any) -> None:
+    def test_an_invalid_response_is_not_transient(self, openai: Any) -> None:
         response = pytest.importorskip("httpx2").Response(200, request=self.request())
         assert transient(openai.APIResponseValidationError(response, None)) is False
 
@@ -222,16 +222,16 @@ class TestRequests:
     @pytest.mark.parametrize(
         "kind", ["ConnectionError", "ConnectTimeout", "ReadTimeout", "Timeout", "ProxyError", "ChunkedEncodingError"]
     )
-    def test_the_network_may_pass(self, requests: Any, kind: str) -> None:
+    def test_network_errors_are_transient(self, requests: Any, kind: str) -> None:
         assert transient(getattr(requests.exceptions, kind)()) is True
 
     @pytest.mark.parametrize(
         "kind", ["SSLError", "InvalidURL", "MissingSchema", "TooManyRedirects", "ContentDecodingError", "InvalidHeader"]
     )
-    def test_mistakes_stay(self, requests: Any, kind: str) -> None:
+    def test_mistakes_are_not_transient(self, requests: Any, kind: str) -> None:
         assert transient(getattr(requests.exceptions, kind)()) is False
 
-    def test_a_real_refusal_may_pass(self, requests: Any) -> None:
+    def test_a_real_refused_connection_is_transient(self, requests: Any) -> None:
         with socket.socket() as taken, requests.Session() as session:
             taken.bind(("127.0.0.1", 0))
             session.trust_env = False
@@ -239,7 +239,7 @@ class TestRequests:
                 session.get(f"http://127.0.0.1:{taken.getsockname()[1]}")
         assert transient(caught.value) is True
 
-    def test_tls_by_what_went_wrong(self, requests: Any) -> None:
+    def test_tls_errors_are_judged_by_their_cause(self, requests: Any) -> None:
         urllib3 = pytest.importorskip("urllib3")
 
         def wrapped(cause: BaseException) -> Any:
@@ -275,14 +275,14 @@ class TestAiohttp:
             warnings.simplefilter("error")
             assert transient(error) is (status in RETRIED)
 
-    def test_connections_and_timeouts_may_pass(self, aiohttp: Any) -> None:
+    def test_connection_errors_and_timeouts_are_transient(self, aiohttp: Any) -> None:
         key = None
         assert transient(aiohttp.ServerDisconnectedError()) is True
         assert transient(aiohttp.ServerTimeoutError()) is True
         assert transient(aiohttp.ClientPayloadError()) is True
         assert transient(aiohttp.ClientConnectorError(key, OSError(errno.ECONNREFUSED, "refused"))) is True
 
-    def test_mistakes_stay(self, aiohttp: Any) -> None:
+    def test_mistakes_are_not_transient(self, aiohttp: Any) -> None:
         assert transient(aiohttp.InvalidURL("x")) is False
         assert transient(aiohttp.ContentTypeError(None, (), status=200)) is False
         assert transient(aiohttp.ServerFingerprintMismatch(b"", b"", "x", 1)) is False
@@ -303,7 +303,7 @@ def test_any_error_with_a_status_is_judged_by_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("status", [14, 200, 302, 600, -1, "503", 503.0, True, None, math.nan])
-def test_what_is_no_status_of_a_failure_says_nothing(status: Any) -> None:
+def test_a_status_that_is_no_failure_is_ignored(status: Any) -> None:
     assert transient(Answered(status=status)) is False
     error = ConnectionError()
     error.status = status  # type: ignore[attr-defined] # as some library's
@@ -317,7 +317,7 @@ class HostileError(ConnectionError):
         raise RuntimeError(name)
 
 
-def test_attributes_that_raise_are_missing() -> None:
+def test_attributes_that_raise_count_as_missing() -> None:
     assert transient(HostileError()) is True
     assert retry_after(HostileError()) is None
 
@@ -407,7 +407,7 @@ def test_retry_after_as_an_attribute(value: Any, seconds: float | None) -> None:
     assert retry_after(Answered(retry_after=value)) == seconds
 
 
-def test_our_own_errors_say_when() -> None:
+def test_our_own_errors_have_retry_after() -> None:
     assert retry_after(RateLimited("full", retry_after=2.5)) == 2.5
 
 

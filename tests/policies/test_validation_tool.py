@@ -13,7 +13,9 @@ from pydantic import BaseModel, field_validator
 from otel_tools import tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.validation import validate_arguments, validate_result
 from otel_tools.errors import ConfigurationError, InvalidArguments, InvalidResult
 from tests.policies.validating import Place, Window, ended, result_of, typed, weather

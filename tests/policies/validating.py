@@ -13,7 +13,9 @@ from typing_extensions import TypedDict
 
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke
 from otel_tools._policies.validation import validate_arguments
 from otel_tools.errors import InvalidArguments
 

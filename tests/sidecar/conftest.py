@@ -15,9 +15,9 @@ import pytest
 
 from otel_tools._sidecar.binaries import SIDECAR, find, find_all
 from otel_tools._sidecar.ports import Ports
-from otel_tools._sidecar.runner import Sidecar
+from tests.sidecar.controlled import ControlledSidecar
 
-# What a test cannot wait for. Everything else in the configs and rules is as shipped.
+# Durations that are too long for a test. Everything else in the configs and rules is as shipped.
 SHORT = {
     "scrape_interval: 10s": "scrape_interval: 1s",
     "scrape_timeout: 5s": "scrape_timeout: 1s",
@@ -41,7 +41,7 @@ def _missing(names: list[str]) -> None:
 
 
 class Binaries:
-    """The sidecar's programs by name; asking for one that is not built skips the test, or fails it."""
+    """The paths of the sidecar's programs by name; a missing one skips the test, or fails it where it is required."""
 
     def __getitem__(self, name: str) -> Path:
         path = find(name)
@@ -51,7 +51,7 @@ class Binaries:
         return path
 
     def all(self) -> dict[str, Path]:
-        """The program of each component that the sidecar runs."""
+        """The path of each component's program."""
         found = find_all()
         if missing := [name for name in SIDECAR if name not in found]:
             _missing(missing)
@@ -64,7 +64,7 @@ def binaries() -> Binaries:
 
 
 class Webhook:
-    """A server that collects what Alertmanager sends."""
+    """A server that collects the messages of Alertmanager."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/alerts"
@@ -75,7 +75,7 @@ class Webhook:
         return [alert for message in list(self.messages) for alert in message["alerts"]]
 
     def wait_for(self, wanted: Callable[[dict[str, Any]], bool], within: float) -> dict[str, Any]:
-        """The first alert that is wanted, once it has arrived."""
+        """Wait for the first alert that matches."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             for alert in self.alerts():
@@ -107,9 +107,11 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture(scope="session")
-def sidecar(binaries: Binaries, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
-    """One for the whole session. A test that hurts it waits until it is well again."""
-    with Sidecar(
+def sidecar(
+    binaries: Binaries, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlledSidecar]:
+    """One sidecar for the whole session. A test that kills a program waits until it is healthy again."""
+    with ControlledSidecar(
         ports=Ports.free(),
         folder=tmp_path_factory.mktemp("sidecar"),
         binaries=binaries.all(),

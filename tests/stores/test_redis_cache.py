@@ -1,4 +1,4 @@
-"""`Cache(store=RedisStore(url))`: one cache for all who use that Redis, and none where it is away; never an error."""
+"""`Cache(store=RedisStore(url))`: one cache for all processes; calls continue without it while Redis is unreachable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from redis.exceptions import RedisError
 
 from otel_tools import Cache, RedisStore, tool
-from otel_tools._telemetry import names
 from otel_tools.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -34,9 +33,9 @@ def counted(
     return tool(name="weather", cache=cache)(both.function(weather))
 
 
-def test_what_one_has_cached_another_gets(seen: Captured, both: Flavour, redis_server: RedisServer) -> None:
+def test_caches_with_the_same_redis_share_values(seen: Captured, both: Flavour, redis_server: RedisServer) -> None:
     runs: list[Any] = []
-    # As two processes have it: a store, a cache and a tool of their own.
+    # Each has a store, a cache and a tool of its own, as in two processes.
     one, other = (counted(both, Cache(ttl=60, store=RedisStore(redis_server.url)), runs) for _ in range(2))
 
     assert both.call(one, "Oslo") == {"city": "Oslo"}
@@ -46,11 +45,11 @@ def test_what_one_has_cached_another_gets(seen: Captured, both: Flavour, redis_s
     assert runs == ["Oslo", "Rome"]
     counts = one.tool.stats().cache
     assert (counts.hit, counts.miss, one.tool.stats().store_errors) == (1, 2, 0)
-    outcomes = [dict(span.attributes or {})[names.OUTCOME] for span in seen.spans]
+    outcomes = [dict(span.attributes or {})["otel_tools.outcome"] for span in seen.spans]
     assert outcomes == ["ok", "cached", "ok"]
 
 
-def test_another_process_gets_it_too(both: Flavour, redis_server: RedisServer) -> None:
+def test_processes_with_the_same_redis_share_values(both: Flavour, redis_server: RedisServer) -> None:
     both.call(counted(both, Cache(ttl=60, store=RedisStore(redis_server.url)), []), "Oslo")
     program = """
 import sys
@@ -68,7 +67,7 @@ print(weather("Oslo"))
     assert json.loads(done.stdout.replace("'", '"')) == {"city": "Oslo"}
 
 
-def test_it_expires_by_the_stores_own_time(seen: Captured, both: Flavour, redis_server: RedisServer) -> None:
+def test_an_entry_expires_by_the_clock_of_redis(seen: Captured, both: Flavour, redis_server: RedisServer) -> None:
     runs: list[Any] = []
     decorated = counted(both, Cache(ttl=0.2, store=RedisStore(redis_server.url)), runs)
     both.call(decorated, "Oslo")
@@ -77,7 +76,7 @@ def test_it_expires_by_the_stores_own_time(seen: Captured, both: Flavour, redis_
     assert runs == ["Oslo", "Oslo"]
 
 
-def test_an_expired_value_serves_where_the_tool_fails(seen: Captured, both: Flavour, redis_server: RedisServer) -> None:
+def test_a_stale_value_is_served_when_the_tool_fails(seen: Captured, both: Flavour, redis_server: RedisServer) -> None:
     runs: list[Any] = []
 
     def once(city: str) -> str:
@@ -96,7 +95,7 @@ def test_an_expired_value_serves_where_the_tool_fails(seen: Captured, both: Flav
             both.call(decorated, "Oslo")
 
 
-def test_what_json_would_change_is_not_kept_and_counted(
+def test_a_value_that_json_would_change_is_not_cached_and_counted_as_bypass(
     seen: Captured, both: Flavour, redis_server: RedisServer
 ) -> None:
     runs: list[Any] = []
@@ -106,7 +105,7 @@ def test_what_json_would_change_is_not_kept_and_counted(
     assert decorated.tool.stats().cache.bypass == 2
 
 
-def test_it_is_cleared_and_invalidated_for_all(both: Flavour, redis_server: RedisServer) -> None:
+def test_clear_and_invalidate_apply_to_all_caches_of_the_redis(both: Flavour, redis_server: RedisServer) -> None:
     runs: list[Any] = []
     one, other = (counted(both, Cache(ttl=60, store=RedisStore(redis_server.url)), runs) for _ in range(2))
     for city in ("Oslo", "Rome"):
@@ -122,7 +121,7 @@ def test_it_is_cleared_and_invalidated_for_all(both: Flavour, redis_server: Redi
     assert runs[-1] == "Rome"
 
 
-def test_while_redis_is_away_calls_go_on_without_the_cache(
+def test_while_redis_is_unreachable_calls_continue_without_the_cache(
     seen: Captured, both: Flavour, redis_server: RedisServer
 ) -> None:
     runs: list[Any] = []
@@ -136,11 +135,11 @@ def test_while_redis_is_away_calls_go_on_without_the_cache(
     assert len(runs) == 4
     stats = decorated.tool.stats()
     assert (stats.calls.ok, stats.calls.error, stats.cache.bypass) == (4, 0, 3)
-    errors = {names.TOOL_NAME: "weather", names.STORE_OPERATION: "get"}
-    assert seen.value(names.STORE_ERRORS.name, errors) == stats.store_errors == 3
+    errors = {"gen_ai.tool.name": "weather", "otel_tools.store.operation": "get"}
+    assert seen.value("otel_tools.store.errors", errors) == stats.store_errors == 3
 
 
-def test_on_store_error_raise_gives_the_call_the_error(
+def test_with_on_store_error_raise_the_call_gets_the_error(
     seen: Captured, both: Flavour, redis_server: RedisServer
 ) -> None:
     store = RedisStore(redis_server.url, on_store_error="raise")

@@ -1,4 +1,4 @@
-"""SQLiteStore: what one process keeps another finds, now or after a restart, and the file stays small."""
+"""`SQLiteStore`: shared by threads and processes, kept over a restart, bounded in size."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools._call.clock import clock
-from otel_tools.errors import ConfigurationError
-from otel_tools.stores._protocols import Store
-from otel_tools.stores._sqlite import SQLiteStore
+from otel_tools import ConfigurationError
+from otel_tools.stores import CacheStore, SQLiteStore
+from otel_tools.testing import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +33,12 @@ def store(path: Path) -> Iterator[SQLiteStore]:
         yield store
 
 
-def test_it_is_a_store(store: SQLiteStore) -> None:
-    assert isinstance(store, Store)
+def test_it_is_a_cache_store(store: SQLiteStore) -> None:
+    assert isinstance(store, CacheStore)
     assert store.on_error == "local"
 
 
-def test_what_was_set_is_found_until_it_is_deleted(store: SQLiteStore) -> None:
+def test_a_value_is_returned_until_it_is_deleted(store: SQLiteStore) -> None:
     assert store.get("a") is None
     store.set("a", "1", 60)
     store.set("a", "2", 60)
@@ -50,7 +49,7 @@ def test_what_was_set_is_found_until_it_is_deleted(store: SQLiteStore) -> None:
     assert (store.get("a"), store.get("b")) == (None, "\N{SNOWMAN}")
 
 
-async def test_the_awaiting_forms_do_the_same(store: SQLiteStore) -> None:
+async def test_the_coroutine_functions_do_the_same(store: SQLiteStore) -> None:
     await store.aset("a", "1", 60)
     await store.aset("b", "2", 60)
     assert await store.aget("a") == "1"
@@ -61,25 +60,24 @@ async def test_the_awaiting_forms_do_the_same(store: SQLiteStore) -> None:
     assert await store.acount("") == 0
 
 
-def test_it_is_found_again_after_a_restart(path: Path) -> None:
+def test_a_value_survives_a_restart(path: Path) -> None:
     with SQLiteStore(path) as store:
         store.set("a", "1", 60)
     with SQLiteStore(str(path)) as store:
         assert store.get("a") == "1"
 
 
-def test_what_has_expired_is_not_found(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1_000.0]
-    monkeypatch.setattr(clock, "time", lambda: now[0])
-    store.set("a", "1", 10)
-    now[0] += 9.9
-    assert (store.get("a"), store.count("")) == ("1", 1)
-    now[0] += 0.1
-    assert (store.get("a"), store.count("")) == (None, 0)
+def test_an_expired_value_is_not_returned_or_counted(store: SQLiteStore) -> None:
+    with FakeClock() as clock:
+        store.set("a", "1", 10)
+        clock.advance(9.5)
+        assert (store.get("a"), store.count("")) == ("1", 1)
+        clock.advance(0.5)
+        assert (store.get("a"), store.count("")) == (None, 0)
 
 
 @pytest.mark.parametrize("prefix", ["a_", "a%", "a*", "a[", "A", "", "\N{SNOWMAN}a"])
-def test_a_prefix_is_taken_to_the_letter(store: SQLiteStore, prefix: str) -> None:
+def test_a_prefix_has_no_special_characters(store: SQLiteStore, prefix: str) -> None:
     for key in ("a_1", "a%1", "a*1", "a[1", "ab1", "A1", "\N{SNOWMAN}a1"):
         store.set(key, "1", 60)
     before = store.count("")
@@ -90,25 +88,23 @@ def test_a_prefix_is_taken_to_the_letter(store: SQLiteStore, prefix: str) -> Non
     assert store.count(prefix) == 0
 
 
-def test_the_oldest_go_first(path: Path) -> None:
+def test_the_oldest_entries_are_removed_first(path: Path) -> None:
     with SQLiteStore(path, maxsize=3) as store:
         for key in "abcad":
             store.set(key, "1", 60)
         assert [key for key in "abcd" if store.get(key)] == ["a", "c", "d"]
 
 
-def test_what_has_expired_goes_before_what_is_merely_old(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1_000.0]
-    monkeypatch.setattr(clock, "time", lambda: now[0])
-    with SQLiteStore(path, maxsize=2) as store:
+def test_expired_entries_are_removed_before_older_ones(path: Path) -> None:
+    with FakeClock() as clock, SQLiteStore(path, maxsize=2) as store:
         store.set("old", "1", 60)
         store.set("short", "1", 1)
-        now[0] += 2
+        clock.advance(2)
         store.set("new", "1", 60)
         assert (store.get("old"), store.get("new")) == ("1", "1")
 
 
-def test_the_file_stays_small(path: Path) -> None:
+def test_the_number_of_entries_stays_within_one_percent_of_maxsize(path: Path) -> None:
     with SQLiteStore(path, maxsize=1_000) as store:
         for number in range(3_000):
             store.set(str(number), "x" * 100, 60)
@@ -116,7 +112,7 @@ def test_the_file_stays_small(path: Path) -> None:
         assert store.get("2999") is not None
 
 
-def test_threads_share_it(store: SQLiteStore) -> None:
+def test_threads_share_a_store(store: SQLiteStore) -> None:
     failures: list[BaseException] = []
 
     def work(number: int) -> None:
@@ -138,7 +134,7 @@ def test_threads_share_it(store: SQLiteStore) -> None:
 
 PROGRAM = """
 import sys
-from otel_tools.stores._sqlite import SQLiteStore
+from otel_tools.stores import SQLiteStore
 path, me = sys.argv[1:]
 with SQLiteStore(path, maxsize=200) as store:
     for turn in range(200):
@@ -150,7 +146,7 @@ with SQLiteStore(path, maxsize=200) as store:
 """
 
 
-def test_processes_that_open_it_at_once_share_it(path: Path) -> None:
+def test_processes_that_open_the_file_at_once_share_it(path: Path) -> None:
     running = [
         subprocess.Popen([sys.executable, "-c", PROGRAM, str(path), str(number)], stderr=subprocess.PIPE, text=True)
         for number in range(4)
@@ -197,10 +193,10 @@ def test_a_forked_child_has_a_connection_of_its_own(store: SQLiteStore) -> None:
         busy.join()
     assert [child.exitcode for child in children] == [0] * 4
     assert store.count("") == 201
-    assert store._do("PRAGMA integrity_check") == [("ok",)]
+    assert store._database.execute("PRAGMA integrity_check") == [("ok",)]
 
 
-def test_a_table_beside_others_leaves_them_alone(path: Path) -> None:
+def test_other_tables_in_the_file_are_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE mine (x)")
         connection.execute("INSERT INTO mine VALUES (1)")
@@ -208,10 +204,10 @@ def test_a_table_beside_others_leaves_them_alone(path: Path) -> None:
     with SQLiteStore(path) as store:
         store.set("a", "1", 60)
         store.clear("")
-        assert store._do("SELECT x FROM mine") == [(1,)]
+        assert store._database.execute("SELECT x FROM mine") == [(1,)]
 
 
-def test_after_it_was_closed_it_says_so(path: Path) -> None:
+def test_a_closed_store_raises_an_error_that_says_so(path: Path) -> None:
     store = SQLiteStore(path)
     store.close()
     store.close()
@@ -221,7 +217,7 @@ def test_after_it_was_closed_it_says_so(path: Path) -> None:
         asyncio.run(store.aset("a", "1", 60))
 
 
-def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_or_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("no database " * 100)
     for path in (text, tmp_path, tmp_path / "missing" / "cache.db"):
@@ -242,7 +238,7 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
         ({"path": "x", "on_error": "ignore"}, "on_error='ignore'"),
     ],
 )
-def test_an_option_that_cannot_work_is_refused(options: dict[str, Any], names: str) -> None:
+def test_an_invalid_option_is_refused(options: dict[str, Any], names: str) -> None:
     with pytest.raises(ConfigurationError, match=names):
         SQLiteStore(**options)
     assert not Path("x").exists()

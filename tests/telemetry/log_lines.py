@@ -1,4 +1,4 @@
-"""Logs turned on for a test, without the rest of `configure()`."""
+"""Turns logs on for a test, without the rest of `configure()`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.settings import read_settings
-from otel_tools._telemetry.deferred import catch_up
+from otel_tools._telemetry.deferred import report_pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,31 +23,31 @@ class Lines(io.StringIO):
     @property
     def all(self) -> list[Line]:
         """Every line so far, parsed as strictly as JSON is defined."""
-        catch_up()
+        report_pending()
         text = self.getvalue()
         assert text.isascii()
         assert text == "" or text.endswith("\n")
         return [json.loads(line, parse_constant=refuse) for line in text.split("\n")[:-1]]
 
     @property
-    def said(self) -> list[Line]:
-        """What was logged, without the ends of calls."""
+    def application_lines(self) -> list[Line]:
+        """The lines of the application's records, without those of ended calls."""
         return [line for line in self.all if line.get("event") != "tool.call"]
 
     @property
     def one(self) -> Line:
-        """The one line that was logged."""
-        (line,) = self.said
+        """The one line of the application."""
+        (line,) = self.application_lines
         return line
 
     @property
     def ends(self) -> list[Line]:
-        """The ends of calls."""
+        """The lines of ended calls."""
         return [line for line in self.all if line.get("event") == "tool.call"]
 
     @property
     def end(self) -> Line:
-        """The one end of a call."""
+        """The one line of an ended call."""
         (line,) = self.ends
         return line
 

@@ -1,4 +1,4 @@
-"""`agent`: the span around a loop, whose tools are its children and carry its name."""
+"""`agent`: the span around a tool-call loop, with the tools' spans as its children."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_tools import ConfigurationError, agent, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -45,7 +45,7 @@ def is_child(child: ReadableSpan, parent: ReadableSpan) -> bool:
     return child.parent is not None and child.parent.span_id == parent.context.span_id
 
 
-def test_the_span_of_a_run(seen: Captured) -> None:
+def test_an_agent_has_a_span_with_its_tools_as_children(seen: Captured) -> None:
     with agent("travel-agent", conversation_id="c-1") as opened:
         assert trace.get_current_span() is opened
         work()
@@ -75,7 +75,7 @@ def test_the_agent_labels_the_durations_of_its_tools(seen: Captured) -> None:
     assert seen.value(names.DURATION.name, point) == 1
 
 
-async def test_it_is_an_async_context_manager_too(seen: Captured) -> None:
+async def test_an_agent_is_an_async_context_manager(seen: Captured) -> None:
     async with agent("a"):
         await asyncio.sleep(0)
         work()
@@ -83,7 +83,7 @@ async def test_it_is_an_async_context_manager_too(seen: Captured) -> None:
     assert is_child(seen.span("work"), named(seen, "invoke_agent a"))
 
 
-def test_it_is_a_decorator_with_a_span_for_each_call(seen: Captured, both: Flavour) -> None:
+def test_an_agent_decorates_a_function_with_a_span_for_each_call(seen: Captured, both: Flavour) -> None:
     def run(times: int) -> int:
         """Run the loop."""
         return sum(work() for _ in range(times))
@@ -97,7 +97,7 @@ def test_it_is_a_decorator_with_a_span_for_each_call(seen: Captured, both: Flavo
     assert [span.name for span in seen.spans].count("invoke_agent runner") == 2
 
 
-def test_it_decorates_methods_in_every_order(seen: Captured) -> None:
+def test_an_agent_decorates_methods_in_every_order(seen: Captured) -> None:
     class Runner:
         @agent("plain")
         def plain(self) -> int:
@@ -122,7 +122,7 @@ def test_it_decorates_methods_in_every_order(seen: Captured) -> None:
     assert len([span for span in seen.spans if span.name.startswith("invoke_agent")]) == 4
 
 
-def test_a_generator_is_refused_with_the_way_out() -> None:
+def test_a_generator_is_refused_and_the_error_says_what_to_do() -> None:
     def items() -> Iterator[int]:
         yield 1
 
@@ -135,12 +135,12 @@ def test_a_generator_is_refused_with_the_way_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", None, 3])
-def test_an_agent_has_a_name(name: Any) -> None:
+def test_an_agent_without_a_name_is_refused(name: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"agent\(.*\): a name is needed, such as 'travel-agent'"):
         agent(name)
 
 
-def test_a_run_that_fails_says_so_and_the_error_goes_on(seen: Captured, both: Flavour) -> None:
+def test_an_error_is_on_the_agents_span_and_goes_on(seen: Captured, both: Flavour) -> None:
     raised = OSError("no network")
 
     def run() -> None:
@@ -158,7 +158,7 @@ def test_a_run_that_fails_says_so_and_the_error_goes_on(seen: Captured, both: Fl
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
-def test_a_run_that_is_cancelled_has_not_failed(seen: Captured, error: BaseException) -> None:
+def test_a_cancelled_run_has_no_error_status(seen: Captured, error: BaseException) -> None:
     with pytest.raises(type(error)), agent("a"):
         raise error
 
@@ -168,11 +168,11 @@ def test_a_run_that_is_cancelled_has_not_failed(seen: Captured, error: BaseExcep
     assert span.events == ()
 
 
-def test_agents_nest_and_the_inner_one_makes_the_calls(seen: Captured) -> None:
+def test_a_call_carries_the_name_of_the_innermost_agent(seen: Captured) -> None:
     with agent("outer"):
         with agent("inner"):
             work()
-        with signals.tracer.start_as_current_span("by hand"):
+        with instruments.tracer.start_as_current_span("by hand"):
             work()
 
     inner, outer = (each for each in seen.spans if each.name == "execute_tool work")
@@ -182,7 +182,7 @@ def test_agents_nest_and_the_inner_one_makes_the_calls(seen: Captured) -> None:
     assert is_child(outer, named(seen, "by hand"))
 
 
-def test_one_object_serves_many_threads_and_itself(seen: Captured) -> None:
+def test_one_agent_object_can_be_entered_by_many_threads_and_inside_itself(seen: Captured) -> None:
     shared = agent("shared")
     barrier = threading.Barrier(8)
 
@@ -207,7 +207,7 @@ def test_one_object_serves_many_threads_and_itself(seen: Captured) -> None:
     assert not trace.get_current_span().is_recording()
 
 
-async def test_one_object_serves_many_tasks(seen: Captured) -> None:
+async def test_one_agent_object_can_be_entered_by_many_tasks(seen: Captured) -> None:
     shared = agent("shared")
 
     @shared
@@ -223,7 +223,7 @@ async def test_one_object_serves_many_tasks(seen: Captured) -> None:
     assert len(seen.spans) == 30
 
 
-def test_a_run_inside_a_generator_ends_its_own_span_in_the_middle_of_anothers(seen: Captured) -> None:
+def test_an_agent_inside_a_generator_may_end_inside_the_block_of_another(seen: Captured) -> None:
     @tool
     def items() -> Generator[int, None, None]:
         with agent("inner"):
@@ -242,7 +242,7 @@ def test_a_run_inside_a_generator_ends_its_own_span_in_the_middle_of_anothers(se
 
 
 @pytest.mark.parametrize("collected", [False, True])
-def test_a_run_that_ends_in_another_context_ends_its_span(
+def test_an_agent_that_ends_in_another_context_ends_its_span(
     seen: Captured, caplog: pytest.LogCaptureFixture, collected: bool
 ) -> None:
     def items() -> Generator[int, None, None]:
@@ -263,7 +263,7 @@ def test_a_run_that_ends_in_another_context_ends_its_span(
     assert caplog.records == []
 
 
-def test_an_end_without_a_beginning_changes_nothing(seen: Captured) -> None:
+def test_the_exit_of_an_agent_that_was_not_entered_does_nothing(seen: Captured) -> None:
     with agent("outer") as outer:
         agent("never entered").__exit__(None, None, None)
         assert trace.get_current_span() is outer

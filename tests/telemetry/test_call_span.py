@@ -1,4 +1,4 @@
-"""The span of a call, exactly: its name, kind, attributes, status, place and time."""
+"""The span of a call: its name, kind, attributes, status, parent and times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_tools import __version__, agent, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -48,7 +48,7 @@ BASE = {
 }
 
 
-def test_a_call_that_returns(seen: Captured, both: Flavour) -> None:
+def test_the_span_of_a_call_that_returns(seen: Captured, both: Flavour) -> None:
     assert both.call(tool(both.function(lookup)), "Oslo") == "sunny in Oslo"
 
     span = seen.span("lookup")
@@ -64,7 +64,7 @@ def test_a_call_that_returns(seen: Captured, both: Flavour) -> None:
     assert (span.instrumentation_scope.name, span.instrumentation_scope.version) == ("otel_tools", __version__)
 
 
-def test_a_call_that_raises(seen: Captured, both: Flavour) -> None:
+def test_the_span_of_a_call_that_raises(seen: Captured, both: Flavour) -> None:
     with pytest.raises(CityUnknownError):
         both.call(tool(both.function(lookup)), "Atlantis")
 
@@ -81,7 +81,7 @@ def test_a_call_that_raises(seen: Captured, both: Flavour) -> None:
     assert "raise CityUnknownError(city)" in str(recorded["exception.stacktrace"])
 
 
-def test_a_result_that_is_a_failure(seen: Captured, both: Flavour) -> None:
+def test_the_span_of_a_call_whose_result_is_a_failure(seen: Captured, both: Flavour) -> None:
     result = {"error": "no such city"}
     decorated = tool(name="lookup", failed_if=lambda value: "error" in value)(both.function(lambda: result))
 
@@ -107,7 +107,7 @@ def test_a_result_that_is_a_failure(seen: Captured, both: Flavour) -> None:
         (ExceptionGroup("several", [ValueError()]), "ExceptionGroup"),
     ],
 )
-def test_error_type_is_the_class_builtins_bare_and_others_qualified(
+def test_error_type_is_the_class_qualified_unless_builtin(
     seen: Captured, error: BaseException, error_type: str
 ) -> None:
     def fail() -> None:
@@ -119,7 +119,7 @@ def test_error_type_is_the_class_builtins_bare_and_others_qualified(
     assert attributes(seen.span("fail"))["error.type"] == error_type
 
 
-def test_name_type_and_operation_are_there_when_the_sampler_decides(seen: Captured) -> None:
+def test_the_sampler_sees_name_type_and_operation(seen: Captured) -> None:
     asked: list[dict[str, Any]] = []
 
     class Asking(Sampler):
@@ -130,7 +130,7 @@ def test_name_type_and_operation_are_there_when_the_sampler_decides(seen: Captur
         def get_description(self) -> str:
             return "asking"
 
-    signals.tracer = TracerProvider(sampler=Asking(), shutdown_on_exit=False).get_tracer("test")
+    instruments.tracer = TracerProvider(sampler=Asking(), shutdown_on_exit=False).get_tracer("test")
     tool(lookup)("Oslo")
 
     assert {key: asked[0][key] for key in BASE} == BASE
@@ -147,12 +147,12 @@ def test_the_function_runs_inside_its_span(seen: Captured, both: Flavour) -> Non
     assert trace.get_current_span() is before
 
 
-def test_tools_called_by_tools_and_spans_of_the_applications_own_nest(seen: Captured) -> None:
+def test_spans_of_tools_and_of_the_application_nest(seen: Captured) -> None:
     inner = tool(lookup)
 
     @tool
     async def middle() -> str:
-        with signals.tracer.start_as_current_span("by hand"):
+        with instruments.tracer.start_as_current_span("by hand"):
             return inner("Oslo")
 
     @tool
@@ -172,7 +172,7 @@ def test_tools_called_by_tools_and_spans_of_the_applications_own_nest(seen: Capt
 
 
 def test_a_call_continues_the_trace_that_it_is_made_in(seen: Captured) -> None:
-    with signals.tracer.start_as_current_span("request") as request:
+    with instruments.tracer.start_as_current_span("request") as request:
         tool(lookup)("Oslo")
 
     parent = seen.span("lookup").parent
@@ -201,11 +201,11 @@ def test_a_span_lasts_as_long_as_its_call(seen: Captured, both: Flavour) -> None
     assert span.end_time - span.start_time >= 20e6
 
 
-def test_what_is_sampled_out_is_counted_all_the_same(seen: Captured, both: Flavour) -> None:
+def test_a_call_that_is_not_sampled_is_counted(seen: Captured, both: Flavour) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    signals.tracer = provider.get_tracer("test")
+    instruments.tracer = provider.get_tracer("test")
     decorated = tool(both.function(lookup))
 
     both.call(decorated, "Oslo")

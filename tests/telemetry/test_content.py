@@ -1,4 +1,4 @@
-"""Arguments and results: only when asked for, by name, bounded, and always valid JSON."""
+"""Recorded arguments and results: off by default, by name, bounded, and always valid JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otel_tools._telemetry import names
 from otel_tools._telemetry.content.capture import (
     CAP,
     CAPTURE_MESSAGE_CONTENT,
-    asked_for_by_environment,
+    enabled_by_environment,
     redact_text,
     render,
 )
@@ -43,7 +43,7 @@ def weather(city: str, *days: int, unit: str = "celsius", **more: Any) -> dict[s
     return {"city": city, "days": list(days), "unit": unit}
 
 
-def test_content_is_off_unless_asked_for(seen: Captured, both: Flavour) -> None:
+def test_content_is_off_by_default(seen: Captured, both: Flavour) -> None:
     both.call(tool(both.function(weather)), "Oslo")
 
     assert content_of(seen, "weather") == (None, None)
@@ -70,7 +70,7 @@ def test_arguments_are_recorded_by_name(seen: Captured, both: Flavour) -> None:
         (lambda this, /: this, (1,), {"this": 1}),
     ],
 )
-def test_whatever_the_callable_its_arguments_have_names(
+def test_arguments_of_every_callable_have_names(
     seen: Captured, function: Callable[..., Any], args: tuple[Any, ...], arguments: dict[str, Any]
 ) -> None:
     tool(name="any")(function)(*args)
@@ -98,7 +98,7 @@ def test_methods_are_recorded_without_their_instance_or_class(seen: Captured) ->
 
 
 @pytest.mark.usefixtures("recorded")
-def test_arguments_that_do_not_fit_are_recorded_as_they_came(seen: Captured) -> None:
+def test_arguments_that_do_not_fit_the_signature_are_recorded_without_names(seen: Captured) -> None:
     misfit: Any = tool(name="misfit")(lambda a: a)
     with pytest.raises(TypeError):
         misfit(1, 2, b=3)
@@ -115,7 +115,7 @@ def test_a_call_that_fails_has_arguments_and_no_result(seen: Captured, both: Fla
 
 
 @pytest.mark.usefixtures("recorded")
-def test_arguments_are_as_they_were_when_the_call_began(seen: Captured) -> None:
+def test_arguments_are_recorded_before_the_function_changes_them(seen: Captured) -> None:
     tool(name="emptied")(lambda items: items.clear())([1, 2])
 
     assert content_of(seen, "emptied") == ({"items": [1, 2]}, None)
@@ -146,24 +146,24 @@ def test_generators_are_not_consumed(seen: Captured) -> None:
         (None, False),
     ],
 )
-def test_the_variable_of_the_conventions_asks_for_it(
+def test_the_conventions_environment_variable_turns_content_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str | None, on: bool
 ) -> None:
     monkeypatch.delenv(CAPTURE_MESSAGE_CONTENT, raising=False)
     if value is not None:
         monkeypatch.setenv(CAPTURE_MESSAGE_CONTENT, value)
 
-    assert asked_for_by_environment() is on
+    assert enabled_by_environment() is on
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("value", ["true", "1", "yes"])
-def test_an_unknown_value_of_the_variable_is_logged_and_means_no(
+def test_an_unknown_value_of_the_variable_is_logged_and_content_stays_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
 ) -> None:
     monkeypatch.setenv(CAPTURE_MESSAGE_CONTENT, value)
 
-    assert asked_for_by_environment() is False
+    assert enabled_by_environment() is False
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert re.search(rf"{CAPTURE_MESSAGE_CONTENT}={value}.* is unknown.*SPAN_ONLY", record.getMessage(), re.IGNORECASE)
@@ -184,7 +184,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("value", LONG.values(), ids=list(LONG))
-def test_long_content_is_cut_to_the_cap_and_quickly(value: Any) -> None:
+def test_long_content_is_cut_to_the_cap_in_little_time(value: Any) -> None:
     began = time.process_time()
     text = render({"value": value})
     took = time.process_time() - began
@@ -196,20 +196,20 @@ def test_long_content_is_cut_to_the_cap_and_quickly(value: Any) -> None:
 
 
 @pytest.mark.parametrize("length", [CAP - 3, CAP - 2, CAP - 1, CAP, CAP + 1, 4 * CAP - 1, 4 * CAP, 4 * CAP + 1])
-def test_what_just_fits_is_whole_and_what_just_does_not_is_marked(length: int) -> None:
+def test_only_a_text_that_is_cut_ends_with_the_mark(length: int) -> None:
     text = render("x" * length)
 
     assert len(text) <= CAP
     assert json.loads(text).endswith(CUT) == (length > CAP - 2)
 
 
-def test_much_of_what_is_cut_is_kept() -> None:
+def test_a_cut_keeps_more_than_half_of_the_cap() -> None:
     assert len(render("x" * 100_000)) > CAP // 2
     assert len(render(["word"] * 10_000)) > CAP // 2
     assert json.loads(render({"first": 1, "long": "x" * 100_000, "last": 2}))["first"] == 1
 
 
-def test_a_small_cap_is_kept_as_well() -> None:
+def test_a_small_cap_is_kept() -> None:
     for cap in range(3, 60):
         text = render({"a": ["some text", 1.5, None], "b": {"c": "more"}}, cap)
         assert len(text) <= cap

@@ -1,4 +1,4 @@
-"""Nothing that a tool is called with, or gives back, can break its call, slow it or be called by telemetry."""
+"""No argument or result can break or slow its call, and telemetry runs none of its code."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_a_value_is_recorded_as(value: Any, expected: Any) -> None:
     assert json.loads(render(value)) == expected
 
 
-def test_what_is_nested_too_deep_is_cut() -> None:
+def test_deep_nesting_is_cut() -> None:
     deep: Any = "bottom"
     for _ in range(10_000):
         deep = {"deeper": [deep]}
@@ -223,7 +223,7 @@ def test_what_is_nested_too_deep_is_cut() -> None:
     assert json.loads(text)
 
 
-def test_one_unreadable_part_does_not_hide_the_others() -> None:
+def test_an_unreadable_part_leaves_the_others_readable() -> None:
     released = memoryview(b"abc")
     released.release()
 
@@ -231,7 +231,7 @@ def test_one_unreadable_part_does_not_hide_the_others() -> None:
 
 
 @pytest.mark.usefixtures("recorded")
-def test_what_cannot_be_recorded_costs_no_span(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_cannot_be_recorded_costs_no_span(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsigned(value: int) -> int:
         return value
 

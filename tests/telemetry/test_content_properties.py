@@ -1,4 +1,4 @@
-"""Whatever the value and wherever the secret: the content is valid JSON within the cap, and the secret is not in it."""
+"""Content of any value is valid JSON within the cap, and contains no secret."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_secret_anywhere_in_a_value_is_not_in_its_content(value: Any, secret: 
     st.sampled_from(["password", "API-Key", "refreshToken", "x_secret_y", "Cookie"]),
 )
 @settings(max_examples=100, deadline=None)
-def test_nothing_under_a_secret_key_is_in_its_content(value: Any, key: str) -> None:
+def test_the_value_of_a_secret_key_is_not_in_the_content(value: Any, key: str) -> None:
     assert not leaks(render({"outer": [{key: value}]}))
 
 
@@ -97,7 +97,7 @@ def test_a_secret_across_a_boundary_is_not_in_the_content(secret: str, boundary:
 )
 @example(MARKS[4], 0, 3000, 16, "x")
 @settings(max_examples=300, deadline=None)
-def test_a_secret_anywhere_in_a_text_is_not_in_what_is_kept(
+def test_a_secret_anywhere_in_a_text_is_not_in_the_cut_text(
     secret: str, before: int, after: int, cap: int, filler: str
 ) -> None:
     text = f"{filler * before} {secret} {filler * after}"
@@ -118,7 +118,7 @@ def test_no_part_of_a_private_key_is_kept_wherever_it_is_cut(cap: int) -> None:
         assert not leaks(redact_text("before" + PEM + "x" * before, cap, "end"))
 
 
-def test_many_secrets_that_shrink_a_text_bring_none_of_the_rest_to_light() -> None:
+def test_secrets_that_shrink_a_text_reveal_no_secret_behind_them() -> None:
     crowded = f"password={'s' * 200} " * 100
     for length in range(0, 400, 7):
         assert not leaks(redact_text("x" * length + crowded + f"token={KEY} " * 3, CAP))

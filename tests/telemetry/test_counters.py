@@ -1,4 +1,4 @@
-"""`stats()`: the numbers that are exported, exactly, whoever calls."""
+"""`stats()`: exactly the numbers that are exported, with threads and tasks too."""
 
 from __future__ import annotations
 
@@ -16,24 +16,11 @@ from hypothesis import strategies as st
 
 from otel_tools import CallCounts, stats, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.counters import RESULTS, Counts, Tally
+from otel_tools._telemetry.counters import RESULTS, ToolCounters
+from tests.telemetry.prometheus import histogram_quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from otel_tools.testing import Captured
-
-
-def histogram_quantile(q: float, bounds: Sequence[float], counts: Sequence[int]) -> float:
-    """Prometheus' own, over cumulative buckets ``le``: https://prometheus.io/docs, ``histogram_quantile()``."""
-    cumulative = [sum(counts[: index + 1]) for index in range(len(counts))]
-    rank = q * cumulative[-1]
-    index = next(i for i, count in enumerate(cumulative) if count >= rank)
-    if index == len(bounds):
-        return bounds[-1]
-    start = bounds[index - 1] if index else 0.0
-    below = cumulative[index - 1] if index else 0
-    return start + (bounds[index] - start) * (rank - below) / (cumulative[index] - below)
 
 
 @tool
@@ -43,7 +30,7 @@ def work(fail: bool = False) -> None:
         raise ValueError
 
 
-def test_before_the_first_call_there_is_nothing_to_say(seen: Captured) -> None:
+def test_before_the_first_call_rates_and_durations_are_none(seen: Captured) -> None:
     numbers = work.tool.stats()
 
     assert numbers.calls == CallCounts()
@@ -85,15 +72,17 @@ def test_stats_of_the_tool_and_of_all_tools_are_the_same(seen: Captured) -> None
         ({"invalid": 5, "cancelled": 5}, None),
     ],
 )
-def test_the_success_rate_is_that_of_the_alerts(endings: dict[Any, int], rate: float | None) -> None:
-    counts = Counts()
+def test_the_success_rate_counts_neither_invalid_nor_cancelled_calls(
+    endings: dict[Any, int], rate: float | None
+) -> None:
+    counters = ToolCounters()
     for result, times in endings.items():
         for _ in range(times):
-            counts.active.append(None)
-            counts.end(result, 1_000_000, 0.001)
+            counters.active.append(None)
+            counters.end(result, 1_000_000, 0.001)
 
-    assert counts.stats().success_rate == rate
-    assert counts.stats().calls.total == sum(endings.values())
+    assert counters.stats().success_rate == rate
+    assert counters.stats().calls.total == sum(endings.values())
 
 
 def test_stats_are_the_numbers_that_are_exported(seen: Captured) -> None:
@@ -113,38 +102,38 @@ def test_stats_are_the_numbers_that_are_exported(seen: Captured) -> None:
 
 
 @given(st.lists(st.integers(0, 200_000_000_000), min_size=1, max_size=60))
-def test_p95_is_what_prometheus_would_say(durations: list[int]) -> None:
-    counts = Counts()
+def test_p95_is_that_of_prometheus(durations: list[int]) -> None:
+    counters = ToolCounters()
     for nanoseconds in durations:
-        counts.active.append(None)
-        counts.end("ok", nanoseconds, nanoseconds / 1e9)
+        counters.active.append(None)
+        counters.end("ok", nanoseconds, nanoseconds / 1e9)
 
-    expected = histogram_quantile(0.95, names.DURATION_BUCKETS, counts.buckets)
-    assert counts.stats().p95 == pytest.approx(min(expected, max(durations) / 1e9))
+    expected = histogram_quantile(0.95, names.DURATION_BUCKETS, counters.buckets)
+    assert counters.stats().p95 == pytest.approx(min(expected, max(durations) / 1e9))
 
 
 @pytest.mark.parametrize("bound", names.DURATION_BUCKETS)
 def test_a_duration_on_a_bound_is_in_the_bucket_below(bound: float) -> None:
-    counts = Counts()
-    counts.active.append(None)
-    counts.end("ok", round(bound * 1e9), bound)
+    counters = ToolCounters()
+    counters.active.append(None)
+    counters.end("ok", round(bound * 1e9), bound)
 
-    assert counts.buckets[names.DURATION_BUCKETS.index(bound)] == 1
+    assert counters.buckets[names.DURATION_BUCKETS.index(bound)] == 1
 
 
 def test_a_million_calls_take_no_more_memory_than_one() -> None:
-    def size(counts: Counts) -> int:
-        return sum(sys.getsizeof(part) for part in (counts, counts.calls, counts.buckets, counts.active))
+    def size(counters: ToolCounters) -> int:
+        return sum(sys.getsizeof(part) for part in (counters, counters.calls, counters.buckets, counters.active))
 
-    counts = Counts()
-    counts.active.append(None)
-    counts.end("ok", 1, 1e-9)
-    once = size(counts)
+    counters = ToolCounters()
+    counters.active.append(None)
+    counters.end("ok", 1, 1e-9)
+    once = size(counters)
     for _ in range(100_000):
-        counts.active.append(None)
-        counts.end("ok", 1, 1e-9)
+        counters.active.append(None)
+        counters.end("ok", 1, 1e-9)
 
-    assert size(counts) == once
+    assert size(counters) == once
 
 
 def test_eight_threads_lose_no_call(seen: Captured) -> None:
@@ -188,6 +177,9 @@ async def test_a_thousand_tasks_lose_no_call(seen: Captured) -> None:
     assert later.tool.stats().active == 0
 
 
-def test_a_name_has_one_tally_for_ever() -> None:
-    assert Tally("a").counts is not Tally("a").counts
-    assert tool(name="kept")(len).tool.stats() == tool(name="kept")(max).tool.stats()
+def test_tools_of_one_name_share_their_counters(seen: Captured) -> None:
+    first, second = tool(name="shared")(len), tool(name="shared")(max)
+    first([])
+
+    assert first.tool.stats() == second.tool.stats() == stats()["shared"]
+    assert second.tool.stats().calls.ok == 1

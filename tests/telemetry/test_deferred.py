@@ -1,4 +1,4 @@
-"""Calls that the garbage collector ends, wherever it is at work: no lock is asked for twice, and none is lost."""
+"""Calls that the garbage collector ends: none is lost, and no lock is taken twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import otel_tools
 from otel_tools import stats, tool
 from otel_tools._telemetry import names
-from otel_tools._telemetry.deferred import catch_up, collecting, waiting
+from otel_tools._telemetry.deferred import gc_running, pending_reports, report_pending
 from otel_tools.testing import capture
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def drop() -> None:
     cycle.append(cycle)
 
 
-def test_it_is_counted_at_once_and_reported_when_somebody_looks(seen: Captured) -> None:
+def test_a_collected_call_is_counted_at_once_and_reported_when_metrics_are_read(seen: Captured) -> None:
     drop()
     gc.collect()
     assert items.tool.stats().calls.cancelled == stats()["items"].calls.cancelled == 1
@@ -62,30 +62,30 @@ def test_it_is_counted_at_once_and_reported_when_somebody_looks(seen: Captured) 
     assert len(seen.spans) == 2
 
 
-def test_what_waits_from_before_a_capture_is_not_in_it() -> None:
+def test_a_pending_report_of_before_a_capture_is_not_in_it() -> None:
     with capture() as before:
         drop()
         gc.collect()
-        assert len(waiting) == 1
+        assert len(pending_reports) == 1
         with capture() as inner:
-            assert len(waiting) == 0
+            assert len(pending_reports) == 0
         assert len(before.spans) == 1
     assert inner.spans == ()
     assert inner.points(names.DURATION.name) == []
 
 
-def test_it_is_reported_by_the_next_call_of_any_tool(seen: Captured) -> None:
+def test_a_collected_call_is_reported_by_the_next_call_of_any_tool(seen: Captured) -> None:
     drop()
     gc.collect()
-    assert len(waiting) == 1
+    assert len(pending_reports) == 1
 
     ping()
 
-    assert len(waiting) == 0
+    assert len(pending_reports) == 0
     assert [span.name for span in seen.spans] == ["execute_tool items", "execute_tool ping"]
 
 
-def test_its_duration_ends_where_it_ended(seen: Captured) -> None:
+def test_the_duration_of_a_collected_call_ends_with_the_call(seen: Captured) -> None:
     drop()
     gc.collect()
     ping()
@@ -97,8 +97,8 @@ def test_its_duration_ends_where_it_ended(seen: Captured) -> None:
 
 
 def test_a_body_that_fails_while_it_is_collected_is_an_error(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(str(unraisable.exc_value)))
+    unraisable_errors: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: unraisable_errors.append(str(unraisable.exc_value)))
 
     @tool
     def failing() -> Iterator[int]:
@@ -113,14 +113,14 @@ def test_a_body_that_fails_while_it_is_collected_is_an_error(seen: Captured, mon
     del cycle
     gc.collect()
 
-    assert told == ["while closing"]
+    assert unraisable_errors == ["while closing"]
     assert dict(seen.span("failing").attributes or {})["error.type"] == "OSError"
 
 
 def test_a_tool_that_a_finalizer_calls_is_counted(seen: Captured) -> None:
     class Closing:
         def __del__(self) -> None:
-            assert collecting
+            assert gc_running
             ping()
 
     cycle: list[Any] = [Closing()]
@@ -128,7 +128,7 @@ def test_a_tool_that_a_finalizer_calls_is_counted(seen: Captured) -> None:
     del cycle
     gc.collect()
 
-    assert not collecting
+    assert not gc_running
     assert ping.tool.stats().calls.ok == 1
     assert seen.span("ping").status.is_unset
 
@@ -148,34 +148,34 @@ async def test_a_task_that_is_collected_while_its_tool_waits_is_counted(seen: Ca
     assert (wait.tool.stats().calls.cancelled, wait.tool.stats().active) == (1, 0)
 
 
-def test_no_python_runs_when_the_collector_begins_and_ends() -> None:
+def test_the_collectors_callback_is_c_code() -> None:
     """A Ctrl-C that came in Python code called by the collector would be swallowed by it."""
-    (ours,) = (each for each in gc.callbacks if getattr(each, "args", None) == (collecting,))
+    (ours,) = (each for each in gc.callbacks if getattr(each, "args", None) == (gc_running,))
 
     assert isinstance(ours, functools.partial)
     assert isinstance(ours.func, types.BuiltinFunctionType)
     for name in ("start", "stop"):
-        setter = vars(type(collecting))[name]
+        setter = vars(type(gc_running))[name]
         assert type(setter) is property
         assert isinstance(setter.fset, types.MethodDescriptorType)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_what_waits_in_the_parent_of_a_fork_is_not_the_childs(seen: Captured) -> None:
+def test_the_child_of_a_fork_does_not_make_the_parents_pending_reports(seen: Captured) -> None:
     drop()
     gc.collect()
     child = os.fork()
     if child == 0:
-        os._exit(len(waiting))
+        os._exit(len(pending_reports))
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(seen.spans) == 1
 
 
-def test_catching_up_when_nothing_waits_changes_nothing() -> None:
-    catch_up()
-    assert len(waiting) == 0
+def test_report_pending_without_pending_reports_does_nothing() -> None:
+    report_pending()
+    assert len(pending_reports) == 0
 
 
 PROGRAM = """
@@ -244,7 +244,7 @@ if sys.argv[2:] == ["flush"]:
 
 
 @pytest.mark.parametrize("more", [[], ["flush"]])
-def test_what_waits_leaves_with_a_flush_and_at_the_end_of_the_program(tmp_path: Path, more: list[str]) -> None:
+def test_pending_reports_are_exported_by_flush_and_at_exit(tmp_path: Path, more: list[str]) -> None:
     subprocess.run(
         [sys.executable, "-c", AT_THE_END, str(tmp_path / "out.jsonl"), *more],
         cwd=Path(otel_tools.__file__).parents[1],

@@ -1,4 +1,4 @@
-"""How an exception is told: once, as event or log or both, without what is secret and without our frames."""
+"""How an exception is recorded: once, as span event, log event or both, redacted and without our frames."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.trace import StatusCode
 
 from otel_tools import agent, tool
+from otel_tools._call.error_types import error_type_of
 from otel_tools._telemetry.content.jsonable import CUT
 from otel_tools._telemetry.content.redaction import REDACTED
 from otel_tools._telemetry.exceptions import EXCEPTION_SIGNAL_OPT_IN, exception_signals
-from otel_tools.errors import error_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def failing(seen: Captured, error: BaseException) -> ReadableSpan:
         ("nonsense", (True, False)),
     ],
 )
-def test_the_variable_says_where_exceptions_go(
+def test_the_environment_variable_chooses_the_signal_of_exceptions(
     seen: Captured, monkeypatch: pytest.MonkeyPatch, both: Flavour, value: str | None, signals: tuple[bool, bool]
 ) -> None:
     monkeypatch.delenv(EXCEPTION_SIGNAL_OPT_IN, raising=False)
@@ -69,7 +69,9 @@ def test_the_variable_says_where_exceptions_go(
     assert seen.span("divide").status.status_code is StatusCode.ERROR
 
 
-def test_the_log_event_says_what_the_span_event_says_and_where(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_event_equals_the_span_event_and_carries_the_trace(
+    seen: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(EXCEPTION_SIGNAL_OPT_IN, "logs/dup")
 
     span = failing(seen, OSError("no network"))
@@ -161,7 +163,7 @@ class _Unspeakable(Exception):  # noqa: N818 - as above
     __repr__ = __str__
 
 
-def test_an_exception_that_cannot_say_what_it_is_still_ends_its_call(seen: Captured) -> None:
+def test_an_exception_without_a_readable_message_ends_its_call(seen: Captured) -> None:
     span = failing(seen, _Unspeakable())
 
     assert span.status.description == "<_Unspeakable that cannot be shown>"
@@ -169,7 +171,7 @@ def test_an_exception_that_cannot_say_what_it_is_still_ends_its_call(seen: Captu
     assert dict(span.attributes or {})["otel_tools.outcome"] == "error"
 
 
-def test_long_messages_and_stack_traces_are_cut_where_they_say_least(seen: Captured) -> None:
+def test_long_messages_lose_their_end_and_stack_traces_their_start(seen: Captured) -> None:
     span = failing(seen, ValueError("begin " + "x" * 5_000_000 + " end"))
 
     event = event_of(span)
@@ -182,7 +184,7 @@ def test_long_messages_and_stack_traces_are_cut_where_they_say_least(seen: Captu
     assert len(stacktrace) == 16 * 1024
 
 
-def test_deep_recursion_is_told_too(seen: Captured) -> None:
+def test_deep_recursion_is_recorded(seen: Captured) -> None:
     @tool(name="deep")
     def deep() -> None:
         def deeper(n: int) -> int:

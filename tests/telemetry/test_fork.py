@@ -1,4 +1,4 @@
-"""In the child of a fork the numbers start at zero, the locks are free, and what the parent began is the parent's."""
+"""In the child of a fork counters start at zero, locks are free, and the parent's calls are not reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_tools import tool
-from otel_tools._telemetry.counters import tally_of
+from otel_tools._telemetry.counters import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def test_the_child_counts_from_zero_and_the_parent_goes_on(seen: Captured) -> No
     assert work.tool.stats().calls.ok == 2
 
 
-def test_a_call_that_was_running_is_the_parents(seen: Captured) -> None:
+def test_a_call_that_was_running_is_reported_by_the_parent(seen: Captured) -> None:
     running = items()
     next(running)
 
@@ -89,7 +89,7 @@ def test_a_call_that_was_running_is_the_parents(seen: Captured) -> None:
 
 
 def test_a_lock_that_another_thread_held_is_free_in_the_child(seen: Captured) -> None:
-    counts = tally_of("work").counts
+    counts = metrics_of("work").counters
     taken, done = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -1,4 +1,4 @@
-"""Where telemetry goes: nowhere without an SDK, and to the application's providers whenever they are set."""
+"""Without an SDK nothing is sent; providers of the application are found whenever they are set."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_program_that_sets_no_provider_prints_nothing() -> None:
     assert run(TOOLS.replace("logging.basicConfig(level=logging.DEBUG)", "") + "use()") == ""
 
 
-def test_a_program_may_end_with_calls_of_every_kind_in_the_middle() -> None:
+def test_a_program_may_end_while_calls_of_every_kind_run() -> None:
     printed = run(
         TOOLS
         + """

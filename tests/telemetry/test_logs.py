@@ -1,4 +1,4 @@
-"""Records of `logging` know the call that they were made under; the application's own logging stays as it is."""
+"""Records of `logging` carry the ids of their call; the application's own logging stays as it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from otel_tools import tool
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from tests.telemetry.log_lines import Lines, logs_on
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_under_a_span_of_the_tools_own_the_record_names_that_span_and_the_tool(l
 
     @tool(name="fetch")
     def fetch() -> None:
-        with signals.tracer.start_as_current_span("GET") as span:
+        with instruments.tracer.start_as_current_span("GET") as span:
             inner.append(span)
             log.warning("sent")
 
@@ -68,7 +68,7 @@ def test_under_a_span_of_the_tools_own_the_record_names_that_span_and_the_tool(l
     assert (lines.one["trace_id"], lines.one["span_id"]) == ids_of(inner[0])
 
 
-def test_a_tool_in_a_tool_is_the_one_that_is_named(lines: Lines) -> None:
+def test_a_record_names_the_innermost_tool(lines: Lines) -> None:
     inner = tool(lambda: log.warning("inner"), name="inner")
 
     @tool(name="outer")
@@ -79,7 +79,7 @@ def test_a_tool_in_a_tool_is_the_one_that_is_named(lines: Lines) -> None:
 
     outer()
 
-    assert [(line["message"], line["tool"]) for line in lines.said] == [
+    assert [(line["message"], line["tool"]) for line in lines.application_lines] == [
         ("before", "outer"),
         ("inner", "inner"),
         ("after", "outer"),
@@ -136,7 +136,7 @@ def in_a_task(work: Callable[[], None]) -> None:
         in_a_task,
     ],
 )
-def test_what_a_tool_has_done_elsewhere_is_logged_as_its_own(
+def test_records_of_a_tools_threads_and_tasks_belong_to_its_call(
     somewhere: Callable[[Callable[[], None]], None], seen: Captured, lines: Lines
 ) -> None:
     tool(somewhere, name="busy")(lambda: log.warning("elsewhere"))
@@ -145,7 +145,7 @@ def test_what_a_tool_has_done_elsewhere_is_logged_as_its_own(
     assert (lines.one["trace_id"], lines.one["span_id"]) == ids_of(seen.span("busy"))
 
 
-def test_a_pool_that_outlives_a_call_serves_the_next_one_under_its_own_name(lines: Lines) -> None:
+def test_a_pool_that_outlives_a_call_works_for_the_next_one(lines: Lines) -> None:
     with ThreadPoolExecutor(1) as pool:
 
         def work(say: str) -> None:
@@ -155,10 +155,10 @@ def test_a_pool_that_outlives_a_call_serves_the_next_one_under_its_own_name(line
         tool(work, name="second")("two")
         pool.submit(log.warning, "nobody's").result()
 
-    assert [line.get("tool") for line in lines.said] == ["first", "second", None]
+    assert [line.get("tool") for line in lines.application_lines] == ["first", "second", None]
 
 
-def test_a_thread_that_outlives_the_call_that_started_it_is_nobodys(lines: Lines) -> None:
+def test_a_thread_that_outlives_its_call_belongs_to_no_call(lines: Lines) -> None:
     go = threading.Event()
     started: list[threading.Thread] = []
 
@@ -178,7 +178,7 @@ def test_a_thread_that_outlives_the_call_that_started_it_is_nobodys(lines: Lines
     assert "tool" not in lines.one
 
 
-def test_calls_side_by_side_are_told_apart(seen: Captured, lines: Lines) -> None:
+def test_records_of_parallel_calls_are_kept_apart(seen: Captured, lines: Lines) -> None:
     @tool(name="echo")
     async def echo(n: int) -> None:
         await asyncio.sleep(0)
@@ -191,10 +191,10 @@ def test_calls_side_by_side_are_told_apart(seen: Captured, lines: Lines) -> None
 
     spans = {ids_of(span) for span in seen.spans}
     assert len(spans) == 20
-    assert {(line["trace_id"], line["span_id"]) for line in lines.said} == spans
+    assert {(line["trace_id"], line["span_id"]) for line in lines.application_lines} == spans
 
 
-def test_a_generator_tools_records_are_its_own_and_those_between_its_items_are_not(lines: Lines) -> None:
+def test_records_between_the_items_of_a_generator_do_not_belong_to_its_call(lines: Lines) -> None:
     @tool(name="pages")
     def pages() -> Iterator[int]:
         log.warning("first")
@@ -204,7 +204,7 @@ def test_a_generator_tools_records_are_its_own_and_those_between_its_items_are_n
     for _ in pages():
         log.warning("between")
 
-    assert [(line["message"], line.get("tool")) for line in lines.said] == [
+    assert [(line["message"], line.get("tool")) for line in lines.application_lines] == [
         ("first", "pages"),
         ("between", None),
         ("second", "pages"),
@@ -243,7 +243,7 @@ def test_the_applications_own_formats_can_use_the_ids(seen: Captured, lines: Lin
 
 
 @pytest.mark.parametrize("key", ["tool", "trace_id", "span_id", "call_id"])
-def test_what_the_application_says_under_the_name_of_an_id_stays(key: str, lines: Lines, theirs: Kept) -> None:
+def test_an_attribute_of_the_application_with_the_name_of_an_id_stays(key: str, lines: Lines, theirs: Kept) -> None:
     tool(lambda: log.warning("x", extra={key: "mine"}), name="t")()
 
     assert lines.one[key] == "mine"
@@ -267,7 +267,7 @@ def test_the_applications_own_record_factory_stays_in_use(lines: Lines) -> None:
     assert (lines.one["shop"], lines.one["tool"]) == ("Berlin", "t")
 
 
-def test_loggers_that_do_not_propagate_are_heard_too(lines: Lines) -> None:
+def test_records_of_loggers_that_do_not_propagate_are_written(lines: Lines) -> None:
     private = logging.getLogger("shop.private")
     private.propagate = False
     try:
@@ -310,7 +310,7 @@ def test_the_applications_logging_can_be_configured_at_any_time(lines: Lines) ->
                 logger.disabled = False
 
     assert handler.texts == ["INFO [ ] basic"]
-    assert [line["message"] for line in lines.said] == ["basic", "dict"]
+    assert [line["message"] for line in lines.application_lines] == ["basic", "dict"]
     assert lines.end["tool"] == "t"
 
 
@@ -328,7 +328,7 @@ def test_without_handlers_a_record_is_not_printed_a_second_time(
     assert lines.one["message"] == "once"
 
 
-def test_lines_go_to_standard_error_as_it_is_then(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_go_to_the_current_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - needs the extra
 
     JsonLines().handle(logging.makeLogRecord({"msg": "x", "name": "shop"}))
@@ -336,7 +336,7 @@ def test_lines_go_to_standard_error_as_it_is_then(capsys: pytest.CaptureFixture[
     assert '"message": "x"' in capsys.readouterr().err
 
 
-def test_afterwards_everything_is_as_it_was(seen: Captured) -> None:
+def test_the_standard_library_is_restored_afterwards(seen: Captured) -> None:
     with logs_on() as lines:
         assert logging.Logger.callHandlers is not ORIGINALS[0]
     tool(lambda: log.warning("x"), name="t")()
@@ -345,9 +345,7 @@ def test_afterwards_everything_is_as_it_was(seen: Captured) -> None:
     assert lines.all == []
 
 
-def test_what_was_wrapped_around_ours_since_stays_and_hears_each_record_once(
-    monkeypatch: pytest.MonkeyPatch, seen: Captured
-) -> None:
+def test_a_later_wrapper_stays_and_gets_each_record_once(monkeypatch: pytest.MonkeyPatch, seen: Captured) -> None:
     heard: list[str] = []
     with logs_on():
         ours = logging.Logger.callHandlers
@@ -386,9 +384,9 @@ class Broken(Lines):
         raise OSError("disk full")
 
 
-def test_a_stream_that_fails_fails_no_tool(seen: Captured, lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
-    from otel_tools._telemetry.logs.call_records import logs  # noqa: PLC0415 - read while logs are on
+def test_a_failing_stream_fails_no_call(seen: Captured, lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
     from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - needs the extra
+    from otel_tools._telemetry.logs.settings import logs  # noqa: PLC0415 - read while logs are on
 
     logs.sinks = (JsonLines(Broken()), *logs.sinks)
 
@@ -398,7 +396,7 @@ def test_a_stream_that_fails_fails_no_tool(seen: Captured, lines: Lines, caplog:
         return 7
 
     assert seven() == 7
-    assert [line["message"] for line in lines.said if line["logger"] == "shop.orders"] == ["x"]
+    assert [line["message"] for line in lines.application_lines if line["logger"] == "shop.orders"] == ["x"]
     assert "telemetry failed while writing a log record" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Whatever is logged, it becomes one line of valid JSON, redacted and bounded."""
+"""Every record becomes one line of valid JSON, redacted and bounded."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def test_a_message_stays_one_line(message: str, written: str, lines: Lines) -> N
 
 
 @given(st.text(st.characters()), st.dictionaries(st.text(st.characters()), st.floats() | st.integers() | st.binary()))
-def test_any_text_and_anything_said_with_it_stay_one_line(text: str, said: dict[str, Any]) -> None:
-    line_of(msg=text, shop=said)
+def test_any_message_with_any_extra_field_is_one_line(text: str, extra: dict[str, Any]) -> None:
+    line_of(msg=text, shop=extra)
 
 
-def test_a_time_is_told_in_utc() -> None:
+def test_the_timestamp_is_in_utc() -> None:
     assert dt.datetime.fromisoformat(line_of(created=1.5)["timestamp"]) == dt.datetime.fromtimestamp(1.5, dt.UTC)
 
 
-def test_what_is_said_beside_the_message_is_in_the_line(lines: Lines) -> None:
+def test_extra_fields_are_in_the_line(lines: Lines) -> None:
     log.warning("sold", extra={"count": 3, "items": ["a", "b"], "price": float("nan"), "by": {"id": 2**70}})
 
     line = lines.one
@@ -72,7 +72,7 @@ def test_what_is_said_beside_the_message_is_in_the_line(lines: Lines) -> None:
 
 
 @pytest.mark.parametrize("key", ["timestamp", "level", "logger"])
-def test_what_is_said_under_a_name_of_ours_is_not_lost(key: str, lines: Lines) -> None:
+def test_an_extra_field_whose_name_is_taken_is_not_lost(key: str, lines: Lines) -> None:
     log.warning("x", extra={key: "theirs"})
 
     assert lines.one[f"extra.{key}"] == "theirs"
@@ -80,11 +80,11 @@ def test_what_is_said_under_a_name_of_ours_is_not_lost(key: str, lines: Lines) -
 
 
 def test_a_dictionary_is_a_line_of_its_own(lines: Lines) -> None:
-    said = {"message": "sold", "count": 3, "password": "hunter2"}
-    log.warning(said)
+    message = {"message": "sold", "count": 3, "password": "hunter2"}
+    log.warning(message)
 
     assert (lines.one["message"], lines.one["count"], lines.one["password"]) == ("sold", 3, "[REDACTED]")
-    assert said == {"message": "sold", "count": 3, "password": "hunter2"}
+    assert message == {"message": "sold", "count": 3, "password": "hunter2"}
 
 
 class Hostile:
@@ -101,7 +101,7 @@ def test_a_message_whose_arguments_do_not_fit_is_written_without_them(message: s
     assert line_of(msg=message, args=args)["message"] == f"{message} (its arguments do not fit)"
 
 
-def test_objects_that_cannot_be_shown_are_named(lines: Lines) -> None:
+def test_objects_without_a_json_form_are_named(lines: Lines) -> None:
     log.warning("x", extra={"what": Hostile()})
 
     assert lines.one["what"] == f"<{Hostile.__module__}.Hostile>"
@@ -139,21 +139,21 @@ def test_an_exception_and_a_stack_are_in_the_line(lines: Lines) -> None:
     assert "test_logs_json" in lines.one["stack_info"]
 
 
-def test_five_megabytes_become_a_few_kilobytes(lines: Lines) -> None:
+def test_a_line_is_bounded(lines: Lines) -> None:
     log.warning("m" * 5_000_000, extra={"said": "s" * 5_000_000, "many": list(range(1_000_000))})
 
     assert len(lines.getvalue()) < 200_000
     assert lines.one["message"].endswith("…")
 
 
-def test_an_id_is_not_taken_for_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "redaction", Redaction(patterns=["[0-9a-f]{16,}"]))
 
     assert line_of(trace_id="ab" * 16)["trace_id"] == "ab" * 16
     assert line_of(call_id="c\ud800d")["call_id"] == "c?d"
 
 
-def test_a_handler_of_the_applications_own_can_write_such_lines() -> None:
+def test_the_applications_handlers_can_use_the_formatter() -> None:
     handler = logging.StreamHandler(stream := Lines())
     handler.setFormatter(JsonFormatter())
 

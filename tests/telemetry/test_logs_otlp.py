@@ -1,4 +1,4 @@
-"""Records become OpenTelemetry log records, and none of them is about the sending of log records."""
+"""Records become OpenTelemetry log records, except those about the export of telemetry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 
 from otel_tools import tool
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 from tests.telemetry.log_lines import logs_on
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def _on(seen: Captured) -> Iterator[None]:
         yield
 
 
-def said(seen: Captured) -> list[Any]:
+def application_records(seen: Captured) -> list[Any]:
     return [each.log_record for each in seen.logs if each.log_record.event_name != "tool.call"]
 
 
-def test_a_record_carries_its_place_its_call_and_its_trace(seen: Captured) -> None:
+def test_a_record_carries_its_source_its_call_and_its_trace(seen: Captured) -> None:
     tool(lambda: log.warning("%s is cloudy", "Paris", extra={"wind": 3}), name="get_weather")()
 
     span = seen.span("get_weather")
@@ -88,22 +88,22 @@ def test_levels_become_severities(level: int, number: SeverityNumber, seen: Capt
     finally:
         log.setLevel(logging.NOTSET)
 
-    assert said(seen)[0].severity_number == number
+    assert application_records(seen)[0].severity_number == number
 
 
 def test_an_exception_is_recorded_as_the_conventions_say(seen: Captured) -> None:
     log.error("failed", exc_info=KeyError("password=hunter2"))
 
-    attributes = said(seen)[0].attributes
+    attributes = application_records(seen)[0].attributes
     assert attributes["exception.type"] == "KeyError"
     assert "hunter2" not in str(attributes)
     assert attributes["exception.stacktrace"].startswith("KeyError")
 
 
-def test_what_the_wire_has_no_room_for_goes_as_text(seen: Captured) -> None:
+def test_an_integer_beyond_64_bits_is_sent_as_a_text(seen: Captured) -> None:
     log.warning("a\ud800b", extra={"n": 2**70, "many": [1, {"m": -(2**64)}]})
 
-    record = said(seen)[0]
+    record = application_records(seen)[0]
     assert record.body == "a?b"
     assert record.attributes["n"] == str(2**70)
     assert record.attributes["many"][1]["m"] == str(-(2**64))
@@ -112,33 +112,33 @@ def test_what_the_wire_has_no_room_for_goes_as_text(seen: Captured) -> None:
 def test_a_dictionary_is_a_body(seen: Captured) -> None:
     log.warning({"count": 3, "password": "hunter2"})
 
-    assert said(seen)[0].body == {"count": 3, "password": "[REDACTED]"}
+    assert application_records(seen)[0].body == {"count": 3, "password": "[REDACTED]"}
 
 
-def test_what_the_application_says_under_the_name_of_an_id_is_told_beside_it(seen: Captured) -> None:
+def test_an_attribute_of_the_application_with_the_name_of_an_id_is_sent_beside_it(seen: Captured) -> None:
     tool(lambda: log.warning("x", extra={"tool": "hammer", "trace_id": "mine"}), name="t")()
 
-    attributes = said(seen)[0].attributes
+    attributes = application_records(seen)[0].attributes
     assert (attributes["gen_ai.tool.name"], attributes["tool"], attributes["trace_id"]) == ("t", "hammer", "mine")
 
 
 @pytest.mark.parametrize(
-    "name", ["opentelemetry.sdk._shared_internal", "opentelemetry", "otel_tools", "otel_tools._export.configure"]
+    "name", ["opentelemetry.sdk._shared_internal", "opentelemetry", "otel_tools", "otel_tools.telemetry.setup"]
 )
-def test_what_telemetry_says_of_itself_is_not_exported(name: str, seen: Captured) -> None:
+def test_records_of_telemetry_itself_are_not_exported(name: str, seen: Captured) -> None:
     logging.getLogger(name).error("cannot be delivered")
 
     assert seen.logs == ()
 
 
 @pytest.mark.parametrize("name", ["otel_tools._policies.retry.retry", "otel_tools_shop", "opentelemetry_shop"])
-def test_what_is_said_of_tools_and_by_others_is(name: str, seen: Captured) -> None:
+def test_records_of_policies_and_of_others_are_exported(name: str, seen: Captured) -> None:
     logging.getLogger(name).error("x")
 
     assert len(seen.logs) == 1
 
 
-def test_what_is_said_while_this_thread_exports_is_not_exported(seen: Captured) -> None:
+def test_records_made_during_an_export_are_not_exported(seen: Captured) -> None:
     token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, "yes"))
     try:
         logging.getLogger("urllib3.connectionpool").error("retrying")
@@ -148,10 +148,8 @@ def test_what_is_said_while_this_thread_exports_is_not_exported(seen: Captured) 
     assert seen.logs == ()
 
 
-def test_a_processor_that_logs_is_not_asked_about_its_own_record(
-    seen: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    provider = signals.logger_provider
+def test_a_record_that_a_processor_makes_does_not_go_to_it(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = instruments.logger_provider
     assert provider is not None
     get_logger = provider.get_logger
 
@@ -162,15 +160,15 @@ def test_a_processor_that_logs_is_not_asked_about_its_own_record(
     monkeypatch.setattr(provider, "get_logger", talkative)
     log.warning("x")
 
-    assert [record.body for record in said(seen)] == ["x"]
+    assert [record.body for record in application_records(seen)] == ["x"]
 
 
-def test_a_provider_that_fails_fails_no_tool(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_provider_fails_no_call(seen: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("broken")
 
-    assert signals.logger_provider is not None
-    monkeypatch.setattr(signals.logger_provider, "get_logger", fails)
+    assert instruments.logger_provider is not None
+    monkeypatch.setattr(instruments.logger_provider, "get_logger", fails)
 
     @tool
     def seven() -> int:
@@ -180,7 +178,7 @@ def test_a_provider_that_fails_fails_no_tool(seen: Captured, monkeypatch: pytest
     assert seven() == 7
 
 
-def test_what_is_logged_inside_the_garbage_collector_is_sent_outside_of_it(seen: Captured) -> None:
+def test_a_record_made_inside_the_garbage_collector_is_sent_after_it(seen: Captured) -> None:
     during: list[int] = []
 
     class Loud:
@@ -196,4 +194,4 @@ def test_what_is_logged_inside_the_garbage_collector_is_sent_outside_of_it(seen:
     _ = seen.spans
 
     assert during == [0]
-    assert [record.body for record in said(seen)] == ["collected"]
+    assert [record.body for record in application_records(seen)] == ["collected"]

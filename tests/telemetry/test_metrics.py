@@ -1,4 +1,4 @@
-"""The points that are exported, exactly: which series exist, with which attributes and which numbers."""
+"""The exported data points: which series exist, with which attributes and values."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_histogram_has_the_buckets_of_the_conventions(seen: Captured) -> Non
     assert sum(point.bucket_counts) == 1
 
 
-def test_span_and_metric_tell_the_same_duration(seen: Captured, both: Flavour) -> None:
+def test_span_and_metric_have_the_same_duration(seen: Captured, both: Flavour) -> None:
     both.call(tool(name="same")(both.function(work)))
 
     span = seen.span("same")
@@ -112,7 +112,7 @@ def test_exemplars_lead_to_the_trace_of_their_call(seen: Captured, both: Flavour
         assert (exemplar.trace_id, exemplar.span_id) == (span.context.trace_id, span.context.span_id)
 
 
-async def test_calls_that_run_are_active(seen: Captured) -> None:
+async def test_running_calls_are_active(seen: Captured) -> None:
     gate = asyncio.Event()
 
     @tool
@@ -131,7 +131,7 @@ async def test_calls_that_run_are_active(seen: Captured) -> None:
     assert series(seen, names.ACTIVE.name, "waiting") == {frozenset(): 0}
 
 
-def test_a_tool_within_itself_is_active_as_often(seen: Captured) -> None:
+def test_each_nested_call_of_a_tool_is_active(seen: Captured) -> None:
     depths: list[int] = []
 
     @tool

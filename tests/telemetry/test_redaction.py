@@ -1,4 +1,4 @@
-"""What looks like a secret, or stands under a secret's name, does not leave; what does not, stays readable."""
+"""Secrets, by their form or by their key, are redacted; everything else stays readable."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ PROSE = [
 
 
 @pytest.mark.parametrize(("text", "secret"), SECRETS.values(), ids=list(SECRETS))
-def test_a_secret_is_replaced_and_what_is_around_it_stays(text: str, secret: str) -> None:
+def test_a_secret_is_replaced_and_the_text_around_it_stays(text: str, secret: str) -> None:
     redacted = Redaction().text(f"before {text.format(secret)}\nafter")
 
     assert secret not in redacted
@@ -98,12 +98,12 @@ def test_a_secret_is_replaced_and_what_is_around_it_stays(text: str, secret: str
 
 
 @pytest.mark.parametrize("text", PROSE)
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_a_text_without_a_secret_stays(text: str) -> None:
     assert Redaction().text(text) == text
 
 
 @pytest.mark.parametrize("text", [case[0].format(case[1]) for case in SECRETS.values()], ids=list(SECRETS))
-def test_redacting_twice_changes_nothing_more(text: str) -> None:
+def test_redacting_twice_equals_redacting_once(text: str) -> None:
     once = Redaction().text(text)
 
     assert Redaction().text(once) == once
@@ -123,7 +123,7 @@ PLAIN_KEYS = [
 
 
 @pytest.mark.parametrize("key", SECRET_KEYS)
-def test_the_value_under_a_secret_key_is_hidden_at_any_depth(key: str) -> None:
+def test_the_value_of_a_secret_key_is_redacted_at_any_depth(key: str) -> None:
     value: dict[str, Any] = {"a": [{"b": ({key: "hunter2"}, {key: {"deep": "hunter2"}}, {key: 12345})}]}
 
     assert "hunter2" not in render(value)
@@ -132,12 +132,12 @@ def test_the_value_under_a_secret_key_is_hidden_at_any_depth(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", PLAIN_KEYS)
-def test_the_value_under_a_plain_key_stays(key: str) -> None:
+def test_the_value_of_an_ordinary_key_stays(key: str) -> None:
     assert json.loads(render({key: "value"})) == {key: "value"}
 
 
 @pytest.mark.parametrize("key", ["max_tokens", "tokens", "total_tokens", "token_count", "tokenLimit", "prompt_tokens"])
-def test_a_number_of_tokens_stays_and_a_text_under_its_name_does_not(key: str) -> None:
+def test_a_number_of_tokens_stays_and_a_text_of_that_key_does_not(key: str) -> None:
     assert json.loads(render({key: 100})) == {key: 100}
     assert json.loads(render({key: "eyJ"})) == {key: REDACTED}
 
@@ -146,7 +146,7 @@ def test_a_secret_in_a_key_is_replaced() -> None:
     assert WORD not in render({f"sk-{WORD}": 1, (f"ghp_{WORD}",): 2})
 
 
-def test_patterns_of_the_users_own_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_of_the_user_are_applied_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "redaction", Redaction([r"\b\d{4}(?: \d{4}){3}\b", re.compile("(?i)acme")]))
 
     assert json.loads(render({"card": "4111 1111 1111 1111", "firm": "ACME", "p": "password=x"})) == {
@@ -156,7 +156,7 @@ def test_patterns_of_the_users_own_are_added(monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
-def test_a_callback_has_the_last_word_on_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_callback_is_called_last_with_each_text(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def callback(text: str) -> str:
@@ -175,7 +175,7 @@ def _raises(text: str) -> str:
 
 
 @pytest.mark.parametrize("callback", [_raises, lambda _: None, lambda _: 3, lambda _: b"Oslo"])
-def test_a_callback_that_fails_hides_the_whole_text(
+def test_a_callback_that_fails_redacts_the_whole_text(
     monkeypatch: pytest.MonkeyPatch, callback: Callable[[str], Any]
 ) -> None:
     monkeypatch.setattr(content, "redaction", Redaction(callback=callback))
@@ -184,7 +184,7 @@ def test_a_callback_that_fails_hides_the_whole_text(
     assert redact_text("Oslo", 100) == REDACTED
 
 
-def test_a_callback_may_return_what_no_exporter_could_send(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lone_surrogate_from_a_callback_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "redaction", Redaction(callback=lambda text: text + "\ud800"))
 
     assert redact_text("Oslo", 100) == "Oslo?"

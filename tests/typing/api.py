@@ -23,6 +23,8 @@ from otel_tools import (
     stats,
     tool,
 )
+from otel_tools.stores import CacheStore, OnError, Quota, RateLimitStore, Reservation, SQLiteStore
+from otel_tools.stores import RedisStore as StoresRedisStore
 
 T = TypeVar("T")
 
@@ -101,6 +103,40 @@ def guarded(x: int) -> str:
 
 
 assert_type(guarded(1), str)
+
+
+class Store:
+    on_error: OnError = "local"
+
+    def get(self, key: str) -> str | None: ...
+    async def aget(self, key: str) -> str | None: ...
+    def set(self, key: str, value: str, expires_in: float) -> None: ...
+    async def aset(self, key: str, value: str, expires_in: float) -> None: ...
+    def delete(self, key: str) -> None: ...
+    async def adelete(self, key: str) -> None: ...
+    def clear(self, prefix: str) -> None: ...
+    async def aclear(self, prefix: str) -> None: ...
+    def count(self, prefix: str) -> int:
+        return 0
+
+    async def acount(self, prefix: str) -> int:
+        return 0
+
+    def reserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
+        return Reservation.refused(quota.interval) if max_wait == 0 else Reservation.after(quota.tolerance)
+
+    async def areserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
+        return self.reserve(name, quota, max_wait)
+
+
+Cache(ttl=1, store=Store())
+RateLimit(1, store=Store())
+cache_stores: list[CacheStore] = [Store(), SQLiteStore("a.db"), StoresRedisStore("redis://localhost")]
+rate_limit_stores: list[RateLimitStore] = [Store(), StoresRedisStore("redis://localhost")]
+RateLimit(1, store=SQLiteStore("a.db"))  # type: ignore[arg-type]
+assert_type(Store().reserve("a", Quota(1, 0), None).wait, int)
+assert_type(RedisStore is StoresRedisStore, bool)
+
 assert_type(remaining(), float | None)
 assert_type(cancelled(), bool)
 assert_type(guarded.tool.stats().cache.hit, int)

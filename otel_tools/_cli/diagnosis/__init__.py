@@ -1,1 +1,1 @@
-"""What ``otel-tools doctor`` looks at, in the order of the data's way."""
+"""The checks of ``otel-tools doctor``, in the order in which telemetry flows."""

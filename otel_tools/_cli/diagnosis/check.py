@@ -1,4 +1,4 @@
-"""One finding of the doctor."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Status = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what, in one or two words.
-        status: how it is.
-        detail: what was found, in plain words.
-        fix: what to do; empty where nothing is to be done.
+        name: the name of the check, one or two words.
+        status: ok, warning or failed.
+        detail: the finding, for a person to read.
+        fix: what to do; empty where there is nothing to do.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""This Python, its packages, and the variables that steer OpenTelemetry."""
+"""Checks of this Python, its packages, and the variables that configure OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -11,53 +11,50 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from otel_tools._cli.diagnosis.check import Check
+from otel_tools._cli.diagnosis.endpoints import is_local
+from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tools._cli.diagnosis.endpoint import Endpoint
+    from otel_tools._export.endpoint import OtlpEndpoint
 
-_OLDEST_PYTHON = (3, 11)
-_OLDEST_SDK = (1, 44)
+_MIN_PYTHON = (3, 11)
+_MIN_SDK = (1, 44)
 _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "opentelemetry-exporter-otlp")
 
 
-def python() -> Check:
-    """Which Python runs."""
+def check_python() -> Check:
+    """Check the version of this Python."""
     found = f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})"
-    if sys.version_info < _OLDEST_PYTHON:
+    if sys.version_info < _MIN_PYTHON:
         return Check("python", "failed", found, "Use Python 3.11 or newer")
     return Check("python", "ok", found)
 
 
-def packages() -> Check:
-    """Which OpenTelemetry packages are installed, and whether they fit together."""
+def check_packages() -> Check:
+    """Check that the OpenTelemetry packages are installed, new enough and of one version."""
     versions = {name: _version(name) for name in _PACKAGES}
     others = [f"{name.removeprefix('opentelemetry-')} {version}" for name, version in versions.items()]
     found = ", ".join([f"otel_tools {__version__}", *others])
-    again = "pip install --upgrade otel_tools opentelemetry-sdk opentelemetry-exporter-otlp"
+    fix = "pip install --upgrade otel_tools opentelemetry-sdk opentelemetry-exporter-otlp"
     if missing := [name for name in _PACKAGES if versions[name] == "missing"]:
-        return Check("packages", "failed", f"not installed: {', '.join(missing)}", again)
-    if _numbers(versions["opentelemetry-sdk"]) < _OLDEST_SDK:
-        return Check("packages", "failed", f"{found}; the SDK must be 1.44 or newer", again)
+        return Check("packages", "failed", f"not installed: {', '.join(missing)}", fix)
+    if _numbers(versions["opentelemetry-sdk"]) < _MIN_SDK:
+        return Check("packages", "failed", f"{found}; the SDK must be 1.44 or newer", fix)
     if len({_numbers(versions[name]) for name in _PACKAGES}) > 1:
-        return Check("packages", "warning", f"{found}; OpenTelemetry's own versions differ", again)
+        return Check("packages", "warning", f"{found}; OpenTelemetry's own versions differ", fix)
     return Check("packages", "ok", found)
 
 
-def disabled() -> bool:
-    """Whether the SDK is switched off as a whole."""
-    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-
-
-def variables(endpoints: list[Endpoint]) -> Iterator[Check]:
-    """The variables that keep telemetry from leaving, or send it elsewhere than one thinks.
+def check_variables(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
+    """Check the variables that stop or redirect telemetry. Yields only findings, none where all is well.
 
     Args:
-        endpoints: where traces and metrics go.
+        endpoints: the endpoints of traces and metrics.
     """
-    if disabled():
+    if sdk_disabled():
         yield Check(
             "settings", "failed", "OTEL_SDK_DISABLED=true switches all telemetry off", "unset OTEL_SDK_DISABLED"
         )
@@ -69,22 +66,34 @@ def variables(endpoints: list[Endpoint]) -> Iterator[Check]:
             " and the other OTEL_* variables do nothing",
             "unset OTEL_CONFIG_FILE, or make sure that the file exports to the sidecar",
         )
+    yield from _check_exporters()
+    yield from _check_sampler()
+    yield from _check_proxy(endpoints)
+
+
+def _check_exporters() -> Iterator[Check]:
     for signal in ("TRACES", "METRICS"):
         name = f"OTEL_{signal}_EXPORTER"
         if os.environ.get(name, "").strip().lower() == "none":
             yield Check("settings", "warning", f"{name}=none: no {signal.lower()} are exported", f"unset {name}")
+
+
+def _check_sampler() -> Iterator[Check]:
     sampler = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
-    share = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
-    if "always_off" in sampler or ("traceidratio" in sampler and re.fullmatch(r"0*\.?0+", share)):
+    ratio = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
+    if "always_off" in sampler or ("traceidratio" in sampler and re.fullmatch(r"0*\.?0+", ratio)):
         yield Check(
             "settings",
             "warning",
-            f"OTEL_TRACES_SAMPLER={sampler}{f' with {share}' if share else ''}: no trace is kept",
+            f"OTEL_TRACES_SAMPLER={sampler}{f' with {ratio}' if ratio else ''}: no trace is kept",
             "unset OTEL_TRACES_SAMPLER",
         )
+
+
+def _check_proxy(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
     proxies = urllib.request.getproxies()
-    for endpoint in (endpoint for endpoint in endpoints if endpoint.local):
-        proxy = proxies.get("https" if endpoint.secure else "http")
+    for endpoint in (endpoint for endpoint in endpoints if is_local(endpoint)):
+        proxy = proxies.get("https" if endpoint.is_secure else "http")
         if proxy and not urllib.request.proxy_bypass(f"{endpoint.host}:{endpoint.port}"):
             yield Check(
                 "settings",
@@ -92,7 +101,7 @@ def variables(endpoints: list[Endpoint]) -> Iterator[Check]:
                 f"a proxy is set, and it is used for {endpoint.host} too",
                 f"export NO_PROXY={endpoint.host}",
             )
-            break
+            return
 
 
 def _version(name: str) -> str:

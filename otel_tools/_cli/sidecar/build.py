@@ -1,4 +1,4 @@
-"""``otel-tools sidecar build``."""
+"""``otel-tools sidecar build``: builds the programs and shows the progress."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress as Bars
+from rich.progress import Progress as ProgressBar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from otel_tools._sidecar.binaries import COMPONENTS, SIDECAR, Component
-from otel_tools._sidecar.build import Progress, Report, require_go
+from otel_tools._sidecar.build import Progress, ProgressCallback, require_go
 from otel_tools._sidecar.build import build as build_component
-from otel_tools._sidecar.paths import short
+from otel_tools._sidecar.paths import display_path
 from otel_tools._terminal import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEARTBEAT = 20.0  # seconds between two plain lines about one step
+_REPEAT_INTERVAL = 20.0  # seconds between two lines about the same step, off a terminal
 
 
 def build(
@@ -40,20 +40,20 @@ def build(
     Exit codes: 0 all is built, 1 Go is missing or too old, or a build failed, 2 wrong usage.
     """
     chosen = _chosen(components or [], everything=everything)
-    if any(force or not component.installed().is_dir() for component in chosen):
+    if any(force or not component.build_dir().is_dir() for component in chosen):
         for component in chosen:
-            require_go(component)  # said before the first minutes are spent
+            require_go(component)  # fail before the first minutes are spent
     began = time.monotonic()
     for number, component in enumerate(chosen, 1):
         started = time.monotonic()
-        there = component.installed().is_dir() and not force
+        is_built = component.build_dir().is_dir() and not force
         with _progress(f"{number}/{len(chosen)}") as report:
             folder = build_component(component, report, force=force)
-        took = "was built before" if there else f"in {console.span(time.monotonic() - started)}"
-        console.columns([[console.word("built"), f"{component.name:<12}", took]], indent=0)
-        console.say(short(folder), indent=7)
-    console.say()
-    console.say(f"Done in {console.span(time.monotonic() - began)}. Start it: otel-tools sidecar up")
+        result = "was built before" if is_built else f"in {console.format_duration(time.monotonic() - started)}"
+        console.print_columns([[console.state_text("built"), f"{component.name:<12}", result]], indent=0)
+        console.print_text(display_path(folder), indent=7)
+    console.print_text()
+    console.print_text(f"Done in {console.format_duration(time.monotonic() - began)}. Start it: otel-tools sidecar up")
 
 
 def _chosen(names: list[str], *, everything: bool) -> list[Component]:
@@ -63,31 +63,31 @@ def _chosen(names: list[str], *, everything: bool) -> list[Component]:
 
 
 @contextmanager
-def _progress(place: str) -> Iterator[Report]:
-    """Show one component's build: a live line on a terminal, else a line now and then."""
-    target = console.err()
+def _progress(place: str) -> Iterator[ProgressCallback]:
+    """Show the progress of one component: a live line on a terminal, else a line for each new step."""
+    target = console.stderr()
     if not target.is_terminal:
-        yield _plain(place)
+        yield _print_progress(place)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bars(*columns, console=target, transient=True) as bars:
-        task = bars.add_task(f"{place} looking")
-        yield lambda progress: bars.update(task, description=f"{place} {_words(progress)}")
+    with ProgressBar(*columns, console=target, transient=True) as bar:
+        task = bar.add_task(f"{place} looking")
+        yield lambda progress: bar.update(task, description=f"{place} {_describe(progress)}")
 
 
-def _plain(place: str) -> Report:
+def _print_progress(place: str) -> ProgressCallback:
     last_step, last_time = "", 0.0
 
     def report(progress: Progress) -> None:
         nonlocal last_step, last_time
-        if progress.step != last_step or progress.seconds - last_time > _HEARTBEAT:
+        if progress.step != last_step or progress.seconds - last_time > _REPEAT_INTERVAL:
             last_step, last_time = progress.step, progress.seconds
-            after = console.span(progress.seconds)
-            console.say(f"{place} {_words(progress)} ({after})", to=console.err())
+            after = console.format_duration(progress.seconds)
+            console.print_text(f"{place} {_describe(progress)} ({after})", to=console.stderr())
 
     return report
 
 
-def _words(progress: Progress) -> str:
+def _describe(progress: Progress) -> str:
     counted = f", {progress.count}" if progress.count else ""
     return f"{progress.component}: {progress.step}{counted}"

@@ -1,4 +1,4 @@
-"""``otel-tools sidecar down``."""
+"""``otel-tools sidecar down``: stops the sidecar."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def down(
     folder = state_dir()
     began = time.monotonic()
     stopped = stop_running(folder)
-    if use_docker or docker.is_marked(folder):
+    if use_docker or docker.runs_in_docker(folder):
         docker.require_engine()
         docker.down(folder)
         stopped = True
-    took = console.span(time.monotonic() - began)
-    console.say(f"Stopped in {took}" if stopped else "No sidecar was running")
+    took = console.format_duration(time.monotonic() - began)
+    console.print_text(f"Stopped in {took}" if stopped else "No sidecar was running")

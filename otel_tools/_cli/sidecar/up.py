@@ -1,4 +1,4 @@
-"""``otel-tools sidecar up``."""
+"""``otel-tools sidecar up``: starts the sidecar, in the foreground or detached, natively or with Docker."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import typer
 from otel_tools._sidecar import docker
 from otel_tools._sidecar.binaries import SIDECAR, find_all, require_all
 from otel_tools._sidecar.errors import BinariesMissingError, SidecarError
-from otel_tools._sidecar.paths import short, state_dir
-from otel_tools._sidecar.ports import Ports
+from otel_tools._sidecar.paths import display_path, state_dir
+from otel_tools._sidecar.ports import Addresses, Ports
 from otel_tools._sidecar.programs import START_WITHIN
 from otel_tools._sidecar.runner import Sidecar
 from otel_tools._sidecar.state import SidecarState, running
@@ -21,9 +21,10 @@ from otel_tools._sidecar.webhook import read_webhook, without_secret, write_webh
 from otel_tools._terminal import console
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
 
-_LOOK = 0.2  # seconds between two looks at the running sidecar
+_POLL_INTERVAL = 0.2  # seconds
 
 
 def up(
@@ -58,59 +59,71 @@ def up(
             param_hint="--alert-webhook",
         )
     ports = Ports().shifted(port_offset)
-    if use_docker or _only_docker():
+    if use_docker or _docker_is_the_only_way():
         _up_with_docker(alert_webhook, ports)
         return
     sidecar = Sidecar(ports=ports, alert_webhook=alert_webhook)
     if (state := running(sidecar.folder)) and state.phase in ("starting", "up"):
         _already_up(sidecar, state, alert_webhook)
         return
-    signals = _Signals()
-    began = time.monotonic()
-    console.say("Starting the sidecar")
-    sidecar.start(detach=detach, within=timeout, watch=_Narrator(began))
-    _tell_addresses(sidecar, short(sidecar.folder / "logs"))
-    console.say(
+    _up_with_programs(sidecar, timeout, detach=detach)
+
+
+def _up_with_programs(sidecar: Sidecar, timeout: float, *, detach: bool) -> None:
+    """Start the programs; without ``detach`` run until a signal or a stop from elsewhere."""
+    signals = _StopSignals()
+    console.print_text("Starting the sidecar")
+    sidecar.start(detach=detach, within=timeout, watch=_StartProgress())
+    _print_addresses(sidecar, sidecar.folder, display_path(sidecar.folder / "logs"))
+    console.print_text(
         "Programs built by `sidecar build` answer their APIs; the web pages of Jaeger, Prometheus and"
         " Alertmanager come with --docker."
     )
     if detach:
-        console.say("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
+        console.print_text("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
         return
-    console.say("Check the whole way, in another terminal: otel-tools doctor.  Stop: Ctrl-C")
-    signals.interrupt = False
+    console.print_text("Check the whole way, in another terminal: otel-tools doctor.  Stop: Ctrl-C")
+    signals.raises = False
     try:
-        _follow(sidecar, signals)
+        _watch(sidecar, signals)
     finally:
-        signals.interrupt = True  # for who cannot wait
-        console.say()
-        console.say("Stopping")
+        signals.raises = True  # a second signal ends the wait
+        console.print_text()
+        console.print_text("Stopping")
         sidecar.stop()
 
 
 def _already_up(sidecar: Sidecar, state: SidecarState, alert_webhook: str | None) -> None:
-    """Change what can be changed while it runs; for the rest, say that it runs."""
+    """Change the webhook of the running sidecar.
+
+    Raises:
+        SidecarError: no webhook is given, or the ports differ.
+    """
     if alert_webhook is None or state.ports != sidecar.ports.as_dict():
         raise SidecarError(
             f"the sidecar runs already (process {state.supervisor.pid})",
             "See it: otel-tools sidecar status\nStop it: otel-tools sidecar down",
         )
-    # Alertmanager reads the file at each message.
+    # Alertmanager reads the file for each message.
     write_webhook(sidecar.folder, alert_webhook)
-    console.say(f"The sidecar runs already. Alerts now go to {_alerts_go_to(sidecar)}")
+    console.print_text(f"The sidecar runs already. Alerts now go to {_webhook_text(sidecar.folder)}")
 
 
-def _only_docker() -> bool:
-    """Whether Docker is the way: a program is missing, and the engine works."""
+def _docker_is_the_only_way() -> bool:
+    """Whether a program is missing and Docker works.
+
+    Raises:
+        BinariesMissingError: a program is missing and Docker does not work.
+    """
     if len(find_all()) == len(SIDECAR):
         return False
-    why_not = docker.engine()
-    if not why_not:
+    reason = docker.unavailable_reason()
+    if not reason:
         return True
     try:
         require_all()
     except BinariesMissingError as error:
-        raise BinariesMissingError(f"{error.what}\nand Docker cannot be used: {why_not}", error.fix) from None
+        raise BinariesMissingError(f"{error.what}\nand Docker cannot be used: {reason}", error.fix) from None
     return False
 
 
@@ -120,92 +133,97 @@ def _up_with_docker(alert_webhook: str | None, ports: Ports) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_webhook(folder, alert_webhook)
     docker.up(folder, ports)
-    _tell_addresses(Sidecar(ports=ports), "docker compose -p otel-tools logs")
-    console.say("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
+    _print_addresses(Addresses(ports), folder, "docker compose -p otel-tools logs")
+    console.print_text("Check the whole way: otel-tools doctor.  Stop it: otel-tools sidecar down")
 
 
-class _Narrator:
-    """Says one line for each program that becomes healthy."""
+class _StartProgress:
+    """Prints one line for each program that becomes healthy."""
 
-    def __init__(self, began: float) -> None:
-        self._began = began
-        self._told: set[str] = set()
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._printed: set[str] = set()
 
     def __call__(self, state: SidecarState) -> None:
         for name, program in state.programs.items():
-            if program.condition == "healthy" and name not in self._told:
-                self._told.add(name)
-                took = console.span(time.monotonic() - self._began)
-                console.columns([[console.word("healthy"), f"{name:<12}", took]])
+            if program.condition == "healthy" and name not in self._printed:
+                self._printed.add(name)
+                took = console.format_duration(time.monotonic() - self._began)
+                console.print_columns([[console.state_text("healthy"), f"{name:<12}", took]])
 
 
-def _tell_addresses(sidecar: Sidecar, logs: str) -> None:
-    ports = sidecar.ports
-    console.say()
-    console.columns(
+def _print_addresses(addresses: Addresses, folder: Path, logs: str) -> None:
+    console.print_text()
+    console.print_columns(
         [
-            ["OTLP over HTTP", sidecar.otlp_http],
-            ["OTLP over gRPC", sidecar.otlp_grpc],
-            ["Jaeger", sidecar.jaeger],
-            ["Prometheus", sidecar.prometheus],
-            ["Alertmanager", sidecar.alertmanager],
+            ["OTLP over HTTP", addresses.otlp_http],
+            ["OTLP over gRPC", addresses.otlp_grpc],
+            ["Jaeger", addresses.jaeger],
+            ["Prometheus", addresses.prometheus],
+            ["Alertmanager", addresses.alertmanager],
             ["Logs", logs],
-            ["Alerts go to", _alerts_go_to(sidecar)],
+            ["Alerts go to", _webhook_text(folder)],
         ]
     )
-    console.say()
-    if ports != Ports():
-        console.say("These are not the usual ports. Tell your programs:")
+    console.print_text()
+    if addresses.ports != Ports():
+        console.print_text("These are not the usual ports. Tell your programs:")
         for name, value in {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": sidecar.otlp_http,
-            "OTEL_TOOLS_JAEGER_URL": sidecar.jaeger,
-            "OTEL_TOOLS_PROMETHEUS_URL": sidecar.prometheus,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.otlp_http,
+            "OTEL_TOOLS_JAEGER_URL": addresses.jaeger,
+            "OTEL_TOOLS_PROMETHEUS_URL": addresses.prometheus,
         }.items():
-            console.say(f"export {name}={value}", indent=2)
-        console.say()
+            console.print_text(f"export {name}={value}", indent=2)
+        console.print_text()
 
 
-def _alerts_go_to(sidecar: Sidecar) -> str:
-    url = read_webhook(sidecar.folder)
+def _webhook_text(folder: Path) -> str:
+    url = read_webhook(folder)
     return without_secret(url) if url else "nowhere yet (set --alert-webhook URL)"
 
 
-class _Signals:
-    """SIGTERM and SIGHUP end it in order, as Ctrl-C does.
+class _StopSignals:
+    """Handles SIGTERM and SIGHUP as Ctrl-C: all three stop the sidecar in order.
 
-    While it starts they interrupt it. Then they only leave their mark: an exception out of a handler can
-    come at a moment when Python drops it.
+    Attributes:
+        received: whether a signal came.
+        raises: whether a signal also raises KeyboardInterrupt. Only during start and stop: an exception from a
+            handler can come at a moment when Python drops it.
     """
 
     def __init__(self) -> None:
-        self.asked = False
-        self.interrupt = True
+        self.received = False
+        self.raises = True
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` in a script leave them
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and `&` in a script, ignore them on purpose
                 signal.signal(number, self._handle)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        if self.interrupt:
+        self.received = True
+        if self.raises:
             raise KeyboardInterrupt
 
 
-def _follow(sidecar: Sidecar, signals: _Signals) -> None:
-    """Say what dies and comes back, until someone stops it."""
+def _watch(sidecar: Sidecar, signals: _StopSignals) -> None:
+    """Print each restart of a program, until a signal or a stop from elsewhere.
+
+    Raises:
+        SidecarError: the supervisor ended by itself.
+    """
     restarts = dict.fromkeys(SIDECAR, 0)
     while state := running(sidecar.folder):
-        if signals.asked:
+        if signals.received:
             return
         for name, program in state.programs.items():
             if program.restarts > restarts[name]:
                 restarts[name] = program.restarts
                 at = time.strftime("%H:%M:%S")
-                console.say(f"{at}  {name} {program.last_exit}; started again")
-        time.sleep(_LOOK)
+                console.print_text(f"{at}  {name} {program.last_exit}; started again")
+        time.sleep(_POLL_INTERVAL)
     last = SidecarState.read(sidecar.folder)
     if last and last.phase == "stopped":
-        console.say("Stopped from elsewhere")
+        console.print_text("Stopped from elsewhere")
         return
     raise SidecarError(
-        "the sidecar's supervisor ended by itself", f"Its log: {short(sidecar.folder / 'supervisor.log')}"
+        "the sidecar's supervisor ended by itself", f"Its log: {display_path(sidecar.folder / 'supervisor.log')}"
     )

@@ -38,7 +38,6 @@ _NO_JSON: Final = ""
 """The text of a value that has no JSON. No JSON is empty."""
 
 
-
 def sent_arguments(arguments: Any, *, free_form: bool = False) -> SentArguments | None:
     """The arguments that a model sent, in canonical form.
 

@@ -31,7 +31,7 @@ from opentelemetry.trace import get_current_span
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
 from otel_tools._model.call_ids.argument_matching import ReceivedArguments, sent_arguments
-from otel_tools._telemetry.instruments import signals
+from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from otel_tools._model.call_ids.argument_matching import SentArguments
 
-__all__ = ["RequestedCall", "RequestOrigin", "discard_answered", "call_id_of", "known_call_id", "remember", "clear"]
+__all__ = ["RequestOrigin", "RequestedCall", "call_id_of", "clear", "discard_answered", "known_call_id", "remember"]
 
 MAX_CALLS: Final = 4096
 """Calls that are remembered at once in a process."""
@@ -92,7 +92,7 @@ class RequestOrigin(NamedTuple):
 class _PendingCall:
     """A call that a model has requested and that has not begun."""
 
-    __slots__ = ("call_id", "expires", "origin", "sent_arguments", "tool", "is_pending")
+    __slots__ = ("call_id", "expires", "is_pending", "origin", "sent_arguments", "tool")
 
     def __init__(self, requested: RequestedCall, arguments: SentArguments, origin: RequestOrigin) -> None:
         self.call_id = requested.call_id
@@ -147,7 +147,7 @@ class _PendingCalls:
 class _KnownCallId:
     """An id that the caller knows. The first call of its tool takes it, and no call that the tool makes in turn."""
 
-    __slots__ = ("call_id", "tool", "is_pending")
+    __slots__ = ("call_id", "is_pending", "tool")
 
     def __init__(self, call_id: str, tool: str | None) -> None:
         self.call_id = call_id
@@ -168,7 +168,7 @@ def known_call_id(call_id: str, tool: str | None = None) -> Iterator[None]:
         call_id: The id that the model gave the call; an empty one has no effect.
         tool: The tool's name; without it, the first call of any tool takes the id.
     """
-    signals.call_of = call_id_of
+    instruments.find_model_call = call_id_of
     token = _known_id.set(_KnownCallId(call_id, tool))
     try:
         yield
@@ -178,7 +178,7 @@ def known_call_id(call_id: str, tool: str | None = None) -> Iterator[None]:
 
 def remember(calls: Iterable[RequestedCall], origin: RequestOrigin) -> None:
     """Remember the calls that a model requested, for this context, its trace and the process."""
-    signals.call_of = call_id_of
+    instruments.find_model_call = call_id_of
     now = clock.now()
     here = [pending for pending in _context_calls.get() if pending.is_pending and pending.expires > now]
     known = {(pending.call_id, pending.tool) for pending in here} if origin.fetched else ()
@@ -205,7 +205,9 @@ def discard_answered(call_ids: Collection[str], trace_id: int) -> None:
     """Discard the calls that a conversation in this context or trace has answered, with or without the tool."""
     here = _context_calls.get()
     with _store.lock:
-        same_trace = [call for calls in _store.by_tool.values() for call in calls if 0 != call.origin.trace_id == trace_id]
+        same_trace = [
+            call for calls in _store.by_tool.values() for call in calls if 0 != call.origin.trace_id == trace_id
+        ]
         for pending in (*here, *same_trace):
             if pending.call_id in call_ids:
                 _store.remove(pending)
@@ -218,7 +220,7 @@ def clear() -> None:
         for pending in [call for calls in _store.by_tool.values() for call in calls]:
             pending.is_pending = False
     _store = _PendingCalls()
-    signals.call_of = None
+    instruments.find_model_call = None
 
 
 def call_id_of(
@@ -272,7 +274,8 @@ def _take_model_span(tool: str, call_id: str) -> SpanContext | None:
     if tool not in _store.by_tool:
         return None
     here = _context_calls.get()
-    calls = sorted((call for call in _store.calls_of(tool) if call.call_id == call_id), key=lambda call: call not in here)
+    same_id = (call for call in _store.calls_of(tool) if call.call_id == call_id)
+    calls = sorted(same_id, key=lambda call: call not in here)
     pending = next(filter(_store.remove, calls), None)
     return None if pending is None else pending.origin.model_span
 

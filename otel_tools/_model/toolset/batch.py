@@ -10,8 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._arguments.similar_names import similar_names
+from otel_tools._call.outcome import is_cancellation
 from otel_tools._call.scope import cancelled
-from otel_tools._call.steps import is_cancellation
 from otel_tools._model.call_ids.pending_calls import known_call_id
 from otel_tools._model.formats.openai import UnreadableArguments, arguments_of
 from otel_tools._model.toolset.executor import CROWDED, NOT_BEGUN, Job, Stopped

@@ -6,16 +6,8 @@ import functools
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._policies.build import PolicyOptions
-from otel_tools.errors import (
-    CircuitOpen,
-    ConcurrencyLimited,
-    InvalidArguments,
-    InvalidResult,
-    RateLimited,
-    ToolError,
-    ToolTimeout,
-)
+from otel_tools._policies.options import POLICY_OPTIONS
+from otel_tools.errors import InvalidArguments, InvalidResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,14 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["catalogue"]
 
-_ERRORS: Final[dict[str, tuple[type[ToolError], ...]]] = {
-    "validate": (InvalidArguments,),
-    "circuit_breaker": (CircuitOpen,),
-    "concurrency": (ConcurrencyLimited,),
-    "rate_limit": (RateLimited,),
-    "failed_if": (ToolError,),
-    "timeout": (ToolTimeout, ConcurrencyLimited),
-}
 _LONGEST: Final = 80
 
 
@@ -48,14 +32,14 @@ def _section(tool: Tool) -> Iterator[str]:
         yield str(description).strip()
         yield ""
     yield from _parameters(schema.get("parameters") or {})
-    policies = {f.name: getattr(tool.options, f.name) for f in fields(PolicyOptions)}
-    asked = [f"{name}={_shown(value)}" for name, value in policies.items() if value]
+    given = {option: value for option in POLICY_OPTIONS if (value := getattr(tool.options, option.name))}
+    asked = [f"{option.name}={_shown(value)}" for option, value in given.items()]
     yield f"Policies: {', '.join(_code(each) for each in asked) or 'none'}"
     yield ""
-    errors = dict.fromkeys(kind.error_type for name in _ERRORS if policies[name] for kind in _ERRORS[name])
-    if getattr(tool.options, "args", None) is not None:
+    errors = dict.fromkeys(error.error_type for option in given for error in option.errors)
+    if tool.options.args is not None:
         errors[InvalidArguments.error_type] = None
-    if policies["validate"] == "both":
+    if tool.options.validate == "both":
         errors[InvalidResult.error_type] = None
     yield f"Errors: {', '.join([*map(_code, errors), 'whatever the tool itself raises'])}"
     yield ""

@@ -11,16 +11,16 @@ import contextvars
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
 from otel_tools._call.scope import Scope, current
-from otel_tools._call.steps import Call
 from otel_tools._call.threads import ThreadBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
-    from otel_tools._call.steps import Outcome
+    from otel_tools._call.outcome import Outcome
 
 __all__ = ["CROWDED", "NOT_BEGUN", "UNFINISHED", "Job", "Stopped", "execute"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from otel_tools._call.steps import is_cancellation
+from otel_tools._call.outcome import is_cancellation
 from otel_tools._policies.retry.transient import http_status, transient
 from otel_tools.errors import (
     CircuitOpen,

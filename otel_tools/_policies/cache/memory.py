@@ -1,8 +1,7 @@
-"""The memory of a cache: a mapping under a lock, which outlives neither the instances nor the process it is about."""
+"""The in-process memory of a cache: a mapping under a lock, which forgets the entries of objects that are gone."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import threading
@@ -12,46 +11,48 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
+from otel_tools._call.safe_logging import log_safely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
 
-__all__ = ["Entries", "Entry", "Instance"]
+__all__ = ["CacheMemory", "Entry", "InstanceRef"]
 
 logger = logging.getLogger("otel_tools.policies.cache")
 
-_LOG_EVERY: Final = 60.0
+_LOG_INTERVAL: Final = 60.0
+"""Seconds between two log lines about the same operation."""
 
 
 class Entry:
-    """One value in the cache; a mapping of the user's holds these.
+    """One value in the cache; a mapping of the user's contains these.
 
     Attributes:
-        key: What it is kept under.
-        made: When it was put there, in seconds: by the monotonic clock in memory, since the epoch in a store.
-        make: Gives a copy of the value.
+        key: The key that it is kept under.
+        put_at: When it was put there, in seconds: by the monotonic clock in memory, since the epoch in a store.
+        copy: Returns a copy of the value.
     """
 
-    __slots__ = ("__weakref__", "key", "made", "make")
+    __slots__ = ("__weakref__", "copy", "key", "put_at")
 
-    def __init__(self, key: Any, made: float, make: Callable[[], Any]) -> None:
+    def __init__(self, key: Any, put_at: float, copy: Callable[[], Any]) -> None:
         self.key = key
-        self.made = made
-        self.make = make
+        self.put_at = put_at
+        self.copy = copy
 
     @property
     def value(self) -> Any:
         """A copy of the value, for a mapping's own ``getsizeof``."""
-        return self.make()
+        return self.copy()
 
 
-class Instance(weakref.ref[Any]):
-    """The object whose method is cached, in keys: known by identity, and not kept alive.
+class InstanceRef(weakref.ref[Any]):
+    """Stands in keys for the object whose method is cached. It compares by identity and does not keep the object alive.
 
     Attributes:
-        id: The object's, while it lives.
-        entries: What is cached for it.
+        id: The object's id, while it lives.
+        entries: The entries of calls of its methods.
     """
 
     __slots__ = ("entries", "id")
@@ -59,25 +60,25 @@ class Instance(weakref.ref[Any]):
     id: int
     entries: weakref.WeakSet[Entry]
 
-    # The identity of this reference, not of the object: that of a dead object is given to another one.
+    # The identity of this reference, not of the object: the id of a dead object is given to another one.
     __hash__ = object.__hash__
     __eq__ = object.__eq__
 
 
-class Entries:
+class CacheMemory:
     """A mapping from keys to entries, safe for threads, for mappings that raise and for objects that vanish.
 
     Attributes:
-        lock: Held while the mapping is changed or asked for an entry, and never longer.
-        puts: How many entries were put: who looked in vain need not look again while it is the same.
+        lock: Held while the mapping is changed or read, and never longer.
+        puts: How many entries were put. While it is the same, a key that was not found is still not there.
     """
 
     def __init__(self, make_mapping: Callable[[], MutableMapping[Any, Any]], *, owned: bool) -> None:
-        """Make what holds the entries.
+        """Create the memory.
 
         Args:
-            make_mapping: Gives the mapping.
-            owned: Whether it is ours, to be made anew after a fork in the middle of a change.
+            make_mapping: Returns the mapping.
+            owned: Whether the mapping is ours, and is created again after a fork in the middle of a change.
         """
         self.lock = threading.RLock()
         self.puts = 0
@@ -86,10 +87,10 @@ class Entries:
         self._mapping = make_mapping()
         self._get = self._mapping.get
         self._busy = False
-        self._instances: dict[int, Instance] = {}
-        self._gone: deque[Instance] = deque()
+        self._instances: dict[int, InstanceRef] = {}
+        self._gone: deque[InstanceRef] = deque()
         self._logged: dict[str, float] = {}
-        _all.add(self)
+        reset_after_fork(self)
 
     @property
     def maxsize(self) -> float | None:
@@ -103,11 +104,11 @@ class Entries:
         Raises:
             Exception: Whatever a mapping of the user's raises.
         """
-        # Whether ours has it is one look into a plain dictionary, which needs no lock.
+        # Our own mapping looks the key up in a dictionary, which needs no lock.
         if self._owned and key not in self._mapping:
             return None
         with self.lock:
-            if self._busy:  # the garbage collector calls a tool in the middle of a change
+            if self._busy:  # the garbage collector has called a tool in the middle of a change
                 return None
             self._busy = True
             try:
@@ -116,15 +117,15 @@ class Entries:
                 self._busy = False
         return entry if type(entry) is Entry else None
 
-    def put(self, key: Any, make: Callable[[], Any]) -> bool:
-        """Keep a value; whether it could be kept.
+    def put(self, key: Any, copy: Callable[[], Any]) -> bool:
+        """Keep a value, of which ``copy`` returns copies; whether it could be kept.
 
         Raises:
             Exception: Whatever a mapping of the user's raises, but for a `ValueError`: that of cachetools says that the
                 value is too large.
         """
-        entry = Entry(key, clock.now(), make)
-        instance = key[1] if type(key[1]) is Instance else None
+        entry = Entry(key, clock.now(), copy)
+        instance = key[1] if type(key[1]) is InstanceRef else None
         with self.lock:
             if self._busy or (instance is not None and instance() is None):
                 return False
@@ -143,22 +144,22 @@ class Entries:
         return True
 
     def drop(self, key: Any) -> None:
-        """Forget a key, if it is there."""
+        """Remove a key, if it is there."""
         with self._changing() as mapping:
             mapping.pop(key, None)
 
-    def clear(self, is_owner: Callable[[Any], bool]) -> None:
-        """Forget the entries of some owners: keys begin with them."""
+    def clear(self, has_namespace: Callable[[Any], bool]) -> None:
+        """Remove the entries of some namespaces; each key begins with one."""
         with self._changing() as mapping:
-            dead = [mapping.pop(key, None) for key in _owned(mapping, is_owner)]
+            dead = [mapping.pop(key, None) for key in _keys_of(mapping, has_namespace)]
         # Values die here, not under the lock: they may have a __del__ of their own.
         del dead
 
-    def count(self, is_owner: Callable[[Any], bool]) -> int:
-        """How many entries some owners have."""
+    def count(self, has_namespace: Callable[[Any], bool]) -> int:
+        """How many entries some namespaces have."""
         self._sweep()
         with self._changing() as mapping:
-            return len(_owned(mapping, is_owner))
+            return len(_keys_of(mapping, has_namespace))
 
     @contextmanager
     def _changing(self) -> Iterator[MutableMapping[Any, Any]]:
@@ -169,27 +170,30 @@ class Entries:
             finally:
                 self._busy = before
 
-    def instance(self, receiver: Any) -> Instance | None:
-        """What stands for an object in keys; None for one that cannot be referred to weakly."""
-        known = self._instances.get(id(receiver))
-        # The object of this id may be another one by now, whose forerunner's end has not been told yet.
-        if known is not None and known() is receiver:
-            return known
+    def instance(self, receiver: Any) -> InstanceRef | None:
+        """The reference that stands for an object in keys; None for an object that takes no weak references."""
+        existing = self._instances.get(id(receiver))
+        # An object that is gone may have had this id, and its callback may not have run yet.
+        if existing is not None and existing() is receiver:
+            return existing
         try:
-            made = Instance(receiver, self._end)
+            reference = InstanceRef(receiver, self._instance_gone)
         except TypeError:
             return None
-        made.id = id(receiver)
-        made.entries = weakref.WeakSet()
+        reference.id = id(receiver)
+        reference.entries = weakref.WeakSet()
         with self.lock:
-            known = self._instances.get(made.id)
-            if known is not None and known() is receiver:
-                return known
-            self._instances[made.id] = made
-        return made
+            existing = self._instances.get(reference.id)
+            if existing is not None and existing() is receiver:
+                return existing
+            self._instances[reference.id] = reference
+        return reference
 
-    def _end(self, instance: Any) -> None:
-        """An object is gone. This may run in any thread and in the middle of anything: only the lock's holder acts."""
+    def _instance_gone(self, instance: Any) -> None:
+        """Note that an object is gone.
+
+        This may run in any thread and in the middle of anything. So only the lock's holder removes entries.
+        """
         self._gone.append(instance)
         if not self._busy and self.lock.acquire(blocking=False):
             try:
@@ -198,7 +202,7 @@ class Entries:
                 self.lock.release()
 
     def _sweep(self) -> None:
-        """Forget what is cached for objects that are gone."""
+        """Remove the entries of objects that are gone."""
         while self._gone:
             with self.lock:
                 if self._busy:
@@ -221,14 +225,15 @@ class Entries:
     def log(self, operation: str, error: BaseException | None = None) -> None:
         """Log an error, or the exception that is being handled, once a minute for each operation."""
         now = clock.now()
-        if now - self._logged.get(operation, -_LOG_EVERY) < _LOG_EVERY:
+        if now - self._logged.get(operation, -_LOG_INTERVAL) < _LOG_INTERVAL:
             return
         self._logged[operation] = now
-        with contextlib.suppress(Exception):
-            logger.warning("the store of a cache failed in %s", operation, exc_info=error or sys.exc_info())
+        log_safely(
+            logger, logging.WARNING, "the store of a cache failed in %s", operation, exc_info=error or sys.exc_info()
+        )
 
-    def after_fork(self) -> None:
-        """As a process begins: no other thread is here to finish what it had begun."""
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: the threads that were changing the mapping are gone."""
         self.lock = threading.RLock()
         if self._busy and self._owned:
             self._mapping = self._make_mapping()
@@ -236,16 +241,5 @@ class Entries:
         self._busy = False
 
 
-def _owned(mapping: MutableMapping[Any, Any], is_owner: Callable[[Any], bool]) -> list[Any]:
-    return [key for key in list(mapping) if isinstance(key, tuple) and key and is_owner(key[0])]
-
-
-_all: Final[weakref.WeakSet[Entries]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for entries in _all:
-        entries.after_fork()
-
-
-at_fork(after_in_child=_after_fork)
+def _keys_of(mapping: MutableMapping[Any, Any], has_namespace: Callable[[Any], bool]) -> list[Any]:
+    return [key for key in list(mapping) if isinstance(key, tuple) and key and has_namespace(key[0])]

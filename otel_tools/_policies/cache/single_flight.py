@@ -1,8 +1,9 @@
-"""Single flight: of several calls that want the same at once, one goes and the others wait for what it brings.
+"""Single flight: of several calls with the same key at once, one runs and the others wait for its result.
 
-No call waits where that could be for ever. Every call knows, by its context, which flights it is itself a part of; a
-flight that waits for another says so; and a call never waits for a flight that waits, over however many others, for
-one that the call is part of. It runs on its own instead.
+The name is that of Go's ``golang.org/x/sync/singleflight``. No call waits where that could be for ever. By its context,
+every call knows the in-flight calls that it is part of. An in-flight call that waits for another one notes that. A call
+never waits for an in-flight call that itself waits, directly or over others, for one that the call is part of: it runs
+on its own instead.
 """
 
 from __future__ import annotations
@@ -12,101 +13,100 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
-from weakref import WeakSet
 
-from otel_tools._call.forks import at_fork
-from otel_tools._call.steps import loop_runs_here
+from otel_tools._call.forks import at_fork, reset_after_fork
+from otel_tools._call.steps import event_loop_is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from types import TracebackType
 
-    from otel_tools._call.steps import Outcome
+    from otel_tools._call.outcome import Outcome
     from otel_tools._policies.cache.memory import Entry
 
-__all__ = ["Flight", "Flights", "Landing", "Ticket", "follow", "hand_over", "lead"]
+__all__ = ["InFlightCall", "InFlightCalls", "SharedResult", "Waiter", "deliver", "enter", "leave"]
 
 
 T = TypeVar("T")
 
 
-class Landing(NamedTuple):
-    """What a flight brought.
+class SharedResult(NamedTuple):
+    """The result of an in-flight call, for those who wait for it.
 
     Attributes:
         outcome: How it ended, without the value.
-        traceback: That of the outcome's error, as it was then: each call that raises the error adds to it.
-        make: Gives a copy of the value; None where there is none.
+        traceback: The traceback of the outcome's error at that time: each call that raises the error adds to it.
+        copy: Returns a copy of the value; None where there is none.
         stale: The expired entry of the cache, if there is one.
     """
 
     outcome: Outcome
     traceback: TracebackType | None
-    make: Callable[[], Any] | None
+    copy: Callable[[], Any] | None
     stale: Entry | None
 
 
-class Flight:
-    """One call that others may wait for.
+class InFlightCall:
+    """One running call that others may wait for.
 
     Attributes:
-        thread: Where its leader began.
+        thread: The thread in which it began.
         done: Whether it is over.
-        outdated: Whether what it brings was invalidated while it was under way: it is not to be kept.
-        tickets: What those who wait for it hold.
-        waits_for: The flights that its own call, or one made by it, waits for.
+        outdated: Whether its key was invalidated while it ran: its value is not to be kept.
+        waiters: The calls that wait for it.
+        waits_for: The in-flight calls that its own call, or one made by it, waits for.
     """
 
-    # Defaults of the class: nobody waits for most flights, and to begin one would take half of the time that it costs.
+    # Defaults of the class: most have no waiters, and setting these attributes would double the time to make one.
     thread: int
     done: bool = False
     outdated: bool = False
-    tickets: tuple[Ticket, ...] = ()
-    waits_for: tuple[Flight, ...] = ()
+    waiters: tuple[Waiter, ...] = ()
+    waits_for: tuple[InFlightCall, ...] = ()
 
 
-class Ticket:
-    """The place of one call that waits for a flight.
+class Waiter:
+    """One call that waits for an in-flight call.
 
     Attributes:
-        flight: What it waits for.
-        future: Its result is what the flight brought; None when its leader was cancelled, and whoever waits looks
-            again. Each ticket has one of its own, so that nothing stays behind of those who leave.
+        in_flight: The call that it waits for.
+        future: Its result is that call's result; None where that call was cancelled, and the waiter has to join again.
+            Each waiter has a future of its own, so that nothing stays behind when it leaves.
     """
 
-    __slots__ = ("_part_of", "flight", "future")
+    __slots__ = ("_part_of", "future", "in_flight")
 
-    def __init__(self, flight: Flight, part_of: tuple[Flight, ...]) -> None:
-        self.flight = flight
-        self.future: Future[Landing | None] = Future()
+    def __init__(self, in_flight: InFlightCall, part_of: tuple[InFlightCall, ...]) -> None:
+        self.in_flight = in_flight
+        self.future: Future[SharedResult | None] = Future()
         self._part_of = part_of
-        flight.tickets += (self,)
-        for mine in part_of:
-            mine.waits_for += (flight,)
+        in_flight.waiters += (self,)
+        for outer in part_of:
+            outer.waits_for += (in_flight,)
 
     def leave(self) -> None:
-        """Wait no longer, for whatever reason. To be called once."""
+        """Stop waiting, for whatever reason. To be called once."""
         with _graph.lock:
-            for mine in self._part_of:
-                mine.waits_for = _without(self.flight, mine.waits_for)
-            self.flight.tickets = _without(self, self.flight.tickets)
+            for outer in self._part_of:
+                outer.waits_for = _without(self.in_flight, outer.waits_for)
+            self.in_flight.waiters = _without(self, self.in_flight.waiters)
 
 
-def _without(one: T, several: tuple[T, ...]) -> tuple[T, ...]:
-    """All but one of them; it may be gone already, with the end of the flight or with a fork."""
-    if one not in several:
-        return several
-    at = several.index(one)
-    return several[:at] + several[at + 1 :]
+def _without(item: T, items: tuple[T, ...]) -> tuple[T, ...]:
+    """The items but one; it may be gone already, with the end of the in-flight call or with a fork."""
+    if item not in items:
+        return items
+    at = items.index(item)
+    return items[:at] + items[at + 1 :]
 
 
 class _Graph:
-    """Which flight waits for which, over all caches: one lock guards them all.
+    """The lock over "which in-flight call waits for which", of all caches together.
 
     Attributes:
         lock: Held for a few lines at a time, and never while waiting.
-        busy: Whether more than one thing is being done: the garbage collector may call a tool in the very thread that
-            does it, and that call must not wait.
+        busy: Whether a change of several steps is being made. The garbage collector may call a tool in the thread that
+            makes it, and that call must not wait.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class _Graph:
 
     @contextmanager
     def changing(self) -> Iterator[bool]:
-        """Hold the lock to do more than one thing; whether that is for the first time."""
+        """Hold the lock for a change of several steps; whether no other such change is being made."""
         with self.lock:
             first, self.busy = not self.busy, True
             try:
@@ -125,117 +125,115 @@ class _Graph:
 
 
 _graph: Final = _Graph()
-_part_of: Final[ContextVar[tuple[Flight, ...]]] = ContextVar("otel_tools-flights", default=())
-_all: Final[WeakSet[Flights]] = WeakSet()
+_part_of: Final[ContextVar[tuple[InFlightCall, ...]]] = ContextVar("otel_tools-flights", default=())
 
 
-class Flights:
-    """The flights of one cache that are under way, by key."""
+class InFlightCalls:
+    """The in-flight calls of one cache, by key."""
 
     def __init__(self) -> None:
-        self._under_way: dict[Hashable, Flight] = {}
-        _all.add(self)
+        self._by_key: dict[Hashable, InFlightCall] = {}
+        reset_after_fork(self)
 
     def __len__(self) -> int:
-        return len(self._under_way)
+        return len(self._by_key)
 
-    def board(self, key: Hashable, *, blocking: bool) -> Flight | Ticket | None:
-        """Lead a new flight, or wait for the one that is under way.
+    def join(self, key: Hashable, *, blocking: bool) -> InFlightCall | Waiter | None:
+        """Become the in-flight call of a key, or a waiter for the one that there is.
 
         Args:
-            key: What the call wants.
+            key: The key of the call.
             blocking: Whether the caller would block its thread while it waits.
 
         Returns:
-            A flight, to be ended by `end`; a ticket, to be left; or None for a call that must go on its own.
+            A new in-flight call, to be ended by `end`; a waiter, to be ended by its `leave`; or None for a call that
+            must run on its own.
         """
-        fresh = Flight()
+        fresh = InFlightCall()
         fresh.thread = get_ident()
         while True:
-            # One step under the interpreter's own lock: a flight that nobody waits for needs no other to begin.
-            flight = self._under_way.setdefault(key, fresh)
-            if flight is fresh:
-                return flight
+            # One step under the interpreter's own lock: an in-flight call without waiters needs no other lock to begin.
+            in_flight = self._by_key.setdefault(key, fresh)
+            if in_flight is fresh:
+                return in_flight
             with _graph.changing() as first:
-                if flight.done:
-                    continue  # just now, and it is no longer under way
-                mine = tuple([each for each in _part_of.get() if not each.done])
-                if not first or _would_hang(flight, mine, blocking=blocking):
+                if in_flight.done:
+                    continue  # It ended just now, and is no longer found.
+                part_of = tuple([outer for outer in _part_of.get() if not outer.done])
+                if not first or _would_hang(in_flight, part_of, blocking=blocking):
                     return None
-                return Ticket(flight, mine)
+                return Waiter(in_flight, part_of)
 
-    def end(self, key: Hashable, flight: Flight) -> tuple[Ticket, ...]:
-        """A flight is over; those who wait for it are to be handed what it brought."""
+    def end(self, key: Hashable, in_flight: InFlightCall) -> tuple[Waiter, ...]:
+        """End an in-flight call; the waiters that it returns are to be given its result by `deliver`."""
         with _graph.lock:
-            if self._under_way.get(key) is flight:
-                del self._under_way[key]
-            # In this order: who finds it over looks for another one, and must not find it again.
-            flight.done = True
-            tickets = flight.tickets
-            if tickets:
-                flight.tickets = ()
-        return tickets
+            if self._by_key.get(key) is in_flight:
+                del self._by_key[key]
+            # In this order: a call that finds it done joins again, and must not find it again.
+            in_flight.done = True
+            waiters = in_flight.waiters
+            if waiters:
+                in_flight.waiters = ()
+        return waiters
 
-    def outdate(self, which: Callable[[Any], bool]) -> None:
-        """What the flights under way to these keys bring is not to be kept, and later calls do not wait for it."""
+    def outdate(self, has_key: Callable[[Any], bool]) -> None:
+        """Mark the in-flight calls of some keys: their values are not kept, and later calls do not wait for them."""
         with _graph.lock:
-            # In a list at once, for others begin without the lock.
-            for key in [key for key in list(self._under_way) if which(key)]:
-                self._under_way.pop(key).outdated = True
+            # A list of them at once, since others begin without the lock.
+            for key in [key for key in list(self._by_key) if has_key(key)]:
+                self._by_key.pop(key).outdated = True
 
-    def forget(self) -> None:
-        """As a process begins."""
-        for flight in self._under_way.values():
-            flight.tickets, flight.waits_for = (), ()
-        self._under_way = {}
-
-
-def hand_over(tickets: tuple[Ticket, ...], landing: Landing | None) -> None:
-    """Those who waited go on with what the flight brought. Not under the lock: callbacks of the futures run here."""
-    for ticket in tickets:
-        ticket.future.set_result(landing)
+    def reset_after_fork(self) -> None:
+        """Remove all in a forked child: the threads that run the calls, or wait for them, are the parent's."""
+        for in_flight in self._by_key.values():
+            in_flight.waiters, in_flight.waits_for = (), ()
+        self._by_key = {}
 
 
-def lead(flight: Flight | None) -> Token[tuple[Flight, ...]]:
-    """From here on, calls that are made in this context are part of the flight, until `follow` gets what this gives."""
+def deliver(waiters: tuple[Waiter, ...], result: SharedResult | None) -> None:
+    """Give waiters the result. Not under the lock: callbacks of their futures run here."""
+    for waiter in waiters:
+        waiter.future.set_result(result)
+
+
+def enter(in_flight: InFlightCall | None) -> Token[tuple[InFlightCall, ...]]:
+    """Make the calls of this context part of the in-flight call, until `leave` is called with the token."""
     earlier = _part_of.get()
-    if flight is None:
+    if in_flight is None:
         return _part_of.set(earlier)
-    return _part_of.set((*[other for other in earlier if not other.done], flight) if earlier else (flight,))
+    return _part_of.set((*[outer for outer in earlier if not outer.done], in_flight) if earlier else (in_flight,))
 
 
-def follow(token: Token[tuple[Flight, ...]] | None) -> None:
-    """Calls are again part of what they were part of before `lead`, if that was reached."""
+def leave(token: Token[tuple[InFlightCall, ...]] | None) -> None:
+    """Undo `enter`, if it was reached."""
     if token is None:
         return
     try:
         _part_of.reset(token)
-    except ValueError:  # a call that nobody awaits any more is closed by the garbage collector, in any context
+    except ValueError:  # The garbage collector closes a call that nobody awaits any more, in any context.
         return
 
 
-def _would_hang(flight: Flight, mine: tuple[Flight, ...], *, blocking: bool) -> bool:
-    """Whether a call that is part of ``mine`` could wait for this flight for ever."""
-    # A flight of a sync tool that gave back a coroutine may need this very loop to go on.
-    if blocking and (flight.thread == get_ident() or loop_runs_here()):
+def _would_hang(in_flight: InFlightCall, part_of: tuple[InFlightCall, ...], *, blocking: bool) -> bool:
+    """Whether a call that is part of some in-flight calls could wait for this one for ever."""
+    # The call of a sync tool that returned a coroutine may need this very loop to go on.
+    if blocking and (in_flight.thread == get_ident() or event_loop_is_running()):
         return True
     seen: set[int] = set()
-    ahead = [flight]
-    while mine and ahead:
-        one = ahead.pop()
-        if one in mine:
+    to_visit = [in_flight]
+    while part_of and to_visit:
+        visited = to_visit.pop()
+        if visited in part_of:
             return True
-        if id(one) not in seen:
-            seen.add(id(one))
-            ahead += one.waits_for
+        if id(visited) not in seen:
+            seen.add(id(visited))
+            to_visit += visited.waits_for
     return False
 
 
 def _after_fork() -> None:
-    # The threads that led the other flights, or waited for this one, are not here.
+    # A thread that is not in the child may hold the lock.
     _graph.lock, _graph.busy = RLock(), False
-    for flights in _all:
-        flights.forget()
 
 
 at_fork(after_in_child=_after_fork)

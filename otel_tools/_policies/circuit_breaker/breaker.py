@@ -1,49 +1,54 @@
-"""Has the tool failed so often that it should be left alone for a while?"""
+"""`CircuitBreaker`: refuses attempts of a tool that keeps failing."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Outcome, over
-from otel_tools._policies.checks import is_number
+from otel_tools._call.error_types import REFUSED
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.safe_logging import log_safely
+from otel_tools._call.steps import ended_flow
+from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
-from otel_tools.errors import REFUSED, CircuitOpen, ConfigurationError, InvalidArguments
+from otel_tools.errors import CircuitOpen, ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, CircuitState, Flow, Next, Policy
+    from otel_tools._call.call import Call, CircuitState
+    from otel_tools._call.steps import Flow, Next, Policy
     from otel_tools._policies.circuit_breaker.states import Period
 
 __all__ = ["CircuitBreaker"]
 
 logger = logging.getLogger("otel_tools.policies.circuit")
 
-_MAX: Final = 1_000_000
+_MAX_COUNT: Final = 1_000_000
 _STATES: Final[tuple[CircuitState, ...]] = ("closed", "half_open", "open")
-_NEUTRAL: Final = (InvalidArguments, *REFUSED)
+_NOT_COUNTED: Final = (InvalidArguments, *REFUSED)
+"""Errors that say nothing about whether the tool works."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CircuitBreaker:
-    """Leave a tool alone that keeps failing, and try from time to time whether it works again.
+    """Stop calling a tool that keeps failing, and try from time to time whether it works again.
 
-    Closed, it lets all attempts through and counts. Open, it refuses them with `CircuitOpen`. When the cooldown is
-    over it is half open: it lets a few attempts through as probes; their success closes it, a failure opens it for
-    another cooldown. Invalid arguments, refusals by a limit, cancelled attempts and cached values count neither way.
-    A probe without a ``timeout`` keeps its place for as long as it runs. Tools that are given the same object share
-    its state; one of them that calls another needs two places to close it.
+    The states are those of the circuit breaker pattern (M. Nygard, *Release It!*). Closed, it lets all attempts through
+    and counts. Open, it refuses them with `CircuitOpen`. When the cooldown is over it is half open: it lets a few
+    attempts through as probes; their success closes it, a failure opens it for another cooldown. Invalid arguments,
+    refusals by a limit, cancelled attempts and cached values count neither way. A probe without a ``timeout`` keeps its
+    place for as long as it runs. Tools that are given the same object share its state; one of them that calls another
+    needs two places to close it.
 
     Args:
-        failures: Without a ratio: so many failures in a row, within the window, open it. With a ratio: so many
-            failures in the window there must be at least.
-        window: Seconds. With a ratio it slides in tenths.
+        failures: Without a ratio, this many failures in a row, within the window, open it. With a ratio, the least
+            number of failures in the window that opens it.
+        window: Seconds in which failures count. With a ratio the window slides in tenths.
         cooldown: Seconds for which it stays open.
         failure_ratio: Failed attempts to all attempts in the window that open it, above 0 and up to 1.
         half_open: Probes at once, and the number of successes that close it.
@@ -62,14 +67,18 @@ class CircuitBreaker:
     def __post_init__(self) -> None:
         for name in ("failures", "half_open"):
             count = getattr(self, name)
-            if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MAX:
-                raise ConfigurationError(f"CircuitBreaker({name}={count!r}): a whole number is needed, 1 to {_MAX}")
+            if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MAX_COUNT:
+                raise ConfigurationError(
+                    f"CircuitBreaker({name}={count!r}): a whole number is needed, 1 to {_MAX_COUNT}"
+                )
         for name in ("window", "cooldown"):
-            if not is_number(seconds := getattr(self, name)) or seconds <= 0:
+            if not is_finite_number(seconds := getattr(self, name)) or seconds <= 0:
                 raise ConfigurationError(
                     f"CircuitBreaker({name}={seconds!r}): a positive number of seconds is needed, such as 30.0"
                 )
-        if self.failure_ratio is not None and not (is_number(self.failure_ratio) and 0 < self.failure_ratio <= 1):
+        if self.failure_ratio is not None and not (
+            is_finite_number(self.failure_ratio) and 0 < self.failure_ratio <= 1
+        ):
             raise ConfigurationError(
                 f"CircuitBreaker(failure_ratio={self.failure_ratio!r}): a ratio above 0 and up to 1 is needed, "
                 "such as 0.5, or None to count failures in a row"
@@ -92,8 +101,8 @@ class CircuitBreaker:
         period = self._circuit.period
         return HalfOpen.number if isinstance(period, Open) and period.until <= clock.now() else period.number
 
-    def around(self, info: ToolInfo) -> Policy:
-        """The policy of one tool that asks before each attempt, and learns from how it ends."""
+    def policy(self, info: ToolInfo) -> Policy:
+        """The circuit breaker policy of one tool: checks the state before each attempt, and counts its outcome."""
         circuit = self._circuit
 
         def policy(inner: Next) -> Next:
@@ -102,9 +111,9 @@ class CircuitBreaker:
                 if not isinstance(period, Closed):
                     return (yield from probe(call))
                 outcome = yield from inner(call)
-                # A success after successes is nothing new: the usual case needs no lock.
+                # A success after successes changes nothing: the usual case needs no lock.
                 if outcome.result != "ok" or period.noted:
-                    _learn(circuit, period, outcome, info.tool)
+                    _count(circuit, period, outcome, info.tool)
                 return outcome
 
             def probe(call: Call) -> Flow:
@@ -113,7 +122,7 @@ class CircuitBreaker:
                     return _refusal(period, info.tool)
                 try:
                     outcome = yield from inner(call)
-                    _learn(circuit, period, outcome, info.tool)
+                    _count(circuit, period, outcome, info.tool)
                     return outcome
                 finally:
                     if isinstance(period, HalfOpen):
@@ -123,28 +132,34 @@ class CircuitBreaker:
 
         return policy
 
-    def again(self, info: ToolInfo) -> Policy:
-        """The policy that asks again, further in, where the attempt may have waited since it was let through."""
+    def policy_after_wait(self, info: ToolInfo) -> Policy:
+        """A second check of the state, further in: it may have opened while the attempt waited for a limit."""
         circuit = self._circuit
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
                 period = circuit.period
-                return inner(call) if period.lets_through(call) else over(_refusal(period, info.tool))
+                return inner(call) if period.lets_through(call) else ended_flow(_refusal(period, info.tool))
 
             return flow
 
         return policy
 
 
-def _learn(circuit: Circuit, period: Period, outcome: Outcome, tool: str) -> None:
-    """Count what came of an attempt that a period let through; cancelled ones never get here."""
+def _count(circuit: Circuit, period: Period, outcome: Outcome, tool: str) -> None:
+    """Count the outcome of an attempt that a period let through; cancelled ones never get here."""
     if outcome.result == "ok":
         if circuit.succeeded(period):
-            _log(logging.INFO, "circuit breaker closed: tool %r works again", tool)
-    elif outcome.result == "error" and not isinstance(outcome.error, _NEUTRAL) and circuit.failed(period):
+            log_safely(logger, logging.INFO, "circuit breaker closed: tool %r works again", tool)
+    elif outcome.result == "error" and not isinstance(outcome.error, _NOT_COUNTED) and circuit.failed(period):
         seconds = circuit.cooldown
-        _log(logging.WARNING, "circuit breaker opened: tool %r keeps failing; it is tried again in %g s", tool, seconds)
+        log_safely(
+            logger,
+            logging.WARNING,
+            "circuit breaker opened: tool %r keeps failing; it is tried again in %g s",
+            tool,
+            seconds,
+        )
 
 
 def _refusal(period: Period, tool: str) -> Outcome:
@@ -156,9 +171,3 @@ def _refusal(period: Period, tool: str) -> Outcome:
         when = "its circuit breaker is half open and tries it with another call just now"
     message = f"tool {tool!r} failed too often and was not started: {when}"
     return Outcome(None, CircuitOpen(message, tool=tool, retry_after=seconds), "error")
-
-
-def _log(level: int, message: str, *values: object) -> None:
-    # A broken logging handler must not fail the tool.
-    with contextlib.suppress(Exception):
-        logger.log(level, message, *values)

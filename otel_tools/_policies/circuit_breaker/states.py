@@ -1,19 +1,18 @@
-"""The states of a circuit breaker, and what changes one into another."""
+"""The states of a circuit breaker, and the transitions between them."""
 
 from __future__ import annotations
 
 from collections import deque
 from threading import RLock
 from typing import TYPE_CHECKING, ClassVar, Final
-from weakref import WeakSet
 
 from otel_tools._call.clock import clock
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import Call
+    from otel_tools._call.call import Call
 
 __all__ = ["Circuit", "Closed", "HalfOpen", "InARow", "InWindow", "Open", "Period"]
 
@@ -23,21 +22,24 @@ _BUCKETS: Final = 10
 class Period:
     """The time from one change of state to the next.
 
-    The attempts that it lets through remember it, and what comes of them counts only while it lasts.
+    An attempt belongs to the period that let it through, and its outcome counts only while that period lasts.
+
+    Attributes:
+        number: The state as a gauge shows it: 0 closed, 1 half open, 2 open.
     """
 
     __slots__ = ()
     number: ClassVar[int]
 
-    def lets_through(self, call: Call) -> bool:  # noqa: ARG002 - whichever it is
+    def lets_through(self, call: Call) -> bool:  # noqa: ARG002 - the same for every call
         """Whether the call may run now; by default none may."""
         return False
 
-    def succeeded(self, now: float) -> bool:  # noqa: ARG002 - whenever it was
+    def succeeded(self, now: float) -> bool:  # noqa: ARG002 - the same at any time
         """Count a success; whether it ends the period."""
         return False
 
-    def failed(self, now: float) -> bool:  # noqa: ARG002 - whenever it was
+    def failed(self, now: float) -> bool:  # noqa: ARG002 - the same at any time
         """Count a failure; whether it ends the period."""
         return False
 
@@ -46,20 +48,20 @@ class Closed(Period):
     """All attempts are let through.
 
     Attributes:
-        noted: True where a success would change what has been counted.
+        noted: True where a success would change the counts.
     """
 
     __slots__ = ("noted",)
     number = 0
     noted: object
 
-    def lets_through(self, call: Call) -> bool:  # noqa: ARG002 - whichever it is
+    def lets_through(self, call: Call) -> bool:  # noqa: ARG002 - the same for every call
         """All may run."""
         return True
 
 
 class InARow(Closed):
-    """Failures count while no success comes between them. ``noted`` is when they were."""
+    """Closed; opens after a number of failures without a success between them. ``noted`` has their times."""
 
     __slots__ = ("failures", "window")
     noted: deque[float]
@@ -69,19 +71,22 @@ class InARow(Closed):
         self.window = window
         self.noted = deque(maxlen=failures)
 
-    def succeeded(self, now: float) -> bool:  # noqa: ARG002 - whenever it was
+    def succeeded(self, now: float) -> bool:  # noqa: ARG002 - the same at any time
         """Forget the failures."""
         self.noted.clear()
         return False
 
     def failed(self, now: float) -> bool:
-        """Whether there are enough of them, the first not too long ago."""
+        """Count a failure; whether there are enough of them within the window."""
         self.noted.append(now)
         return len(self.noted) == self.failures and now - self.noted[0] <= self.window
 
 
 class InWindow(Closed):
-    """Failures and attempts of the last tenths of the window count; each tenth has a bucket, which is used again."""
+    """Closed; opens at a ratio of failures to attempts in a sliding window.
+
+    Each tenth of the window has a bucket, which is reused.
+    """
 
     __slots__ = ("attempts", "failed_attempts", "failures", "ratio", "tenth", "tenths")
 
@@ -90,7 +95,7 @@ class InWindow(Closed):
         self.failures = failures
         self.ratio = ratio
         self.tenth = window / _BUCKETS
-        # Of each bucket: which tenth since the clock began, and what was counted in it.
+        # For each bucket: the number of its tenth since the clock began, and the counts in that tenth.
         self.tenths = [-_BUCKETS] * _BUCKETS
         self.attempts = [0] * _BUCKETS
         self.failed_attempts = [0] * _BUCKETS
@@ -101,7 +106,7 @@ class InWindow(Closed):
         return False
 
     def failed(self, now: float) -> bool:
-        """Whether there are enough of them in the window, and too many of all attempts."""
+        """Count a failure; whether there are enough in the window, and too many in relation to all attempts."""
         bucket = self._bucket(now)
         self.attempts[bucket] += 1
         self.failed_attempts[bucket] += 1
@@ -136,12 +141,12 @@ class Open(Period):
 
 
 class HalfOpen(Period):
-    """A few attempts at once are let through.
+    """A few attempts at once are let through, as probes.
 
     Attributes:
-        places: How many at once; as many successes end it.
-        probes: The calls that are on their way.
-        successes: Probes that went well.
+        places: Probes at once; as many successes end the period.
+        probes: The calls that run as probes.
+        successes: Probes that succeeded.
     """
 
     __slots__ = ("places", "probes", "successes")
@@ -153,27 +158,31 @@ class HalfOpen(Period):
         self.successes = 0
 
     def lets_through(self, call: Call) -> bool:
-        """Those that were admitted may."""
+        """Whether the call was admitted as a probe."""
         return call in self.probes
 
-    def succeeded(self, now: float) -> bool:  # noqa: ARG002 - whenever it was
-        """Whether there are enough of them."""
+    def succeeded(self, now: float) -> bool:  # noqa: ARG002 - the same at any time
+        """Count a success; whether there are enough of them."""
         self.successes += 1
         return self.successes >= self.places
 
-    def failed(self, now: float) -> bool:  # noqa: ARG002 - whenever it was
-        """One is enough."""
+    def failed(self, now: float) -> bool:  # noqa: ARG002 - the same at any time
+        """One failure ends the period."""
         return True
 
 
 class Circuit:
     """The state that the tools of one breaker share.
 
-    The garbage collector may end another call of this thread wherever an object is made. So none is made between a
-    check and what follows from it.
+    The garbage collector may end another call of this thread wherever an object is created. So none is created between
+    a check and the change that follows from it.
 
     Attributes:
-        period: What holds now; replaced under the lock, read without it.
+        closed: Creates a closed period.
+        cooldown: Seconds of an open period.
+        places: Probes at once.
+        lock: Guards the changes of state.
+        period: The current period; replaced under the lock, read without it.
     """
 
     __slots__ = ("__weakref__", "closed", "cooldown", "lock", "period", "places")
@@ -184,10 +193,10 @@ class Circuit:
         self.places = places
         self.lock = RLock()
         self.period: Period = closed()
-        _everywhere.add(self)
+        reset_after_fork(self)
 
     def admit(self, call: Call) -> Period:
-        """Try to let a call through as a probe; the period that now holds knows whether it was."""
+        """Try to admit a call as a probe. Returns the current period, whose ``lets_through`` says whether it was."""
         period = self.period
         if isinstance(period, Open) and clock.now() < period.until:
             return period
@@ -221,21 +230,10 @@ class Circuit:
                 return True
         return False
 
-    def start_again(self) -> None:
-        """In the child of a fork those who made attempts are gone, and so may be who held the lock."""
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: the threads that made attempts or held the lock are gone."""
         self.lock = RLock()
         if isinstance(self.period, Closed):
             self.period = self.closed()
         elif isinstance(self.period, HalfOpen):
             self.period = Open(clock.now())
-
-
-_everywhere: Final[WeakSet[Circuit]] = WeakSet()
-
-
-def _start_again() -> None:
-    for circuit in tuple(_everywhere):
-        circuit.start_again()
-
-
-at_fork(after_in_child=_start_again)

@@ -1,65 +1,48 @@
-"""How often may the tool be called?"""
+"""`RateLimit`: limits how often attempts begin."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import math
 from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from otel_tools._call.clock import clock
-from otel_tools._call.steps import Outcome, Perform, Sleep
-from otel_tools._policies.checks import is_number, is_wait
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.safe_logging import log_safely
+from otel_tools._call.steps import Perform, Sleep
+from otel_tools._policies.checks import is_finite_number, is_wait_seconds
 from otel_tools.errors import ConfigurationError, RateLimited
-from otel_tools.stores._gcra import AT_ONCE, COMMON, Buckets, Quota, Reservation, nanoseconds, now
+from otel_tools.stores._gcra import AT_ONCE, COMMON, KeyedBuckets, Quota, Reservation, nanoseconds, now
+from otel_tools.stores._protocols import RateLimitStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
 
     from otel_tools._arguments.tool_info import ToolInfo
-    from otel_tools._call.steps import Call, Flow, Next, Policy, Step
-    from otel_tools.stores._protocols import OnError
+    from otel_tools._call.call import Call
+    from otel_tools._call.steps import Flow, Next, Policy, Step
 
-__all__ = ["RateLimit", "Reserves"]
+__all__ = ["RateLimit"]
 
 logger = logging.getLogger("otel_tools.policies.rate_limit")
 
-_FASTEST: Final = Fraction(1, 10**9)
+_MIN_INTERVAL: Final = Fraction(1, 10**9)
 """Seconds between two tokens at least: times are whole nanoseconds."""
 
-_SLOWEST: Final = 366 * 86_400
+_MAX_INTERVAL: Final = 366 * 86_400
 """Seconds between two tokens at most."""
 
-_EARLY: Final = 1_000
-"""Nanoseconds by which a sleep may end too early: less than any clock that wakes somebody can tell."""
-
-
-@runtime_checkable
-class Reserves(Protocol):
-    """A store that keeps rate limits for several processes: `otel_tools.stores.RedisStore`, or one of your own.
-
-    Attributes:
-        on_error: What becomes of a call whose store is away.
-    """
-
-    on_error: OnError
-
-    def reserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
-        """Reserve a token of the bucket of this name, as `Buckets.reserve` does."""
-        ...
-
-    async def areserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
-        """As `reserve`."""
-        ...
+_MAX_EARLY: Final = 1_000
+"""Nanoseconds by which a sleep may end too early: less than the resolution of any timer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RateLimit:
-    """Let attempts begin at a given rate, and a burst of them at once; more wait for their turn.
+    """Let attempts begin at a given rate, and a burst of them at once; further attempts wait for their turn.
 
     A token bucket: it holds ``burst`` tokens, gains ``rate`` every ``per`` seconds, and each attempt takes one. Over
     any window of time at most ``burst + rate x window / per`` are given out. Threads and tasks are served first come,
@@ -68,20 +51,20 @@ class RateLimit:
 
     Args:
         rate: Tokens, above 0. ``RateLimit(60, per=60)`` is one a second with bursts of 60.
-        per: Seconds in which so many tokens come.
+        per: Seconds in which ``rate`` tokens are added.
         burst: Tokens that may be taken at once after a pause, 1 or more. By default as many as ``rate``, rounded down,
             but at least 1: ``RateLimit(0.5)`` lets one attempt through every two seconds.
         max_wait: Seconds to wait for a token at most; 0 never waits, None waits as long as it takes. A ``deadline``
             of the call bounds the wait too. A call that would have to wait longer takes no token and gets
             `RateLimited` at once, with ``retry_after``: the seconds until a token would be free.
-        key: Called with the arguments of a call by their names, says whose limit it counts against, as in
-            ``key=lambda args: args["user_id"]``. Each value, which must be hashable, has a bucket of its own; the
-            fullest are forgotten beyond 100,000 that are in use. Where it fails, the failure is logged and the call
-            counts against one common bucket.
+        key: Called with the arguments of a call, a dictionary by parameter name; returns the key of the bucket that the
+            call counts against, as in ``key=lambda args: args["user_id"]``. Each value, which must be hashable, has a
+            bucket of its own; the fullest are removed beyond 100,000 that are in use. Where it raises, the error is
+            logged and the call counts against one common bucket.
         store: Keeps the limit for several processes: a ``RedisStore``. Values of ``key`` are told apart by their
             ``repr`` then, and stored as a digest of it.
-        name: What the limit is called in the store, so that processes mean the same one; by default the name
-            of the first tool that is decorated with it.
+        name: The name of the limit in the store, by which processes share it; by default the name of the first tool
+            that is decorated with it.
 
     Raises:
         ConfigurationError: A value cannot work.
@@ -92,29 +75,29 @@ class RateLimit:
     burst: int | None = None
     max_wait: float | None = None
     key: Callable[[dict[str, Any]], Hashable] | None = None
-    store: Reserves | None = None
+    store: RateLimitStore | None = None
     _: KW_ONLY
     name: str | None = None
-    _buckets: Buckets = field(init=False, repr=False)
+    _buckets: KeyedBuckets = field(init=False, repr=False)
     _stored_as: list[str] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
         _check(self)
         burst = max(1, math.floor(self.rate)) if self.burst is None else self.burst
-        object.__setattr__(self, "_buckets", Buckets(Quota.of(self.rate, self.per, burst)))
+        object.__setattr__(self, "_buckets", KeyedBuckets(Quota.of(self.rate, self.per, burst)))
 
-    def around(self, info: ToolInfo) -> Policy:
-        """The policy of one tool that takes its tokens from here."""
+    def policy(self, info: ToolInfo) -> Policy:
+        """The rate limit policy of one tool."""
         if not self._stored_as:
             self._stored_as.append(self.name or info.tool)
         buckets, store, key_of, tool = self._buckets, self.store, _key_of(self.key, info), info.tool
-        longest = None if self.max_wait is None else nanoseconds(self.max_wait)
+        own_max_wait = None if self.max_wait is None else nanoseconds(self.max_wait)
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
                 if store is not None:
-                    return ask(call, store)
-                max_wait = longest if call.scope is None else _within(call, longest)
+                    return reserve_in_store(call, store)
+                max_wait = own_max_wait if call.scope is None else _until_deadline(call, own_max_wait)
                 if key_of is None:
                     reservation = buckets.reserve(max_wait)
                 else:
@@ -122,22 +105,22 @@ class RateLimit:
                 if reservation is AT_ONCE:
                     call.throttled("rate_limit", "acquired", None)
                     return inner(call)
-                return self._go_on(call, reservation, inner, tool)
+                return self._wait_and_run(call, reservation, inner, tool)
 
-            def ask(call: Call, store: Reserves) -> Flow:
-                max_wait = longest if call.scope is None else _within(call, longest)
+            def reserve_in_store(call: Call, store: RateLimitStore) -> Flow:
+                max_wait = own_max_wait if call.scope is None else _until_deadline(call, own_max_wait)
                 key = COMMON if key_of is None else key_of(call)
-                answer = yield from self._ask(store, call, max_wait, key, tool)
-                if isinstance(answer, Outcome):
-                    return answer
-                return (yield from self._go_on(call, answer, inner, tool))
+                reserved = yield from self._reserve_in_store(store, call, max_wait, key, tool)
+                if isinstance(reserved, Outcome):
+                    return reserved
+                return (yield from self._wait_and_run(call, reserved, inner, tool))
 
             return flow
 
         return policy
 
-    def _go_on(self, call: Call, reservation: Reservation, inner: Next, tool: str) -> Flow:
-        """Wait for the token, if there is one."""
+    def _wait_and_run(self, call: Call, reservation: Reservation, inner: Next, tool: str) -> Flow:
+        """Wait for the reserved token and run what is inside; refuse the attempt where none was granted."""
         if reservation is AT_ONCE:
             call.throttled("rate_limit", "acquired", None)
         elif reservation.granted:
@@ -147,15 +130,15 @@ class RateLimit:
             return self._refusal(tool, reservation.wait)
         return (yield from inner(call))
 
-    def _ask(
-        self, store: Reserves, call: Call, max_wait: int | None, key: Hashable, tool: str
+    def _reserve_in_store(
+        self, store: RateLimitStore, call: Call, max_wait: int | None, key: Hashable, tool: str
     ) -> Generator[Step, Any, Reservation | Outcome]:
-        """Reserve a token in the store, or without it where it is away and calls go on."""
+        """Reserve a token in the store; where it is unavailable and ``on_error`` is not raise, in this process."""
         (name,) = self._stored_as
         if (digest := _digest(key, tool)) is not None:
             name = f"{name}:{digest}"
-        asked = name, self._buckets.quota, max_wait
-        outcome: Outcome = yield Perform(partial(store.reserve, *asked), partial(store.areserve, *asked))
+        arguments = name, self._buckets.quota, max_wait
+        outcome: Outcome = yield Perform(partial(store.reserve, *arguments), partial(store.areserve, *arguments))
         if outcome.error is None:
             return cast("Reservation", outcome.value)
         call.store_failed("reserve")
@@ -164,7 +147,7 @@ class RateLimit:
         return _reserve(self._buckets, max_wait, key, tool)
 
     def _refusal(self, tool: str, wait: int) -> Outcome:
-        # Rounded up: whoever comes back then must not come too early by a fraction of a nanosecond.
+        # Rounded up: a caller that comes back then must not be early by a fraction of a nanosecond.
         seconds = -(-wait // 1_000) / 1e6
         message = (
             f"tool {tool!r} was not started: its rate limit of {self.rate:g} per {self.per:g} s is used up; "
@@ -173,17 +156,17 @@ class RateLimit:
         return Outcome(None, RateLimited(message, tool=tool, retry_after=seconds), "error")
 
 
-def _within(call: Call, longest: int | None) -> int | None:
-    """How long the call may wait: no longer than its deadline is away."""
+def _until_deadline(call: Call, max_wait: int | None) -> int | None:
+    """Nanoseconds that the call may wait at most, with its deadline taken into account."""
     left = call.left()
     if left is None:
-        return longest
+        return max_wait
     until_deadline = max(0, nanoseconds(left))
-    return until_deadline if longest is None else min(longest, until_deadline)
+    return until_deadline if max_wait is None else min(max_wait, until_deadline)
 
 
 def _wait(call: Call, reservation: Reservation) -> Generator[Step, Any, None]:
-    """Let the time pass until the token is the call's."""
+    """Sleep until the reserved token is there."""
     began = clock.now()
     call.queued("rate_limit")
     wait = reservation.wait
@@ -191,17 +174,17 @@ def _wait(call: Call, reservation: Reservation) -> Generator[Step, Any, None]:
         while True:
             yield Sleep(wait / 1e9)
             wait = reservation.at - now()
-            if wait < _EARLY:
+            if wait < _MAX_EARLY:
                 break
     except GeneratorExit:
-        reservation.give_back()
+        reservation.cancel()
         call.throttled("rate_limit", "cancelled", clock.now() - began)
         raise
     call.throttled("rate_limit", "acquired", clock.now() - began)
 
 
 def _key_of(key: Callable[[dict[str, Any]], Hashable] | None, info: ToolInfo) -> Callable[[Call], Hashable] | None:
-    """The key of a call, or None where all have the same."""
+    """A function that returns the key of a call; None where all calls share one bucket."""
     if key is None:
         return None
     bind, tool = info.arguments.bind, info.tool
@@ -210,21 +193,21 @@ def _key_of(key: Callable[[dict[str, Any]], Hashable] | None, info: ToolInfo) ->
         try:
             arguments = bind(*call.args, **call.kwargs)
         except TypeError:
-            # They do not fit, which the function itself will say.
+            # The arguments do not fit; the function itself will raise that.
             return COMMON
         try:
             return key(arguments)
-        except Exception as error:  # noqa: BLE001 - a mistake in it must not fail the tool
+        except Exception as error:  # noqa: BLE001 - a mistake in `key` must not fail the tool
             _log(tool, error)
             return COMMON
 
     return key_of
 
 
-def _reserve(buckets: Buckets, max_wait: int | None, key: Hashable, tool: str) -> Reservation:
+def _reserve(buckets: KeyedBuckets, max_wait: int | None, key: Hashable, tool: str) -> Reservation:
     try:
         return buckets.reserve(max_wait, key)
-    except Exception as error:  # noqa: BLE001 - no hash, or one of the user's own that fails
+    except Exception as error:  # noqa: BLE001 - the key has no hash, or a hash of the user's that raises
         _log(tool, error)
         return buckets.reserve(max_wait)
 
@@ -243,17 +226,21 @@ def _digest(key: Hashable, tool: str) -> str | None:
 
 
 def _log(tool: str, error: Exception) -> None:
-    # A broken logging handler must not fail the tool either.
-    with contextlib.suppress(Exception):
-        logger.error("rate limit key of tool %r failed; the call counts against the common limit", tool, exc_info=error)
+    log_safely(
+        logger,
+        logging.ERROR,
+        "rate limit key of tool %r failed; the call counts against the common limit",
+        tool,
+        exc_info=error,
+    )
 
 
 def _check(limit: RateLimit) -> None:
     for option in ("rate", "per"):
         value = getattr(limit, option)
-        if not is_number(value) or value <= 0:
+        if not is_finite_number(value) or value <= 0:
             raise ConfigurationError(f"RateLimit({option}={value!r}): a finite number above 0 is needed")
-    if not _FASTEST <= Fraction(limit.per) / Fraction(limit.rate) <= _SLOWEST:
+    if not _MIN_INTERVAL <= Fraction(limit.per) / Fraction(limit.rate) <= _MAX_INTERVAL:
         raise ConfigurationError(
             f"RateLimit(rate={limit.rate!r}, per={limit.per!r}): "
             "a rate between one token a year and a billion a second is needed"
@@ -261,7 +248,7 @@ def _check(limit: RateLimit) -> None:
     burst = limit.burst
     if burst is not None and (isinstance(burst, bool) or not isinstance(burst, int) or burst < 1):
         raise ConfigurationError(f"RateLimit(burst={burst!r}): a whole number of tokens is needed, 1 or more")
-    if limit.max_wait is not None and not is_wait(limit.max_wait):
+    if limit.max_wait is not None and not is_wait_seconds(limit.max_wait):
         raise ConfigurationError(
             f"RateLimit(max_wait={limit.max_wait!r}): seconds are needed, 0 or more (0 never waits), "
             "or None to wait as long as it takes"
@@ -271,7 +258,7 @@ def _check(limit: RateLimit) -> None:
             f"RateLimit(key={limit.key!r}): a plain function of the arguments is needed, "
             'as in key=lambda args: args["user_id"]'
         )
-    if limit.store is not None and not isinstance(limit.store, Reserves):
+    if limit.store is not None and not isinstance(limit.store, RateLimitStore):
         raise ConfigurationError(
             f"RateLimit(store={limit.store!r}): a store that can reserve is needed: RedisStore(url)"
         )

@@ -1,6 +1,6 @@
-"""May the same call succeed a moment later, and how long does the server ask to wait? What `Retry` goes by.
+"""Tells errors that may pass from those that will not, and reads how long a server asks to wait.
 
-Client libraries are known by the names of their classes and by their attributes, so that none of them is imported.
+Client libraries are recognised by the names of their classes and by their attributes, so that none is imported.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["http_status", "retry_after", "transient"]
 
 
 class _Verdict(Enum):
-    """What the class of an error says."""
+    """Whether an error of a class is transient."""
 
     YES = auto()
-    """Try again."""
+    """Transient."""
     NO = auto()
-    """It will fail again."""
+    """The call would fail again."""
     UNLESS = auto()
-    """Try again, unless one of its causes will be there again."""
+    """Transient, unless one of its causes is not."""
     CAUSE = auto()
-    """It wraps what happened: ask that."""
+    """It wraps another error, which decides."""
 
 
 _HTTPX: Final = {
@@ -72,9 +72,9 @@ _KNOWN: Final = {
     },
     "openai": {"APIConnectionError": _Verdict.UNLESS},
 }
-"""By top-level package and class name; the nearest class of an error's bases that is here speaks for it."""
+"""By top-level package and class name; for an error, the first class of its MRO that is here decides."""
 
-_UNREACHABLE: Final = frozenset(
+_NETWORK_ERRNOS: Final = frozenset(
     getattr(errno, name)
     for name in (
         "ECONNABORTED",
@@ -90,51 +90,51 @@ _UNREACHABLE: Final = frozenset(
     )
     if hasattr(errno, name)
 )
-"""The numbers of an `OSError` that the network causes; not every system has all."""
+"""The ``errno`` values of an `OSError` that the network causes; not every system has all."""
 
-_FIRST_FAILURE: Final = 400
-_FIRST_SERVER_ERROR: Final = 500
-_AFTER_ALL_STATUSES: Final = 600
-_RETRIED_REQUEST_ERRORS: Final = frozenset({408, 429})
+_MIN_FAILURE_STATUS: Final = 400
+_MIN_SERVER_ERROR_STATUS: Final = 500
+_END_OF_STATUSES: Final = 600
+_TRANSIENT_CLIENT_ERRORS: Final = frozenset({408, 429})
 
-_DEEPEST_CAUSE: Final = 16
-_LONGEST_HEADER: Final = 64
-_SECONDS: Final = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
+_MAX_CAUSES: Final = 16
+_MAX_HEADER_LENGTH: Final = 64
+_SECONDS_PATTERN: Final = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 
 
 def transient(error: BaseException) -> bool:
-    """Whether the same call may succeed a moment later.
+    """Whether an error is transient: the same call may succeed a moment later.
 
-    Yes for HTTP statuses 408, 429 and 5xx; for failures to connect, connections that broke and timeouts of the
-    standard library, httpx, requests, urllib3, aiohttp and openai; for an exception group of nothing but such. No for
-    all other HTTP statuses, for certificates that do not verify, names that do not exist and URLs that cannot be
+    True for HTTP statuses 408, 429 and 5xx; for failures to connect, connections that broke and timeouts of the
+    standard library, httpx, requests, urllib3, aiohttp and openai; for an exception group of such errors alone. False
+    for all other HTTP statuses, for certificates that do not verify, names that do not exist and URLs that cannot be
     called, also when a library wraps them in a connection error; and for every error that is not known.
 
     Args:
-        error: What an attempt raised. Attributes of it that raise are taken as missing.
+        error: The exception that an attempt raised. Attributes of it that raise count as missing.
     """
     if isinstance(error, BaseExceptionGroup):
-        return all(transient(one) for one in error.exceptions)
+        return all(transient(member) for member in error.exceptions)
     verdict = _verdict(error)
     if verdict in {_Verdict.UNLESS, _Verdict.CAUSE}:
         for cause in _causes(error):
-            said = _verdict(cause)
-            if said in {_Verdict.YES, _Verdict.NO}:
-                return said is _Verdict.YES
-            if said is _Verdict.UNLESS:
-                verdict = said
+            of_cause = _verdict(cause)
+            if of_cause in {_Verdict.YES, _Verdict.NO}:
+                return of_cause is _Verdict.YES
+            if of_cause is _Verdict.UNLESS:
+                verdict = of_cause
     return verdict in {_Verdict.YES, _Verdict.UNLESS}
 
 
 def retry_after(error: BaseException) -> float | None:
-    """Seconds for which the server asks to be left alone; None where it does not.
+    """Seconds that the server asks to wait before the next request; None where it does not ask.
 
-    Looked for in the headers of the error's response or of the error itself (``retry-after-ms`` in milliseconds, as
-    OpenAI sends it; ``Retry-After`` in seconds or as an HTTP date, RFC 9110 section 10.2.3), then in an attribute
-    ``retry_after``, a number of seconds or a `timedelta`. What is negative, infinite or no number is ignored.
+    They are read from the headers of the error's response or of the error itself (``retry-after-ms`` in milliseconds,
+    as OpenAI sends it; ``Retry-After`` in seconds or as an HTTP date, RFC 9110 section 10.2.3), then from an attribute
+    ``retry_after``, a number of seconds or a `timedelta`. A value that is negative, infinite or no number is ignored.
 
     Args:
-        error: What an attempt raised.
+        error: The exception that an attempt raised.
     """
     for holder in (_read(error, "response"), error):
         headers = _read(holder, "headers")
@@ -148,24 +148,24 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def _verdict(error: BaseException) -> _Verdict | None:
-    """What an error says by itself; None is nothing."""
+    """The verdict by the error alone, without its causes; None where it is not known."""
     status = http_status(error)
     if status is not None:
-        again = status in _RETRIED_REQUEST_ERRORS or status >= _FIRST_SERVER_ERROR
-        return _Verdict.YES if again else _Verdict.NO
+        passes = status in _TRANSIENT_CLIENT_ERRORS or status >= _MIN_SERVER_ERROR_STATUS
+        return _Verdict.YES if passes else _Verdict.NO
     for kind in type(error).__mro__:
         package = str(kind.__module__).partition(".")[0]
         if package == "socket" and kind.__name__ == "gaierror":
-            return _Verdict.YES if _is_lookup_again(error) else _Verdict.NO
+            return _Verdict.YES if _is_temporary_lookup_failure(error) else _Verdict.NO
         verdict = _KNOWN.get(package, {}).get(kind.__name__)
         if verdict is not None:
             return verdict
-    return _Verdict.YES if isinstance(error, OSError) and _read(error, "errno") in _UNREACHABLE else None
+    return _Verdict.YES if isinstance(error, OSError) and _read(error, "errno") in _NETWORK_ERRNOS else None
 
 
-def _is_lookup_again(error: BaseException) -> bool:
-    """Whether a name could not be looked up for now, rather than not at all."""
-    import socket  # noqa: PLC0415 - whoever gets this error has imported it
+def _is_temporary_lookup_failure(error: BaseException) -> bool:
+    """Whether a name could not be looked up for the moment, rather than not at all."""
+    import socket  # noqa: PLC0415 - code that raises this error has imported it
 
     return bool(_read(error, "errno") == socket.EAI_AGAIN)
 
@@ -173,19 +173,19 @@ def _is_lookup_again(error: BaseException) -> bool:
 def http_status(error: BaseException) -> int | None:
     """The HTTP status of the failed response behind an error.
 
-    ``error.code`` is not looked at: it means something else in most libraries, and warns in aiohttp.
+    ``error.code`` is not read: it means something else in most libraries, and warns in aiohttp.
     """
     for holder in (error, _read(error, "response")):
         for name in ("status_code", "status"):
             status = _read(holder, name)
-            if isinstance(status, int) and _FIRST_FAILURE <= status < _AFTER_ALL_STATUSES:
+            if isinstance(status, int) and _MIN_FAILURE_STATUS <= status < _END_OF_STATUSES:
                 return int(status)
     return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What an error wraps or was raised from, nearest first."""
-    for _ in range(_DEEPEST_CAUSE):
+    """The errors that an error wraps or was raised from, nearest first."""
+    for _ in range(_MAX_CAUSES):
         cause = _read(error, "reason")
         if not isinstance(cause, BaseException):
             cause = error.__cause__
@@ -198,10 +198,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _read(holder: Any, name: str) -> Any:
-    """An attribute of an object that is not ours: properties may raise anything."""
+    """An attribute of an object of another library; None where reading it raises."""
     try:
         return getattr(holder, name, None)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - a property may raise anything
         return None
 
 
@@ -218,14 +218,14 @@ def _header(headers: Any, *spellings: str) -> Any:
 
 
 def _seconds(value: Any, *, dated: bool = True) -> float | None:
-    """A wait as servers and libraries write it, in seconds; None is one that cannot be waited."""
+    """A wait as servers and libraries write it, in seconds; None where it is negative, infinite or no number."""
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, (str, bytes)):
         text = (value.decode("latin-1") if isinstance(value, bytes) else value).strip()
-        if len(text) > _LONGEST_HEADER:
+        if len(text) > _MAX_HEADER_LENGTH:
             return None
-        if _SECONDS.fullmatch(text) is None:
+        if _SECONDS_PATTERN.fullmatch(text) is None:
             return _until(text) if dated else None
         seconds = float(text)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -239,7 +239,7 @@ def _seconds(value: Any, *, dated: bool = True) -> float | None:
 
 
 def _until(text: str) -> float | None:
-    """Seconds until an HTTP date; 0.0 when it is over."""
+    """Seconds until an HTTP date; 0.0 for one in the past."""
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - few servers send dates
 
     try:

@@ -1,1 +1,1 @@
-"""Arguments, results and messages as recorded: converted to JSON, redacted, cut."""
+"""Recorded arguments, results and messages: converted to JSON, redacted, cut."""

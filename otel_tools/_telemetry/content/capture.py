@@ -1,8 +1,8 @@
-"""Arguments and results as span attributes: off unless asked for, bounded, redacted, valid JSON.
+"""Renders arguments and results as span attributes: valid JSON, bounded, redacted, and off by default.
 
-Nothing that a tool is called with can break or slow its call: no code of the value's own class runs (`plain.py`), and
-at most four times the cap is looked at. The order is: cut to four times the cap, redact, cut to the cap; a secret that
-the cap would cut in half is redacted before it is cut.
+No argument can break or slow the call: no code of the value's own class runs (`jsonable.py`), and at most four times
+the cap is read. A text is cut to four times the cap, redacted, then cut to the cap. So a secret that the cap would cut
+in two is redacted first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from otel_tools._telemetry.content.jsonable import CUT, Look, redacted_end, redacted_start
+from otel_tools._telemetry.content.jsonable import CUT, JsonWalker, redacted_end, redacted_start
 from otel_tools._telemetry.content.redaction import Redaction
 
 __all__ = ["CAP", "CAPTURE_MESSAGE_CONTENT", "content", "redact_text", "render"]
@@ -22,31 +22,33 @@ CAPTURE_MESSAGE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CON
 """Environment variable of the conventions: NO_CONTENT (default), SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT."""
 
 CAP: Final = 4096
-"""Most characters of the arguments, and as many of the result, that a span carries."""
+"""Maximum number of characters of the arguments on a span, and of the result."""
 
-_LOOK: Final = 4
-_DEPTH: Final = 16
+_READ_FACTOR: Final = 4
+"""How many times the cap is read and redacted before the cut to the cap."""
+
+_MAX_DEPTH: Final = 16
 
 logger = logging.getLogger("otel_tools")
 
 
-class Content:
-    """What `configure()` and the environment say about content.
+class ContentSettings:
+    """The content settings of the process, from `configure()` and the environment.
 
     Attributes:
         on: Whether arguments and results are recorded.
-        redaction: How everything that is recorded is redacted, exceptions included.
+        redaction: Redacts all recorded texts, those of exceptions too.
     """
 
     __slots__ = ("on", "redaction")
 
     def __init__(self) -> None:
-        self.on = asked_for_by_environment()
+        self.on = enabled_by_environment()
         self.redaction = Redaction()
 
 
-def asked_for_by_environment() -> bool:
-    """What the conventions' environment variable says; an unknown value is logged and means no."""
+def enabled_by_environment() -> bool:
+    """Whether the conventions' environment variable turns content on; an unknown value is logged and does not."""
     value = os.environ.get(CAPTURE_MESSAGE_CONTENT, "").strip().upper()
     if value in {"SPAN_ONLY", "SPAN_AND_EVENT"}:
         return True
@@ -59,32 +61,32 @@ def asked_for_by_environment() -> bool:
     return False
 
 
-content = Content()
+content = ContentSettings()
 
 
 def redact_text(text: str, cap: int, keep: Literal["start", "end"] = "start") -> str:
-    """Cut, redact and cut again, keeping the start or the end of a text; at most ``cap`` characters."""
+    """The start or the end of a text, redacted, at most ``cap`` characters; an ellipsis marks the cut."""
     redact = redacted_start if keep == "start" else redacted_end
-    text, was_cut = redact(text, cap * _LOOK, content.redaction)
+    text, was_cut = redact(text, cap * _READ_FACTOR, content.redaction)
     if len(text) <= cap - was_cut:
-        return _marked(text, keep) if was_cut else text
+        return _with_mark(text, keep) if was_cut else text
     room = cap - len(CUT)
-    return _marked(text[:room] if keep == "start" else text[len(text) - room :], keep)
+    return _with_mark(text[:room] if keep == "start" else text[len(text) - room :], keep)
 
 
-def _marked(text: str, keep: Literal["start", "end"]) -> str:
+def _with_mark(text: str, keep: Literal["start", "end"]) -> str:
     return text + CUT if keep == "start" else CUT + text
 
 
 def render(value: Any, cap: int = CAP) -> str:
-    """A value as JSON of at most ``cap`` characters, redacted; what was left out is marked by an ellipsis."""
-    looked_at = Look(cap * _LOOK, content.redaction).at(value, _DEPTH)
-    text = _dump(looked_at)
+    """A value as JSON of at most ``cap`` characters, redacted; an ellipsis marks what was left out."""
+    converted = JsonWalker(cap * _READ_FACTOR, content.redaction).walk(value, _MAX_DEPTH)
+    text = _dump(converted)
     room = cap
     while len(text) > cap and room > 1:
-        # What a string costs in JSON is only known once it is escaped: shrink the room until it all fits.
+        # The length of a string in JSON is known only once it is escaped: reduce the room until the text fits.
         room = room * 3 // 4
-        text = _dump(_Fit(room).at(looked_at))
+        text = _dump(_Truncation(room).of(converted))
     return text if len(text) <= cap else json.dumps(CUT, ensure_ascii=False)
 
 
@@ -92,13 +94,13 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-class _Fit:
-    """Copies plain, redacted JSON types as far as a room of characters goes."""
+class _Truncation:
+    """Copies JSON types up to a number of characters."""
 
     def __init__(self, room: int) -> None:
         self.room = room
 
-    def at(self, value: Any) -> Any:
+    def of(self, value: Any) -> Any:
         if isinstance(value, str):
             kept = value[: max(self.room, 0)]
             self.room -= len(json.dumps(kept, ensure_ascii=False))
@@ -118,7 +120,7 @@ class _Fit:
             if self.room <= 0:
                 kept[CUT] = CUT
                 break
-            kept[key] = self.at(item)
+            kept[key] = self.of(item)
         return kept
 
     def _items(self, value: list[Any]) -> list[Any]:
@@ -127,5 +129,5 @@ class _Fit:
             if self.room <= 0:
                 kept.append(CUT)
                 break
-            kept.append(self.at(item))
+            kept.append(self.of(item))
         return kept

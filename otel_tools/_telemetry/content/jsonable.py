@@ -1,8 +1,8 @@
-"""Any value as plain JSON types, redacted, without running code of the value's own class.
+"""Converts any value to JSON types, redacted, without running code of the value's own class.
 
-``__repr__``, ``__str__``, ``__iter__``, ``__getattr__``, a ``__class__`` that lies: a tool may be called with objects
-whose methods raise, block, or cost a database query. So everything here goes by ``type(value)``, and asks the
-builtin type and never the object.
+A tool may be called with objects whose ``__repr__``, ``__str__``, ``__iter__`` or ``__getattr__`` raises, blocks or
+queries a database, or whose ``__class__`` is wrong. So the code here looks at ``type(value)`` and calls the methods of
+builtin types, never those of the object.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
     from otel_tools._telemetry.content.redaction import Redaction
 
-__all__ = ["CUT", "Look", "redacted_end", "redacted_start"]
+__all__ = ["CUT", "JsonWalker", "redacted_end", "redacted_start"]
 
 CUT: Final = "…"
-"""Stands for what was left out."""
+"""Marks that something was left out."""
 
 MARGIN: Final = 2048
-"""Characters that are dropped beside a cut: a secret that the cut went through no longer looks like one."""
+"""Characters dropped beside a cut: a pattern does not find a secret that was cut in two."""
 
 _MISSING: Final = object()
 _UNREADABLE: Final = "<unreadable>"
 _MAX_DIGITS: Final = 1024
-_COST: Final = 3
-"""What an item costs beside its text: about its quotes and its comma."""
+_ITEM_COST: Final = 3
+"""Characters that each item takes from the budget beside its text: about its quotes and its comma."""
 
-# What `type.__mro__` and `vars(type)` are, also where a metaclass says otherwise.
+# `type.__mro__`, `vars(type)` and the like as they are, also where a metaclass overrides them.
 _mro_of: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
 _vars_of: Final[Callable[[type], dict[str, Any]]] = type.__dict__["__dict__"].__get__
 _module_of: Final[Callable[[type], str]] = type.__dict__["__module__"].__get__
@@ -70,7 +70,7 @@ _TEXTS: Final[tuple[tuple[type, Callable[[Any], str]], ...]] = (
 
 
 def redacted_start(text: str, length: int, redaction: Redaction) -> tuple[str, bool]:
-    """The first ``length`` characters of a text, redacted, and whether there were more."""
+    """The first ``length`` characters of a text, redacted, and whether something was cut off."""
     start = str.__getitem__(text, slice(length))
     if len(start) == str.__len__(text):
         return redaction.text(start), False
@@ -78,28 +78,28 @@ def redacted_start(text: str, length: int, redaction: Redaction) -> tuple[str, b
 
 
 def redacted_end(text: str, length: int, redaction: Redaction) -> tuple[str, bool]:
-    """The last ``length`` characters of a text, redacted, and whether there were more."""
+    """The last ``length`` characters of a text, redacted, and whether something was cut off."""
     if len(text) <= length:
         return redaction.text(text), False
     return redaction.text(text[len(text) - length :], headless=True)[MARGIN:], True
 
 
-class Look:
-    """Walks a value within a budget of characters.
+class JsonWalker:
+    """Converts a value to JSON types within a budget of characters.
 
     Args:
-        budget: Most characters of texts, and most items, that are looked at.
-        redaction: What hides the secrets.
+        budget: Maximum number of characters of texts, and of items, that are read.
+        redaction: Redacts texts and the values of secret keys.
     """
 
     def __init__(self, budget: int, redaction: Redaction) -> None:
         self._budget = budget
         self._redaction = redaction
-        self._inside: set[int] = set()
+        self._ancestors: set[int] = set()
 
-    def at(self, value: Any, depth: int) -> Any:
+    def walk(self, value: Any, depth: int) -> Any:
         """The value as None, bool, int, float, str, list or dict, nested at most ``depth`` deep."""
-        self._budget -= _COST
+        self._budget -= _ITEM_COST
         kind = type(value)
         if value is None or kind is bool:
             return value
@@ -108,14 +108,14 @@ class Look:
                 return self._text(value)
             if issubclass(kind, (int, float)):
                 return _number(kind, value)
-            if depth <= 0 or id(value) in self._inside:
+            if depth <= 0 or id(value) in self._ancestors:
                 return CUT
-            self._inside.add(id(value))
+            self._ancestors.add(id(value))
             try:
-                return self._other(kind, value, depth - 1)
+                return self._object(kind, value, depth - 1)
             finally:
-                self._inside.discard(id(value))
-        except Exception:  # noqa: BLE001 - whatever it is that this value does, the others are recorded
+                self._ancestors.discard(id(value))
+        except Exception:  # noqa: BLE001 - one value that cannot be read does not lose the others
             return _UNREADABLE
 
     def _text(self, text: str) -> str:
@@ -124,16 +124,16 @@ class Look:
         start, was_cut = redacted_start(text, room, self._redaction)
         return start + CUT if was_cut else start
 
-    def _other(self, kind: type, value: Any, depth: int) -> Any:
+    def _object(self, kind: type, value: Any, depth: int) -> Any:
         if issubclass(kind, dict):
             return self._mapping(dict.items(value), depth)
-        for known, items_of in _CONTAINERS:
-            if issubclass(kind, known):
+        for container, items_of in _CONTAINERS:
+            if issubclass(kind, container):
                 return self._items(items_of(value), depth)
         if issubclass(kind, enum.Enum):
             return self._text(f"{_qualname_of(kind)}.{_instance_dict(kind, value)['_name_']}")
-        for known, text_of in _TEXTS:
-            if issubclass(kind, known):
+        for text_type, text_of in _TEXTS:
+            if issubclass(kind, text_type):
                 return self._text(text_of(value))
         fields = _fields_of(kind, value)
         if fields is not None:
@@ -141,45 +141,45 @@ class Look:
         return self._text(f"<{_module_of(kind)}.{_qualname_of(kind)}>")
 
     def _mapping(self, items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
-        seen: dict[str, Any] = {}
-        for key, item in self._some(items):
+        converted: dict[str, Any] = {}
+        for key, item in self._snapshot(items):
             if self._budget <= 0:
-                seen[CUT] = CUT
+                converted[CUT] = CUT
                 break
             kind = type(key)
             if issubclass(kind, str):
-                name, told = self._text(key), key
+                name, secret_key = self._text(key), key
             else:
-                name = told = json.dumps(self.at(key, 1), ensure_ascii=False).strip('"')
+                name = secret_key = json.dumps(self.walk(key, 1), ensure_ascii=False).strip('"')
                 if issubclass(kind, bytes):
-                    told = bytes.decode(key, "latin-1")
-            seen[name] = REDACTED if self._redaction.hides(told, item) else self.at(item, depth)
-        return seen
+                    secret_key = bytes.decode(key, "latin-1")
+            converted[name] = REDACTED if self._redaction.hides(secret_key, item) else self.walk(item, depth)
+        return converted
 
     def _items(self, items: Iterable[Any], depth: int) -> list[Any]:
-        seen: list[Any] = []
-        for item in self._some(items):
+        converted: list[Any] = []
+        for item in self._snapshot(items):
             if self._budget <= 0:
-                seen.append(CUT)
+                converted.append(CUT)
                 break
-            seen.append(self.at(item, depth))
-        return seen
+            converted.append(self.walk(item, depth))
+        return converted
 
-    def _some(self, items: Iterable[Any]) -> list[Any]:
-        """As many items as there is room for and one more, taken at once: another thread may be changing them."""
+    def _snapshot(self, items: Iterable[Any]) -> list[Any]:
+        """As many items as the budget allows and one more, copied at once: another thread may change the container."""
         return list(islice(items, max(self._budget, 0) + 1))
 
 
 def _number(kind: type, value: Any) -> Any:
     if issubclass(kind, float):
         return float.__float__(value) if math.isfinite(value) else float.__repr__(value)
-    # Python refuses to turn very long integers into text, and JSON readers to read them.
+    # Python does not convert very long integers to text, and JSON readers do not read them.
     bits = int.bit_length(value)
     return int.__int__(value) if bits < _MAX_DIGITS else f"<int of {bits} bits>"
 
 
 def _fields_of(kind: type, value: Any) -> list[tuple[str, Any]] | None:
-    """The fields of a dataclass or pydantic model as they are stored; None for anything else."""
+    """The stored fields of a dataclass or pydantic model; None for any other object."""
     for base in _mro_of(kind):
         own = _vars_of(base)
         if "__pydantic_fields__" in own:
@@ -202,7 +202,7 @@ def _instance_dict(kind: type, value: Any) -> dict[str, Any]:
 
 
 def _slot(kind: type, value: Any, name: str) -> Any:
-    """What is in a slot; a property of that name is not called."""
+    """The value in a slot. A property of that name is not called."""
     for base in _mro_of(kind):
         descriptor = _vars_of(base).get(name)
         if type(descriptor) is types.MemberDescriptorType:

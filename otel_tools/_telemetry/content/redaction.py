@@ -1,4 +1,4 @@
-"""What never leaves the process: values under secret keys, and text that looks like a secret.
+"""Redacts the values of secret keys, and parts of texts that look like secrets.
 
 The patterns, in the order in which they are applied:
 
@@ -48,8 +48,8 @@ _SECRET_WORDS: Final = (
     "sessionid",
     "csrf",
 )
-_LONGEST_KEY: Final = 256
-_KEYS: Final = ("key", "_key", "-key")
+_MAX_KEY_LENGTH: Final = 256
+_KEY_SUFFIXES: Final = ("key", "_key", "-key")
 _WHOLE_WORDS: Final = {"auth", "pin", "otp", "pwd"}
 _COUNT_OF_TOKENS: Final = re.compile(r"tokens$|^tokens|tokencount|tokenlimit|tokenusage|tokenizer")
 
@@ -61,13 +61,13 @@ _QUOTED: Final = (
 
 
 class _Pattern(NamedTuple):
-    """What a secret looks like in a text.
+    """A pattern of secrets in texts.
 
     Attributes:
-        words: One of these, in lower case, is in every text that has a match. Looking for them first is what makes
-            an ordinary text cheap: a regular expression without a fixed beginning is tried at each of its characters.
-        pattern: The secret, and what tells that it is one.
-        replacement: What stands in its place.
+        words: Every text with a match has one of these, in lower case. To search for them first makes ordinary texts
+            cheap: a regular expression without a fixed start is tried at each character.
+        pattern: Matches the secret, with the text around it that identifies it.
+        replacement: Replaces the match.
     """
 
     words: tuple[str, ...]
@@ -87,7 +87,7 @@ _PATTERNS: Final = (
         re.compile(r"(://[^\s:/?#@]{0,256}:)[^\s/?#\"'<>]{1,1024}(?=@)"),
         rf"\1{REDACTED}",
     ),
-    # Words of a sentence follow "bearer" and "basic" too; they have no digits, no odd capitals and no padding.
+    # Ordinary words may follow "bearer" and "basic"; they have no digits, no capitals inside and no padding.
     _Pattern(
         ("bearer",),
         re.compile(r"\b((?i:bearer))\s+(?![A-Za-z]?[a-z-]{1,24}[.,;:!?)]?(?:\s|$))[A-Za-z0-9._~+/-]{8,}=*"),
@@ -126,7 +126,7 @@ _PATTERNS: Final = (
     _Pattern(
         (
             *("password", "passwd", "passphrase", "pwd", "secret", "token", "credential"),
-            *(word + key for word in ("api", "access", "private", "signing", "encryption") for key in _KEYS),
+            *(word + key for word in ("api", "access", "private", "signing", "encryption") for key in _KEY_SUFFIXES),
         ),
         re.compile(
             r"(?i)((?:password|passwd|passphrase|pwd|secret|token|(?:api|access|private|signing|encryption)[_-]?key"
@@ -139,12 +139,12 @@ _PATTERNS: Final = (
 
 
 class Redaction:
-    """How text and keys are redacted; immutable.
+    """Redacts texts, and says which keys are secret; immutable.
 
     Args:
-        patterns: Regular expressions of your own; each match becomes ``[REDACTED]``.
-        callback: Called last with each text, returns the text to record. Where it raises, or returns something
-            that is not a text, the whole text is redacted: nothing it was meant to hide gets out.
+        patterns: Further regular expressions; each match becomes ``[REDACTED]``.
+        callback: Called last with each text; returns the text to record. Where it raises, or does not return a text,
+            the whole text is redacted, so that no secret leaves the process.
     """
 
     __slots__ = ("_callback", "_patterns")
@@ -158,44 +158,44 @@ class Redaction:
         self._callback = callback
 
     def text(self, text: str, *, headless: bool = False) -> str:
-        """The text with everything that looks like a secret replaced, and fit to be sent as UTF-8.
+        """The text with everything that looks like a secret replaced, valid as UTF-8.
 
         Args:
-            text: What is to be sent.
-            headless: Its beginning was cut off, and may have been that of a private key.
+            text: The text to redact.
+            headless: Whether the start of the text was cut off. It may have been the start of a private key.
         """
         if headless:
             text = _without_rest_of_key(text)
         lowered = text.lower()
-        for words, known, replacement in _PATTERNS:
+        for words, pattern, replacement in _PATTERNS:
             for word in words:
                 if word in lowered:
-                    text = known.sub(replacement, text)
+                    text = pattern.sub(replacement, text)
                     break
-        for pattern in self._patterns:
-            text = pattern.sub(REDACTED, text)
+        for own_pattern in self._patterns:
+            text = own_pattern.sub(REDACTED, text)
         if self._callback is not None:
-            text = self._called_back(text)
-        # A lone surrogate is valid in Python and not in UTF-8: the exporter would lose a whole batch over it.
+            text = self._apply_callback(text)
+        # A lone surrogate is valid in Python but not in UTF-8: the exporter would lose the whole batch.
         return text.encode("utf-8", "replace").decode("utf-8")
 
-    def _called_back(self, text: str) -> str:
+    def _apply_callback(self, text: str) -> str:
         redacted: object = REDACTED
         try:
             redacted = self._callback(text) if self._callback else text
-        except Exception:  # noqa: BLE001 - whatever it is, the text does not get out
+        except Exception:  # noqa: BLE001 - whatever the callback raises, the text is redacted
             log_failure("calling the redact callback")
         return redacted if isinstance(redacted, str) else REDACTED
 
     def hides(self, key: str, value: object) -> bool:
-        """Whether the value under this key is a secret, whatever it looks like."""
-        # A text of the user's own class is cut by `str`, whatever that class does.
-        plain = str.__getitem__(key, slice(_LONGEST_KEY))
-        return _is_secret(plain) and not (issubclass(type(value), (int, float)) and _counts_tokens(plain))
+        """Whether the value of this key is a secret, whatever it looks like."""
+        # A key may be of a subclass of `str`, whose own code does not run.
+        start = str.__getitem__(key, slice(_MAX_KEY_LENGTH))
+        return _is_secret(start) and not (issubclass(type(value), (int, float)) and _counts_tokens(start))
 
 
 def _without_rest_of_key(text: str) -> str:
-    """Without the private key, if there is one, whose end is in the text and whose beginning is not."""
+    """The text without a private key whose end is in it and whose start is not."""
     end, begin = text.find("-----END "), text.find("-----BEGIN ")
     if end != -1 and "PRIVATE KEY" in text[end : end + 64] and not -1 < begin < end:
         return REDACTED + text[end:]
@@ -209,14 +209,15 @@ def _is_secret(key: str) -> bool:
 
 
 def _counts_tokens(key: str) -> bool:
-    """``max_tokens`` and its like hold a number of tokens, not a token."""
-    plain = _letters(key)
-    return bool(_COUNT_OF_TOKENS.search(plain)) and not _has_secret_word(plain.replace("token", ""))
+    """Whether the value of a key such as ``max_tokens`` is a number of tokens, not a token."""
+    letters = _letters(key)
+    return bool(_COUNT_OF_TOKENS.search(letters)) and not _has_secret_word(letters.replace("token", ""))
 
 
 def _letters(key: str) -> str:
+    """The letters and digits of a key, in lower case."""
     return re.sub(r"[^a-z0-9]", "", key.lower())
 
 
-def _has_secret_word(plain: str) -> bool:
-    return any(word in plain for word in _SECRET_WORDS)
+def _has_secret_word(letters: str) -> bool:
+    return any(word in letters for word in _SECRET_WORDS)

@@ -1,1 +1,1 @@
-"""Log records: one for the end of each call, and the trace ids on the application's own."""
+"""Log records: one for each call that ended, and the trace ids on the application's own records."""

@@ -1,269 +1,153 @@
-"""Which call a log record belongs to, and the record that tells how a call ended. Off until `configure(logs=...)`.
-
-While logs are on, each record of the standard library's `logging` carries ``trace_id``, ``span_id``, ``tool`` and
-``call_id`` as attributes (texts, empty where there is none), so that the application's own formats can use them too.
-"""
+"""The log record of a call that ended."""
 
 from __future__ import annotations
 
 import logging
-import threading
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from opentelemetry.context import attach, create_key, detach, get_current, set_value
-from opentelemetry.trace import Span, format_span_id, format_trace_id, get_current_span
+from opentelemetry.context import attach, detach
 
 from otel_tools._telemetry import names
 from otel_tools._telemetry.content.capture import content, render
 from otel_tools._telemetry.guard import log_failure
+from otel_tools._telemetry.logs.correlation import correlate, running_call_in
+from otel_tools._telemetry.logs.settings import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from opentelemetry.context import Context
 
-    from otel_tools._call.steps import Call, Result
-    from otel_tools._telemetry.call_span import ToolTelemetry
+    from otel_tools._call.call import Call
+    from otel_tools._call.outcome import OutcomeName
+    from otel_tools._telemetry.logs.correlation import RunningCall
+    from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
-__all__ = [
-    "Running",
-    "Sink",
-    "call_began",
-    "call_ended",
-    "calls",
-    "carried",
-    "correlate",
-    "is_end_of_call",
-    "logs",
-    "started_by",
-    "whereabouts",
-]
+__all__ = ["EndedCall", "call_ended", "call_logger", "is_call_record"]
 
-calls: Final = logging.getLogger(names.CALLS.name)
-"""The logger of those records. Its level, or else that of ``otel_tools``, keeps some of them back."""
+call_logger: Final = logging.getLogger(names.CALLS.name)
+"""The logger of these records. Its level, or else that of ``otel_tools``, filters them."""
 
-_ours: Final = logging.getLogger("otel_tools")
-_BILLION: Final = 1e9
-_RUNNING: Final = create_key("otel_tools-running")
-_THREAD: Final = "_otel_tools_context"
-_LEVELS: Final[dict[Result, int]] = {
+_package_logger: Final = logging.getLogger("otel_tools")
+_NANOSECONDS: Final = 1e9
+_LEVELS: Final[dict[OutcomeName, int]] = {
     "ok": logging.INFO,
     "cached": logging.INFO,
-    # The caller gave up, or took no more of what a generator had to give: nobody's mistake.
+    # The caller gave up, or took no more items of a generator: nobody's mistake.
     "cancelled": logging.INFO,
     "fallback": logging.WARNING,
     "invalid": logging.WARNING,
     "error": logging.ERROR,
 }
-_SERVED: Final = ("ok", "cached", "fallback")
 
 
-class Running:
-    """A call as the log records made under it know it.
+class EndedCall(NamedTuple):
+    """A call that ended, as its record describes it.
 
     Attributes:
-        tool: Its tool's name.
-        over: Whether it has ended.
+        tool: The call's tool.
+        call: The call; the record carries its arguments where content is on.
+        context: The call's context, made by `context_of_call`, or before logs were on.
+        end_time: Nanoseconds since the epoch.
+        elapsed: Duration in nanoseconds.
+        value: What the call returned.
+        result: How the call ended.
+        error_type: The ``error.type``; None where there is none.
+        policy_attributes: What the policies did, as attributes of the call's span.
     """
 
-    __slots__ = ("_call_id", "_span", "over", "tool")
-
-    def __init__(self, tool: str, span: Span, call_id: str | None) -> None:
-        self.tool = tool
-        self.over = False
-        self._span = span
-        self._call_id = call_id
+    tool: ToolTelemetry
+    call: Call
+    context: Context
+    end_time: int
+    elapsed: int
+    value: Any
+    result: OutcomeName
+    error_type: str | None
+    policy_attributes: Mapping[str, Any]
 
     @property
-    def call_id(self) -> str:
-        """The model's id of the call; empty where none is known."""
-        if self._call_id is None:
-            attributes = getattr(self._span, "attributes", None) or {}
-            return str(attributes.get(names.TOOL_CALL_ID, ""))
-        return self._call_id
+    def running(self) -> RunningCall | None:
+        """The call as records made under it see it; None where its context was made before logs were on."""
+        running = running_call_in(self.context)
+        # Another tool's: the context has none of this call's own, and this is the call around it.
+        return running if running is not None and running.tool == self.tool.metrics.tool else None
 
 
-Sink: TypeAlias = "Callable[[logging.LogRecord, Context, Running | None], None]"
-"""Takes every record that is logged, with the context and the call that it belongs to; what it raises is contained."""
-
-
-class Logs:
-    """What `configure(logs=...)` asked for.
-
-    Attributes:
-        on: Whether anything was.
-        with_content: Whether the record of a call may carry arguments and results, where content is on.
-        instead: Whether the records of loggers that have no handler are not to be printed by Python's last resort.
-        sinks: Where records go, beside the application's own handlers.
-    """
-
-    __slots__ = ("instead", "on", "sinks", "with_content")
-
-    def __init__(self) -> None:
-        self.on = False
-        self.with_content = True
-        self.instead = False
-        self.sinks: tuple[Sink, ...] = ()
-
-    def tell(self, record: logging.LogRecord, context: Context, running: Running | None) -> None:
-        """Hand a record to every sink."""
-        for sink in self.sinks:
-            try:
-                sink(record, context, running)
-            except Exception:  # noqa: BLE001 - telemetry never fails a call
-                log_failure("writing a log record")
-
-
-logs: Final = Logs()
-
-carried: Final[ContextVar[Context | None]] = ContextVar("otel_tools-carried", default=None)
-"""The context of the call that handed the running piece of work to a pool of threads."""
-
-
-def started_by(thread: threading.Thread, context: Context) -> None:
-    """Remember in whose context a thread was started: it has none of its own."""
-    thread.__dict__[_THREAD] = context
-
-
-def call_began(context: Context, tool: str, span: Span, call_id: str | None = None) -> Context:
-    """The context of a call, from which the records made under it know it.
-
-    Args:
-        context: What it would be otherwise; the span is current in it.
-        tool: The tool's name.
-        span: The call's span; tells the call's id where that is not given.
-        call_id: The model's id of the call.
-    """
-    return set_value(_RUNNING, Running(tool, span, call_id), context)
-
-
-def whereabouts() -> tuple[Context, Running | None]:
-    """The context that a record made here belongs to, and the innermost call that is running."""
-    context = get_current()
-    running = _running_in(context)
-    if running is not None:
-        return context, running
-    inherited = carried.get()
-    if inherited is not None:
-        running = _running_in(inherited)
-    else:
-        inherited = threading.current_thread().__dict__.get(_THREAD)
-        running = None if inherited is None else _running_in(inherited)
-        # A thread may outlive the call that happened to start it, and serve others.
-        if running is not None and running.over:
-            running = None
-    if running is None or inherited is None:
-        return context, None
-    has_span = get_current_span(context).get_span_context().is_valid
-    return (context if has_span else inherited), running
-
-
-def correlate(record: logging.LogRecord, context: Context, running: Running | None) -> None:
-    """Put the ids on a record; what the application says under one of their names stays."""
-    said = record.__dict__
-    span = get_current_span(context).get_span_context()
-    said.setdefault("trace_id", format_trace_id(span.trace_id) if span.is_valid else "")
-    said.setdefault("span_id", format_span_id(span.span_id) if span.is_valid else "")
-    said.setdefault("tool", "" if running is None else running.tool)
-    said.setdefault("call_id", "" if running is None else running.call_id)
-
-
-def call_ended(  # noqa: PLR0913 - what is known of a call
-    tool: ToolTelemetry,
-    call: Call,
-    context: Context,
-    *,
-    ended: int,
-    elapsed: int,
-    value: Any,
-    result: Result,
-    error_type: str | None,
-    said: Mapping[str, Any],
-) -> None:
-    """Log the record that tells how a call ended; never raises.
-
-    Args:
-        tool: Its tool.
-        call: The call; its arguments are looked at where content is on.
-        context: Its context, as `call_began` made it; one made before logs were on will do.
-        ended: Nanoseconds since the epoch.
-        elapsed: Nanoseconds that it took.
-        value: What it returned.
-        result: How it ended.
-        error_type: The ``error.type``, if it has one.
-        said: What its policies did, under the names of the span's attributes.
-    """
+def call_ended(ended: EndedCall) -> None:
+    """Log the record of a call that ended; never raises an `Exception`."""
     try:
-        name = tool.tally.tool
-        running = _running_in(context)
-        if running is not None and running.tool != name:
-            # The call began before logs were on, or without a context of its own: this is the call around it.
-            running = None
+        running = ended.running
         if running is not None:
-            running.over = True
-        level = _LEVELS[result]
-        if _kept_back(level):
+            running.ended = True
+        level = _LEVELS[ended.result]
+        if _is_disabled(level):
             return
-        seconds = elapsed / _BILLION
-        record = logging.getLogRecordFactory()(
-            calls.name,
-            level,
-            __file__,
-            0,
-            "%s %s: %s in %.3f s",
-            (names.CALL_EVENT, name, result, seconds),
-            None,
-            "call_ended",
-        )
-        record.created = ended / _BILLION
-        record.msecs = float(ended // 1_000_000 % 1000)
-        fields: dict[str, Any] = {
-            "event": names.CALL_EVENT,
-            "tool": name,
-            "call_id": "" if running is None else running.call_id,
-            "outcome": result,
-            "duration": seconds,
-            "retries": said.get(names.RETRY_COUNT, 0),
-        }
-        for field, attribute in (("cache", names.CACHE_RESULT), ("wait", names.THROTTLING_WAIT)):
-            if attribute in said:
-                fields[field] = said[attribute]
-        if error_type is not None:
-            fields["error_type"] = error_type
-        if content.on and logs.with_content:
-            fields["arguments"] = render(tool.named(call.args, call.kwargs))
-            if result in _SERVED:
-                fields["result"] = render(value)
-        record.__dict__.update(fields)
-        _hand_on(record, context, running)
+        record = _record_of(ended, level)
+        # As `logging` itself stores ``extra=``.
+        record.__dict__.update(_attributes_of(ended, running))
+        _emit(record, ended.context, running)
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("logging the end of a call")
 
 
-def is_end_of_call(record: logging.LogRecord) -> bool:
-    """Whether a record is one of `call_ended`, what is in which is redacted and bounded already."""
-    return record.name == calls.name and record.__dict__.get("event") == names.CALL_EVENT
+def is_call_record(record: logging.LogRecord) -> bool:
+    """Whether a record is one of `call_ended`; its attributes are redacted and bounded already."""
+    return record.name == call_logger.name and record.__dict__.get("event") == names.CALL_EVENT
 
 
-def _running_in(context: Context) -> Running | None:
-    return cast("Running | None", context.get(_RUNNING))
+def _is_disabled(level: int) -> bool:
+    """Whether the application filters such records, by the level of our loggers or by `logging.disable`."""
+    return max(call_logger.level or _package_logger.level, call_logger.manager.disable + 1) > level
 
 
-def _kept_back(level: int) -> bool:
-    """Whether the application does not want such records: it said so of our loggers, or of all logging."""
-    return max(calls.level or _ours.level, calls.manager.disable + 1) > level
+def _record_of(ended: EndedCall, level: int) -> logging.LogRecord:
+    record = logging.getLogRecordFactory()(
+        call_logger.name,
+        level,
+        __file__,
+        0,
+        "%s %s: %s in %.3f s",
+        (names.CALL_EVENT, ended.tool.metrics.tool, ended.result, ended.elapsed / _NANOSECONDS),
+        None,
+        "call_ended",
+    )
+    record.created = ended.end_time / _NANOSECONDS
+    record.msecs = float(ended.end_time // 1_000_000 % 1000)
+    return record
 
 
-def _hand_on(record: logging.LogRecord, context: Context, running: Running | None) -> None:
-    """To our sinks; to the application's handlers where its level for other records like this lets it through."""
-    if not calls.isEnabledFor(record.levelno):
+def _attributes_of(ended: EndedCall, running: RunningCall | None) -> dict[str, Any]:
+    policy_attributes = ended.policy_attributes
+    attributes: dict[str, Any] = {
+        "event": names.CALL_EVENT,
+        "tool": ended.tool.metrics.tool,
+        "call_id": "" if running is None else running.call_id,
+        "outcome": ended.result,
+        "duration": ended.elapsed / _NANOSECONDS,
+        "retries": policy_attributes.get(names.RETRY_COUNT, 0),
+    }
+    for key, attribute in (("cache", names.CACHE_RESULT), ("wait", names.THROTTLING_WAIT)):
+        if attribute in policy_attributes:
+            attributes[key] = policy_attributes[attribute]
+    if ended.error_type is not None:
+        attributes["error_type"] = ended.error_type
+    if content.on and logs.with_content:
+        attributes["arguments"] = render(ended.tool.named_arguments(ended.call.args, ended.call.kwargs))
+        if ended.result in names.SERVED:
+            attributes["result"] = render(ended.value)
+    return attributes
+
+
+def _emit(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
+    """To our sinks, and to the application's handlers where its levels let the record through."""
+    if not call_logger.isEnabledFor(record.levelno):
         correlate(record, context, running)
-        logs.tell(record, context, running)
+        logs.emit(record, context, running)
         return
-    # The call may have ended elsewhere, and its context is what tells the sinks of it.
+    # The sinks find the call by the current context, and the call may have ended in another one.
     token = attach(context)
     try:
-        calls.handle(record)
+        call_logger.handle(record)
     finally:
         detach(token)

@@ -1,4 +1,4 @@
-"""Log records as OpenTelemetry log records, which leave by the provider that exception events leave by."""
+"""Emits log records as OpenTelemetry log records, through the logger provider of the exception events."""
 
 from __future__ import annotations
 
@@ -8,34 +8,28 @@ from functools import partial
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry._logs import SeverityNumber, get_logger
-
-# What the SDK says of its own threads while they export: it has no public name.
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 
+from otel_tools._call.error_types import class_name_of
 from otel_tools._telemetry import names
+from otel_tools._telemetry.api_private import SeverityNumber, get_logger, is_suppressed
 from otel_tools._telemetry.content.capture import content, redact_text
-from otel_tools._telemetry.content.jsonable import Look
-from otel_tools._telemetry.deferred import collecting, waiting
+from otel_tools._telemetry.content.jsonable import JsonWalker
+from otel_tools._telemetry.deferred import gc_running, pending_reports
 from otel_tools._telemetry.exceptions import error_message_of, stacktrace_of
 from otel_tools._telemetry.guard import log_failure
-from otel_tools._telemetry.instruments import signals
-from otel_tools._telemetry.logs.call_records import is_end_of_call
-from otel_tools._telemetry.logs.records import IDS, extras_of, message_of
-from otel_tools.errors import class_name_of
+from otel_tools._telemetry.instruments import instruments
+from otel_tools._telemetry.logs.call_records import is_call_record
+from otel_tools._telemetry.logs.records import IDS, MAX_DEPTH, MAX_NAME, MAX_TEXT, extra_fields, message_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_tools._telemetry.logs.call_records import Running
+    from otel_tools._telemetry.logs.correlation import RunningCall
 
 __all__ = ["send_record"]
 
 _NANOSECONDS: Final = 1_000_000_000
-_CAP: Final = 16 * 1024
-_NAME_CAP: Final = 256
-_DEPTH: Final = 16
 _INT64: Final = 2**63
 _SEVERITIES: Final = (
     (logging.CRITICAL, SeverityNumber.FATAL, "FATAL"),
@@ -45,10 +39,10 @@ _SEVERITIES: Final = (
     (logging.DEBUG, SeverityNumber.DEBUG, "DEBUG"),
     (1, SeverityNumber.TRACE, "TRACE"),
 )
-"""From which level on; OpenTelemetry's logs data model, "Mapping of SeverityNumber"."""
+"""The lowest level of each severity; from OpenTelemetry's logs data model, "Mapping of SeverityNumber"."""
 
-_OF_TELEMETRY: Final = ("opentelemetry.", f"{names.SCOPE}.telemetry.")
-_OF_CALLS: Final = {
+_TELEMETRY_LOGGERS: Final = ("opentelemetry.", f"{names.SCOPE}.telemetry.")
+_CALL_ATTRIBUTES: Final = {
     "outcome": names.OUTCOME,
     "duration": names.CALL_DURATION,
     "retries": names.RETRY_COUNT,
@@ -58,85 +52,86 @@ _OF_CALLS: Final = {
     "arguments": names.TOOL_CALL_ARGUMENTS,
     "result": names.TOOL_CALL_RESULT,
 }
-"""The record of a call says the same as its span, under the same names."""
+"""Attributes of a call's record, under the names that the call's span has for the same values."""
 
 
-class _Busy(threading.local):
-    sending = False
+class _ThreadState(threading.local):
+    emitting = False
 
 
-_busy: Final = _Busy()
+_thread: Final = _ThreadState()
 
 
-def send_record(record: logging.LogRecord, context: Context, running: Running | None) -> None:
-    """Emit a record, unless it tells of the sending of records.
+def send_record(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
+    """Emit a record, unless it is about the export of telemetry: such records would create further ones without end.
 
-    Neither what is said while this thread exports telemetry, nor what is said while it hands over a record, nor what
-    OpenTelemetry and this package say of themselves may become a record to export: it would never end.
+    These are the records that are made while this thread exports telemetry or emits a record, and those of the loggers
+    of OpenTelemetry and of this package's telemetry.
     """
-    if _busy.sending or get_current().get(_SUPPRESS_INSTRUMENTATION_KEY) or _is_of_telemetry(record.name):
+    # Names before the context: `is_suppressed` may log, to a logger of telemetry.
+    if _thread.emitting or _is_about_telemetry(record.name) or is_suppressed():
         return
-    if collecting:
-        # This thread may be in the middle of the SDK, and hold what a record needs.
-        waiting.append(partial(_later, record, context, running))
+    if gc_running:
+        # This thread may hold a lock of the SDK that emitting needs.
+        pending_reports.append(partial(_emit_safely, record, context, running))
     else:
-        _send(record, context, running)
+        _emit(record, context, running)
 
 
-def _is_of_telemetry(logger: str) -> bool:
-    """Whether it is OpenTelemetry's or this package's own; what policies and calls have to say is about tools."""
-    return logger == names.SCOPE or f"{logger}.".startswith(_OF_TELEMETRY)
+def _is_about_telemetry(logger: str) -> bool:
+    """Whether a logger is OpenTelemetry's or this package's own. Those of policies and calls are about tools."""
+    return logger == names.SCOPE or f"{logger}.".startswith(_TELEMETRY_LOGGERS)
 
 
-def _later(record: logging.LogRecord, context: Context, running: Running | None) -> None:
+def _emit_safely(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
     try:
-        _send(record, context, running)
+        _emit(record, context, running)
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("writing a log record")
 
 
-def _send(record: logging.LogRecord, context: Context, running: Running | None) -> None:
-    _busy.sending = True
+def _emit(record: logging.LogRecord, context: Context, running: RunningCall | None) -> None:
+    _thread.emitting = True
     try:
-        of_call = is_end_of_call(record)
+        is_call = is_call_record(record)
         severity, text = _severity_of(record.levelno)
-        get_logger(redact_text(record.name, _NAME_CAP), logger_provider=signals.logger_provider).emit(
+        get_logger(redact_text(record.name, MAX_NAME), logger_provider=instruments.logger_provider).emit(
             timestamp=int(record.created * _NANOSECONDS),
             observed_timestamp=time_ns(),
             context=context,
             severity_number=severity,
             severity_text=text,
             body=_body_of(record),
-            attributes=_of_call(record, running) if of_call else _of_record(record, context, running),
-            event_name=names.CALL_EVENT if of_call else None,
+            attributes=_call_attributes(record, running) if is_call else _record_attributes(record, context, running),
+            event_name=names.CALL_EVENT if is_call else None,
         )
     finally:
-        _busy.sending = False
+        _thread.emitting = False
 
 
 def _severity_of(level: int) -> tuple[SeverityNumber, str]:
-    for least, number, text in _SEVERITIES:
-        if level >= least:
+    for lowest, number, text in _SEVERITIES:
+        if level >= lowest:
             return number, text
     return SeverityNumber.UNSPECIFIED, ""
 
 
 def _body_of(record: logging.LogRecord) -> Any:
     if isinstance(record.msg, dict):
-        return _fitting(Look(_CAP, content.redaction).at(record.msg, _DEPTH))
-    return redact_text(message_of(record), _CAP)
+        return _fit_int64(JsonWalker(MAX_TEXT, content.redaction).walk(record.msg, MAX_DEPTH))
+    return redact_text(message_of(record), MAX_TEXT)
 
 
-def _of_call(record: logging.LogRecord, running: Running | None) -> dict[str, Any]:
-    said = record.__dict__
+def _call_attributes(record: logging.LogRecord, running: RunningCall | None) -> dict[str, Any]:
+    fields = record.__dict__
     return {
-        names.TOOL_NAME: said["tool"],
+        names.TOOL_NAME: fields["tool"],
         **_call_id(running),
-        **{attribute: said[field] for field, attribute in _OF_CALLS.items() if field in said},
+        **{attribute: fields[field] for field, attribute in _CALL_ATTRIBUTES.items() if field in fields},
     }
 
 
-def _of_record(record: logging.LogRecord, context: Context, running: Running | None) -> dict[str, Any]:
+def _record_attributes(record: logging.LogRecord, context: Context, running: RunningCall | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "code.file.path": record.pathname,
         "code.function.name": record.funcName,
@@ -149,34 +144,34 @@ def _of_record(record: logging.LogRecord, context: Context, running: Running | N
         attributes |= {
             names.EXCEPTION_TYPE: class_name_of(error),
             names.EXCEPTION_MESSAGE: error_message_of(error),
-            names.EXCEPTION_STACKTRACE: redact_text(stacktrace_of(error), _CAP, keep="end"),
+            names.EXCEPTION_STACKTRACE: redact_text(stacktrace_of(error), MAX_TEXT, keep="end"),
         }
-    said = {key: value for key, value in record.__dict__.items() if key in IDS and value}
-    for key, value in _known(context, running).items():
-        # What the application says itself under one of these names is not told elsewhere.
-        if said.get(key) == value:
-            del said[key]
-    looked_at = Look(_CAP, content.redaction).at({**extras_of(record), **said}, _DEPTH)
-    return {**{key: _fitting(value) for key, value in looked_at.items()}, **attributes}
+    ids = {key: value for key, value in record.__dict__.items() if key in IDS and value}
+    for key, value in _ids_of(context, running).items():
+        # The OpenTelemetry record has our ids in fields of its own. A value that the application set stays.
+        if ids.get(key) == value:
+            del ids[key]
+    fields = JsonWalker(MAX_TEXT, content.redaction).walk({**extra_fields(record), **ids}, MAX_DEPTH)
+    return {**{key: _fit_int64(value) for key, value in fields.items()}, **attributes}
 
 
-def _known(context: Context, running: Running | None) -> dict[str, str]:
+def _ids_of(context: Context, running: RunningCall | None) -> dict[str, str]:
     span = get_current_span(context).get_span_context()
-    known = {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
-    return known if running is None else {**known, "tool": running.tool, "call_id": running.call_id}
+    ids = {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
+    return ids if running is None else {**ids, "tool": running.tool, "call_id": running.call_id}
 
 
-def _call_id(running: Running | None) -> dict[str, str]:
+def _call_id(running: RunningCall | None) -> dict[str, str]:
     call_id = "" if running is None else running.call_id
-    return {names.TOOL_CALL_ID: redact_text(call_id, _NAME_CAP)} if call_id else {}
+    return {names.TOOL_CALL_ID: redact_text(call_id, MAX_NAME)} if call_id else {}
 
 
-def _fitting(value: Any) -> Any:
-    """An integer that OTLP has no room for, as a text; everything else as it is."""
+def _fit_int64(value: Any) -> Any:
+    """The value with each integer beyond OTLP's 64 bits as a text."""
     if isinstance(value, dict):
-        return {key: _fitting(item) for key, item in value.items()}
+        return {key: _fit_int64(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fitting(item) for item in value]
+        return [_fit_int64(item) for item in value]
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return str(value)
     return value

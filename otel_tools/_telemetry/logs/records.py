@@ -1,21 +1,30 @@
-"""What stands in a record of the standard library's `logging`, whatever somebody put there."""
+"""Reads the message and the extra fields of a `logging.LogRecord`, whatever the application put there."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any, Final
 
-__all__ = ["IDS", "extras_of", "message_of"]
+__all__ = ["IDS", "MAX_DEPTH", "MAX_NAME", "MAX_TEXT", "extra_fields", "message_of"]
+
+MAX_TEXT: Final = 16 * 1024
+"""Maximum number of characters of a message, of a stack trace, and of all extra fields together."""
+
+MAX_NAME: Final = 256
+"""Maximum number of characters of a logger's name, a level's name or an id."""
+
+MAX_DEPTH: Final = 16
+"""Maximum nesting of the extra fields."""
 
 IDS: Final = ("trace_id", "span_id", "tool", "call_id")
-"""What `correlate` puts on a record."""
+"""Attributes that `correlate` puts on a record."""
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""The attributes that every record has; all others are what was said with it."""
+"""Attributes that every record has. All others are extra fields."""
 
 
-def extras_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What was said with a record, as in ``extra=``, without the ids."""
+def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """The fields that the application added to a record, as by ``extra=``, without the ids."""
     return {
         key: value
         for key, value in record.__dict__.items()
@@ -24,9 +33,9 @@ def extras_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """The message with its arguments in it; the bare one where they do not fit, as much of it as can be shown."""
+    """The formatted message; the unformatted one where its arguments do not fit."""
     try:
         return record.getMessage()
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, the record is not lost
-        bare = record.msg if isinstance(record.msg, str) else f"<{type(record.msg).__name__} that cannot be shown>"
-        return f"{bare} (its arguments do not fit)"
+    except Exception:  # noqa: BLE001 - a record whose message cannot be formatted is not lost
+        message = record.msg if isinstance(record.msg, str) else f"<{type(record.msg).__name__} that cannot be shown>"
+        return f"{message} (its arguments do not fit)"

@@ -1,1 +1,1 @@
-"""The Redis store: keys, clients, Lua scripts, and what happens while the server is away."""
+"""`RedisStore` and its parts: cache operations, rate limits, clients, Lua scripts, health."""

@@ -1,13 +1,12 @@
-"""The connections of one Redis store: a client for all threads, one for each event loop, and new ones after a fork."""
+"""The redis-py clients of one `RedisStore`: one for all threads, one for each event loop, new ones after a fork."""
 
 from __future__ import annotations
 
 import asyncio
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
 
-from otel_tools._call.forks import at_fork
+from otel_tools._call.forks import reset_after_fork
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -16,16 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["Clients", "LoopClient"]
 
 _OPTIONS: Final[dict[str, Any]] = {
-    # A tool must not hang because Redis does. An URL may say otherwise: redis://...?socket_timeout=2
+    # A tool must not hang because Redis does. The URL may set other limits: redis://...?socket_timeout=2
     "socket_connect_timeout": 0.25,
     "socket_timeout": 0.5,
     "decode_responses": True,
-    # Any text that Python can hold comes back as it was.
+    # Text with lone surrogates, which Python allows, comes back unchanged.
     "encoding_errors": "surrogatepass",
 }
 
-_AT_ONCE: Final = 32
-"""Commands that one event loop has on their way: each needs a connection."""
+_MAX_IN_FLIGHT: Final = 32
+"""The most operations that one event loop runs at once: each needs a connection."""
 
 
 class LoopClient:
@@ -33,114 +32,106 @@ class LoopClient:
 
     Attributes:
         client: A ``redis.asyncio.Redis``.
-        gate: Lets through as many commands as there may be connections.
-        unwanted: Reservations to give back: key, interval and place of each.
-        sending: The task that gives them back, while there is one.
-        keeper: Closes the client when the loop shuts its async generators down, as `asyncio.run` does.
+        semaphore: Limits the operations that run at once to the number of connections.
+        cancelled: The reservations to cancel: key, interval and theoretical arrival time of each.
+        cancelling: The task that cancels them, while it runs.
+        closer: Closes the client when the loop shuts down its async generators, as `asyncio.run` does.
     """
 
-    __slots__ = ("client", "gate", "keeper", "sending", "unwanted")
+    __slots__ = ("cancelled", "cancelling", "client", "closer", "semaphore")
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.gate = asyncio.Semaphore(_AT_ONCE)
-        self.unwanted: list[tuple[str, int, int]] = []
-        self.sending: asyncio.Task[None] | None = None
-        self.keeper: AsyncGenerator[None, None] | None = None
+        self.semaphore = asyncio.Semaphore(_MAX_IN_FLIGHT)
+        self.cancelled: list[tuple[str, int, int]] = []
+        self.cancelling: asyncio.Task[None] | None = None
+        self.closer: AsyncGenerator[None, None] | None = None
 
 
 class Clients:
-    """Makes clients as they are needed, for one URL.
+    """Creates the clients of one URL when they are needed.
 
     Raises:
-        ValueError: The URL is none that redis-py knows.
+        ValueError: redis-py does not accept the URL.
         ImportError: redis-py is not installed.
     """
 
-    __slots__ = ("__weakref__", "_blocking", "_lock", "_loops", "_url")
+    __slots__ = ("__weakref__", "_lock", "_loop_clients", "_sync_client", "_url")
 
     def __init__(self, url: str) -> None:
-        # redis-py takes a while to import, and who needs no Redis need not have it.
-        from redis.connection import parse_url  # noqa: PLC0415 - as above
+        # Imported here: redis-py is an optional dependency, and slow to import.
+        from redis.connection import parse_url  # noqa: PLC0415 - an optional dependency
 
-        parse_url(url)  # type: ignore[no-untyped-call] # redis-py's
+        parse_url(url)  # type: ignore[no-untyped-call] # redis-py has no types here
         self._url = url
         self._lock = RLock()
-        self._blocking: Any = None
-        # A client refers to its loop, so a weak dictionary would keep both for ever.
-        self._loops: dict[AbstractEventLoop, LoopClient] = {}
-        _all.add(self)
+        self._sync_client: Any = None
+        # Not a WeakKeyDictionary: a client refers to its loop, so both would be kept for ever.
+        self._loop_clients: dict[AbstractEventLoop, LoopClient] = {}
+        reset_after_fork(self)
 
-    def blocking(self) -> Any:
-        """The ``redis.Redis`` for all threads."""
+    def sync_client(self) -> Any:
+        """The ``redis.Redis`` of all threads."""
         with self._lock:
-            if self._blocking is None:
+            if self._sync_client is None:
                 from redis import Redis  # noqa: PLC0415 - see __init__
                 from redis.backoff import NoBackoff  # noqa: PLC0415 - see __init__
                 from redis.exceptions import ConnectionError as ConnectionFailed  # noqa: PLC0415 - see __init__
                 from redis.retry import Retry  # noqa: PLC0415 - see __init__
 
-                # Once more at once: the server may have closed a connection that was idle.
+                # One immediate retry: the server may have closed a connection that was idle.
                 retry = Retry(NoBackoff(), 1, supported_errors=(ConnectionFailed,))
-                self._blocking = Redis.from_url(self._url, retry=retry, **_OPTIONS)
-            return self._blocking
+                self._sync_client = Redis.from_url(self._url, retry=retry, **_OPTIONS)
+            return self._sync_client
 
-    async def awaiting(self) -> LoopClient:
+    async def loop_client(self) -> LoopClient:
         """The client of the running event loop."""
         loop = asyncio.get_running_loop()
-        mine = self._loops.get(loop)
-        if mine is None:
+        loop_client = self._loop_clients.get(loop)
+        if loop_client is None:
             from redis.asyncio import Redis  # noqa: PLC0415 - see __init__
             from redis.asyncio.retry import Retry  # noqa: PLC0415 - see __init__
             from redis.backoff import NoBackoff  # noqa: PLC0415 - see __init__
             from redis.exceptions import ConnectionError as ConnectionFailed  # noqa: PLC0415 - see __init__
 
             retry = Retry(NoBackoff(), 1, supported_errors=(ConnectionFailed,))
-            mine = LoopClient(Redis.from_url(self._url, retry=retry, **_OPTIONS))
+            loop_client = LoopClient(Redis.from_url(self._url, retry=retry, **_OPTIONS))
             with self._lock:
-                # Of a loop that was closed without shutting down its generators.
-                for closed in [other for other in self._loops if other.is_closed()]:
-                    del self._loops[closed]
-                self._loops[loop] = mine
-            mine.keeper = _keep(mine, self._loops, loop)
-            # It is known to the loop from its first step on. That step does not suspend.
-            await anext(mine.keeper)
-        return mine
+                # A loop that was closed without shutting down its async generators leaves its client here.
+                for closed in [other for other in self._loop_clients if other.is_closed()]:
+                    del self._loop_clients[closed]
+                self._loop_clients[loop] = loop_client
+            loop_client.closer = _close_with_loop(loop_client, self._loop_clients, loop)
+            # Its first step, which does not suspend, registers the generator with the loop.
+            await anext(loop_client.closer)
+        return loop_client
 
     def close(self) -> None:
-        """Close the connections of threads. Those of an event loop are closed when it ends."""
+        """Close the client of threads. The client of an event loop is closed when the loop ends."""
         with self._lock:
-            client, self._blocking = self._blocking, None
+            client, self._sync_client = self._sync_client, None
         if client is not None:
             client.close()
 
-    def _forked(self) -> None:
-        # The sockets are the parent's too: closing them properly would say goodbye in its name.
-        _parents.append((self._blocking, self._loops))
+    def reset_after_fork(self) -> None:
+        """Leave the clients of the parent process open and unused; create new ones when they are needed."""
+        # The sockets are shared with the parent: closing a client here would close the parent's connection.
+        _inherited.append((self._sync_client, self._loop_clients))
         self._lock = RLock()
-        self._blocking = None
-        self._loops = {}
+        self._sync_client = None
+        self._loop_clients = {}
 
 
-async def _keep(
-    mine: LoopClient, loops: dict[AbstractEventLoop, LoopClient], loop: AbstractEventLoop
+async def _close_with_loop(
+    loop_client: LoopClient, loop_clients: dict[AbstractEventLoop, LoopClient], loop: AbstractEventLoop
 ) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        loops.pop(loop, None)
-        if mine.sending is not None:
-            await asyncio.wait([mine.sending])
-        await mine.client.aclose()
+        loop_clients.pop(loop, None)
+        if loop_client.cancelling is not None:
+            await asyncio.wait([loop_client.cancelling])
+        await loop_client.client.aclose()
 
 
-_all: Final[WeakSet[Clients]] = WeakSet()
-_parents: Final[list[Any]] = []
-
-
-def _after_fork() -> None:
-    for clients in list(_all):
-        clients._forked()  # noqa: SLF001 - one module
-
-
-at_fork(after_in_child=_after_fork)
+_inherited: Final[list[Any]] = []

@@ -1,81 +1,82 @@
-"""Is Redis there? Whoever finds that it is not spares the others the waiting."""
+"""Remembers that Redis is unreachable, so that calls fail at once instead of each waiting for a timeout."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import Final
 
 from otel_tools._call.clock import clock
+from otel_tools._call.safe_logging import log_safely
 
 __all__ = ["Health"]
 
 logger = logging.getLogger("otel_tools.stores.redis_health")
 
 _BACK_OFF: Final = 1.0
-"""Seconds for which a Redis that is away is not asked again."""
+"""Seconds after a failure in which Redis is not tried again."""
 
-_LOG_EVERY: Final = 60.0
+_LOG_INTERVAL: Final = 60.0
 """Seconds between two log lines."""
 
 
 class Health:
-    """What the last answer, or its absence, says. It needs no lock: at worst two calls ask where one would do.
+    """Whether one Redis was reachable when it was last used. It needs no lock: at worst two calls try where one would.
 
     Args:
-        where: How the log and errors call the server.
+        address: The server, as the log and errors name it.
         log: Whether failures are logged.
     """
 
-    __slots__ = ("_away_until", "_log", "_logged", "_where", "_why")
+    __slots__ = ("_address", "_last_error", "_log", "_logged_at", "_unreachable_until")
 
-    def __init__(self, where: str, *, log: bool) -> None:
-        self._where = where
+    def __init__(self, address: str, *, log: bool) -> None:
+        self._address = address
         self._log = log
-        self._logged: float | None = None
-        self._away_until: float | None = None
-        self._why = ""
+        self._logged_at: float | None = None
+        self._unreachable_until: float | None = None
+        self._last_error = ""
 
     def check(self) -> None:
-        """To be called before asking.
+        """Raise if Redis is to be left alone; called before each operation.
 
         Raises:
-            redis.exceptions.ConnectionError: It did not answer a moment ago.
+            redis.exceptions.ConnectionError: Redis was unreachable less than a second ago.
         """
-        until = self._away_until
+        until = self._unreachable_until
         if until is None:
             return
         present = clock.now()
         if until - _BACK_OFF <= present < until:
-            from redis.exceptions import ConnectionError as ConnectionFailed  # noqa: PLC0415 - only who has it asks it
+            from redis.exceptions import ConnectionError as ConnectionFailed  # noqa: PLC0415 - an optional dependency
 
             raise ConnectionFailed(
-                f"{self._where} was away a moment ago and is asked again in {until - present:.3f} s: {self._why}"
+                f"{self._address} was away a moment ago and is asked again in {until - present:.3f} s: "
+                f"{self._last_error}"
             )
-        # This call finds out for all.
-        self._away_until = present + _BACK_OFF
+        # The back-off has ended. This call tries; the others wait for its result for another back-off.
+        self._unreachable_until = present + _BACK_OFF
 
-    def answered(self) -> None:
-        """It is there."""
-        self._away_until = None
+    def record_success(self) -> None:
+        """An operation succeeded: Redis is reachable."""
+        self._unreachable_until = None
 
-    def failed(self, error: Exception) -> None:
-        """It could not be reached, or would not do what it was asked to."""
-        from redis.exceptions import ConnectionError as ConnectionFailed  # noqa: PLC0415 - as above
-        from redis.exceptions import TimeoutError as TimedOut  # noqa: PLC0415 - as above
+    def record_failure(self, error: Exception) -> None:
+        """An operation failed: Redis is unreachable, or refused it."""
+        from redis.exceptions import ConnectionError as ConnectionFailed  # noqa: PLC0415 - an optional dependency
+        from redis.exceptions import TimeoutError as TimedOut  # noqa: PLC0415 - an optional dependency
 
         present = clock.now()
         if isinstance(error, (ConnectionFailed, TimedOut, OSError)):
-            self._why = str(error)
-            self._away_until = present + _BACK_OFF
+            self._last_error = str(error)
+            self._unreachable_until = present + _BACK_OFF
         else:
-            self._away_until = None
-        if self._log and (self._logged is None or not 0 <= present - self._logged < _LOG_EVERY):
-            self._logged = present
-            # A broken logging handler must not fail the tool.
-            with contextlib.suppress(Exception):
-                logger.warning(
-                    "%s cannot be used (%s); until it can, each process limits by itself and caches are off",
-                    self._where,
-                    error,
-                )
+            self._unreachable_until = None
+        if self._log and (self._logged_at is None or not 0 <= present - self._logged_at < _LOG_INTERVAL):
+            self._logged_at = present
+            log_safely(
+                logger,
+                logging.WARNING,
+                "%s cannot be used (%s); until it can, each process limits by itself and caches are off",
+                self._address,
+                error,
+            )

@@ -1,8 +1,8 @@
-"""What Redis does for a rate limit, each in one step of its own and on its own clock.
+"""The Lua scripts of a rate limit. Redis runs each as one atomic step, by its own clock.
 
-A bucket is one key, and its value one number: the theoretical arrival time (see `otel_tools.stores._gcra`) in
-nanoseconds since the epoch. Lua's numbers are doubles, too short for that, so scripts take it apart into seconds and
-the rest; differences of up to 104 days are exact.
+The state of a limit is one key. Its value is the theoretical arrival time (TAT, see `otel_tools.stores._gcra`) in
+nanoseconds since the epoch, as decimal text. Lua's numbers are doubles, which cannot hold it exactly, so the scripts
+split it into seconds and nanoseconds; differences of up to 104 days are exact.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-__all__ = ["GIVE_BACK", "RESERVE", "Script"]
+__all__ = ["CANCEL", "RESERVE", "Script"]
 
 
 class Script:
-    """A Lua script about one key, sent by its digest where the server knows it already."""
+    """A Lua script with one key. It is sent by its digest, and in full if the server does not know it."""
 
     __slots__ = ("_digest", "_text")
 
@@ -23,8 +23,8 @@ class Script:
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, client: Any, key: str, *arguments: object) -> Any:
-        """Run it by blocking."""
-        from redis.exceptions import NoScriptError  # noqa: PLC0415 - only who has a client has redis-py
+        """Run the script on a ``redis.Redis`` and return its reply."""
+        from redis.exceptions import NoScriptError  # noqa: PLC0415 - an optional dependency
 
         try:
             return client.evalsha(self._digest, 1, key, *arguments)
@@ -32,8 +32,8 @@ class Script:
             return client.eval(self._text, 1, key, *arguments)
 
     async def arun(self, client: Any, key: str, *arguments: object) -> Any:
-        """Run it by awaiting."""
-        from redis.exceptions import NoScriptError  # noqa: PLC0415 - as above
+        """Run the script on a ``redis.asyncio.Redis`` and return its reply."""
+        from redis.exceptions import NoScriptError  # noqa: PLC0415 - an optional dependency
 
         try:
             return await client.evalsha(self._digest, 1, key, *arguments)
@@ -41,8 +41,8 @@ class Script:
             return await client.eval(self._text, 1, key, *arguments)
 
 
-_PLACE: Final = """
-local function place(seconds, nanoseconds)
+_FORMAT_TAT: Final = """
+local function format_tat(seconds, nanoseconds)
     local rest = math.fmod(nanoseconds, 1e9)
     if rest < 0 then rest = rest + 1e9 end
     return string.format('%d%09d', seconds + (nanoseconds - rest) / 1e9, rest)
@@ -50,7 +50,7 @@ end
 """
 
 RESERVE: Final = Script(
-    _PLACE
+    _FORMAT_TAT
     + """
 local time = redis.call('TIME')
 local seconds, nanoseconds = tonumber(time[1]), tonumber(time[2]) * 1000
@@ -66,25 +66,25 @@ if max_wait >= 0 and wait > max_wait then
     return {0, wait, '0'}
 end
 ahead = ahead + interval
-tat = place(seconds, nanoseconds + ahead)
+tat = format_tat(seconds, nanoseconds + ahead)
 redis.call('SET', KEYS[1], tat, 'PX', string.format('%d', math.ceil(ahead / 1e6) + 1000))
 return {1, wait, tat}
 """
 )
-"""Takes the key of a bucket, the interval, the tolerance and the longest wait (negative: without end), in nanoseconds.
+"""Reserves a token. Key: that of the limit. Arguments: interval, tolerance and max_wait in nanoseconds.
 
-Gives whether a token is reserved, the wait in nanoseconds, and the place: the theoretical arrival time that it made.
-The key goes by itself when the bucket is full again.
+A negative max_wait stands for any time. The reply is 1 if a token is reserved, else 0; the wait in nanoseconds; and the
+TAT that the reservation wrote. The key expires one second after the bucket is full again.
 """
 
-GIVE_BACK: Final = Script(
-    _PLACE
+CANCEL: Final = Script(
+    _FORMAT_TAT
     + """
 local tat = redis.call('GET', KEYS[1])
 local before = tat
 for index = 2, #ARGV do
     if tat == ARGV[index] then
-        tat = place(tonumber(string.sub(tat, 1, -10)), tonumber(string.sub(tat, -9)) - tonumber(ARGV[1]))
+        tat = format_tat(tonumber(string.sub(tat, 1, -10)), tonumber(string.sub(tat, -9)) - tonumber(ARGV[1]))
     end
 end
 if tat ~= before then
@@ -92,5 +92,7 @@ if tat ~= before then
 end
 """
 )
-"""Takes the key of a bucket, the interval, and places that are no longer wanted, the last first. A place that is not
-the last of all is left as it is: somebody sleeps behind it."""
+"""Cancels reservations. Key: that of the limit. Arguments: interval in nanoseconds, then the TATs, the latest first.
+
+A reservation that is not the last one is left unchanged: the caller behind it sleeps until its own time.
+"""

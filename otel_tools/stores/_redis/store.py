@@ -1,58 +1,50 @@
-"""Redis as a store: rate limits and caches that several processes share."""
+"""`RedisStore`: rate limits and cached values that several processes share in a Redis."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from contextvars import Context
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from otel_tools.errors import ConfigurationError
-from otel_tools.stores._gcra import AT_ONCE, Reservation, now
+from otel_tools.stores._redis.cache import CacheOperations
 from otel_tools.stores._redis.clients import Clients
+from otel_tools.stores._redis.commands import Commands
 from otel_tools.stores._redis.health import Health
-from otel_tools.stores._redis.scripts import GIVE_BACK, RESERVE
+from otel_tools.stores._redis.rate_limit import RateLimitOperations
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
-
-    from otel_tools.stores._gcra import Quota
+    from otel_tools.stores._gcra import Quota, Reservation
     from otel_tools.stores._protocols import OnError
-    from otel_tools.stores._redis.clients import LoopClient
 
 __all__ = ["RedisStore"]
 
-T = TypeVar("T")
-
-_BATCH: Final = 500
-"""Keys that are deleted at once."""
-
 
 class RedisStore:
-    """Keeps rate limits and cached values in Redis 5 or later, with redis-py.
+    """A store of rate limits and cached values in Redis 5 or later, accessed with redis-py.
 
-    Sync tools share one client, async tools one for each event loop; connections are made when they are needed and
-    closed with the loop. The processes of a fork have connections of their own. A reservation of a rate limit is one
-    script on the server, by the server's clock: the clocks of the machines need not agree.
+    For ``RateLimit(..., store=RedisStore(url))`` and ``Cache(ttl=..., store=RedisStore(url))``.
 
-    A Redis that cannot be reached delays a call by a quarter of a second at most, one that does not answer by half a
-    second (``redis://...?socket_connect_timeout=1&socket_timeout=2`` sets other limits), and after that it is left
-    alone for a second. A call that is cancelled while it waits for its turn gives it back if nobody is behind it, as
-    far as Redis can be reached: an async tool in the background, a sync one before it goes on. One that is cancelled
-    while it asks may lose its token.
+    All sync tools share one client. Async tools have one client for each event loop. Connections are opened when they
+    are needed; those of an event loop are closed when it ends. A forked process has connections of its own. A
+    reservation of a rate limit is one script on the server and uses the server's clock, so the clocks of the machines
+    need not agree.
+
+    A Redis that cannot be reached delays a call by at most a quarter of a second, and one that does not answer by half
+    a second (``redis://...?socket_connect_timeout=1&socket_timeout=2`` sets other limits). After that, calls do not
+    try it for one second. A call that is cancelled while it waits for its token returns the token if nobody reserved a
+    later one and Redis can be reached: an async tool in the background, a sync tool before it continues. A call that
+    is cancelled while the reservation is made may lose its token.
 
     Args:
-        url: Where Redis is, as redis-py takes it: ``redis://[[user]:password@]host:port/db``, ``rediss://`` with TLS,
-            or ``unix://``.
-        prefix: How all its keys begin. Processes with the same prefix share limits and values.
-        on_store_error: What becomes of calls while Redis is away. ``local``: each process limits by itself, at the
-            same rate, and caches are off; it is counted, and logged once a minute. ``raise``: they get the error of
-            redis-py.
+        url: The address of Redis in the form of redis-py: ``redis://[[user]:password@]host:port/db``, ``rediss://``
+            with TLS, or ``unix://``.
+        prefix: The beginning of all keys. Processes with the same prefix share limits and values.
+        on_store_error: What happens to calls while Redis cannot be used. ``local``: each process limits its own calls
+            at the same rate, and caches are skipped; every such call is counted, and one warning a minute is logged.
+            ``raise``: the call fails with the error of redis-py.
 
     Raises:
-        ConfigurationError: A value cannot work, or redis-py is not installed.
+        ConfigurationError: An argument is invalid, or redis-py is not installed.
     """
 
     on_error: OnError
@@ -60,7 +52,7 @@ class RedisStore:
     def __init__(self, url: str, prefix: str = "otel_tools", on_store_error: OnError = "local") -> None:
         if not isinstance(url, str):
             raise ConfigurationError(f"RedisStore(url={url!r}): text is needed, as in redis://localhost:6379/0")
-        self._where = _without_secrets(url)
+        self._address = _without_secrets(url)
         if not isinstance(prefix, str) or not prefix:
             raise ConfigurationError(f"RedisStore(prefix={prefix!r}): text is needed, such as the name of the service")
         if on_store_error not in {"local", "raise"}:
@@ -69,197 +61,114 @@ class RedisStore:
             self._clients = Clients(url)
         except ImportError as missing:
             raise ConfigurationError(
-                f"RedisStore({self._where!r}): redis-py is needed: pip install 'otel_tools[redis]'"
+                f"RedisStore({self._address!r}): redis-py is needed: pip install 'otel_tools[redis]'"
             ) from missing
         except ValueError as error:
-            # Not the error itself: it may tell the password.
+            # Without the cause where the URL has a password: the error may contain it.
             raise ConfigurationError(
-                f"RedisStore({self._where!r}): an URL is needed that begins with redis://, rediss:// or unix://"
+                f"RedisStore({self._address!r}): an URL is needed that begins with redis://, rediss:// or unix://"
             ) from (None if "@" in url else error)
         self.prefix = prefix
         self.on_error = on_store_error
-        self._health = Health(self._where, log=on_store_error == "local")
+        commands = Commands(self._clients, Health(self._address, log=on_store_error == "local"))
+        self._cache = CacheOperations(commands, prefix)
+        self._rate_limits = RateLimitOperations(commands, prefix)
 
     def __repr__(self) -> str:
-        return f"RedisStore({self._where!r}, prefix={self.prefix!r}, on_store_error={self.on_error!r})"
+        return f"RedisStore({self._address!r}, prefix={self.prefix!r}, on_store_error={self.on_error!r})"
 
     def reserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
-        """Reserve a token of the bucket of this name.
+        """Reserve the next token of a limit; see `RateLimitStore.reserve`.
 
         Args:
-            name: The bucket.
-            quota: What it gives.
-            max_wait: Nanoseconds that the caller would wait; None is without end.
+            name: The limit.
+            quota: The rate and the burst of the limit.
+            max_wait: Nanoseconds that the caller can wait, 0 or more; None for any time.
 
         Raises:
-            redis.exceptions.RedisError: Redis is away, or refused.
+            redis.exceptions.RedisError: Redis is unreachable, or refused the script.
         """
-        key, arguments = self._bucket(name), _arguments(quota, max_wait)
-        answer = self._do(lambda client: RESERVE.run(client, key, *arguments))
-        return _reservation(answer, partial(self._give_back, key, quota.interval))
+        return self._rate_limits.reserve(name, quota, max_wait)
 
     async def areserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
         """As `reserve`."""
-        key, arguments = self._bucket(name), _arguments(quota, max_wait)
-        mine = await self._clients.awaiting()
-        answer = await self._ado(lambda client: RESERVE.arun(client, key, *arguments))
-        return _reservation(answer, partial(self._give_back_soon, mine, key, quota.interval))
+        return await self._rate_limits.areserve(name, quota, max_wait)
 
     def get(self, key: str) -> str | None:
-        """The value under the key; None where there is none, or where it has expired."""
-        return self._do(lambda client: cast("str | None", client.get(self._kept(key))))
+        """Return the value under the key; None if there is none or it has expired.
+
+        Raises:
+            redis.exceptions.RedisError: Redis is unreachable, or refused the command.
+        """
+        return self._cache.get(key)
 
     async def aget(self, key: str) -> str | None:
         """As `get`."""
-        return await self._ado(lambda client: cast("Awaitable[str | None]", client.get(self._kept(key))))
+        return await self._cache.aget(key)
 
     def set(self, key: str, value: str, expires_in: float) -> None:
-        """Keep the value in place of any earlier one, for so many seconds."""
-        self._do(lambda client: client.set(self._kept(key), value, px=_milliseconds(expires_in)))
+        """Write the value, in place of any earlier one.
+
+        Args:
+            key: Any text.
+            value: Any text.
+            expires_in: Seconds, above 0, after which Redis removes it; rounded down to milliseconds, 1 at least.
+
+        Raises:
+            redis.exceptions.RedisError: As `get`.
+        """
+        self._cache.set(key, value, expires_in)
 
     async def aset(self, key: str, value: str, expires_in: float) -> None:
         """As `set`."""
-        await self._ado(lambda client: client.set(self._kept(key), value, px=_milliseconds(expires_in)))
+        await self._cache.aset(key, value, expires_in)
 
     def delete(self, key: str) -> None:
-        """Forget the key; nothing happens where there is none."""
-        self._do(lambda client: client.unlink(self._kept(key)))
+        """Remove the key; a missing key is no error.
+
+        Raises:
+            redis.exceptions.RedisError: As `get`.
+        """
+        self._cache.delete(key)
 
     async def adelete(self, key: str) -> None:
         """As `delete`."""
-        await self._ado(lambda client: client.unlink(self._kept(key)))
+        await self._cache.adelete(key)
 
     def clear(self, prefix: str) -> None:
-        """Forget all keys that begin with the prefix; the empty prefix is the beginning of all."""
+        """Remove all keys that begin with the prefix. Every key begins with the empty prefix.
 
-        def clear(client: Any) -> None:
-            for keys in _batches(set(client.scan_iter(self._pattern(prefix), count=_BATCH))):
-                client.unlink(*keys)
-
-        self._do(clear)
+        Raises:
+            redis.exceptions.RedisError: As `get`.
+        """
+        self._cache.clear(prefix)
 
     async def aclear(self, prefix: str) -> None:
         """As `clear`."""
-
-        async def clear(client: Any) -> None:
-            found = {key async for key in client.scan_iter(self._pattern(prefix), count=_BATCH)}
-            for keys in _batches(found):
-                await client.unlink(*keys)
-
-        await self._ado(clear)
+        await self._cache.aclear(prefix)
 
     def count(self, prefix: str) -> int:
-        """How many unexpired keys begin with the prefix."""
-        # A scan may tell a key twice.
-        return self._do(lambda client: len(set(client.scan_iter(self._pattern(prefix), count=_BATCH))))
+        """Return the number of unexpired keys that begin with the prefix.
+
+        Raises:
+            redis.exceptions.RedisError: As `get`.
+        """
+        return self._cache.count(prefix)
 
     async def acount(self, prefix: str) -> int:
         """As `count`."""
-
-        async def count(client: Any) -> int:
-            return len({key async for key in client.scan_iter(self._pattern(prefix), count=_BATCH)})
-
-        return await self._ado(count)
+        return await self._cache.acount(prefix)
 
     def close(self) -> None:
-        """Close the connections of sync tools; those of async tools are closed with their event loop.
+        """Close the connections of sync tools. Those of async tools are closed when their event loop ends.
 
-        The store can go on to be used.
+        The store can still be used afterwards: it connects again.
         """
         self._clients.close()
 
-    def _bucket(self, name: str) -> str:
-        return f"{self.prefix}:rate_limit:{name}"
-
-    def _kept(self, key: str) -> str:
-        return f"{self.prefix}:cache:{key}"
-
-    def _pattern(self, prefix: str) -> str:
-        """What SCAN matches with keys that begin so, whatever the prefix means to it."""
-        return "".join(f"\\{char}" if char in "*?[]^-\\" else char for char in self._kept(prefix)) + "*"
-
-    def _do(self, act: Callable[[Any], T]) -> T:
-        self._health.check()
-        try:
-            result = act(self._clients.blocking())
-        except Exception as error:
-            self._health.failed(error)
-            raise
-        self._health.answered()
-        return result
-
-    async def _ado(self, act: Callable[[Any], Awaitable[T]]) -> T:
-        mine = await self._clients.awaiting()
-        async with mine.gate:
-            # Only now: those who waited at the gate need not find out one by one that Redis is away.
-            self._health.check()
-            try:
-                result = await act(mine.client)
-            except Exception as error:
-                self._health.failed(error)
-                raise
-        self._health.answered()
-        return result
-
-    def _give_back(self, key: str, interval: int, place: int) -> None:
-        with contextlib.suppress(Exception):
-            self._do(lambda client: GIVE_BACK.run(client, key, interval, place))
-
-    def _give_back_soon(self, mine: LoopClient, key: str, interval: int, place: int) -> None:
-        """Give a place back from a coroutine that is being cancelled or closed, and so cannot await."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            # The garbage collector closes it, and its loop has ended or is another thread's.
-            return
-        mine.unwanted.append((key, interval, place))
-        if mine.sending is None:
-            # Not in the caller's context: its span is not the parent of what is traced of this.
-            mine.sending = loop.create_task(self._send(mine), context=Context())
-
-    async def _send(self, mine: LoopClient) -> None:
-        """Give back what callers that were cancelled together no longer want, each bucket's last place first."""
-        try:
-            while mine.unwanted:
-                unwanted, mine.unwanted = mine.unwanted, []
-                buckets: dict[tuple[str, int], list[int]] = {}
-                for key, interval, place in unwanted:
-                    buckets.setdefault((key, interval), []).append(place)
-                for (key, interval), places in buckets.items():
-                    arguments = (key, interval, *sorted(places, reverse=True))
-                    with contextlib.suppress(Exception):
-                        await self._ado(lambda client, arguments=arguments: GIVE_BACK.arun(client, *arguments))  # type: ignore[misc]
-        finally:
-            mine.sending = None
-
-
-def _arguments(quota: Quota, max_wait: int | None) -> tuple[int, int, int]:
-    return quota.interval, quota.tolerance, -1 if max_wait is None else max_wait
-
-
-def _reservation(answer: Any, give_back: Callable[[int], None]) -> Reservation:
-    """What the script said, in the terms of this process and its clock."""
-    granted, wait, place = (int(part) for part in answer)
-    if granted and not wait:
-        return AT_ONCE
-    if not granted:
-        return Reservation(granted=False, wait=wait, at=now() + wait)
-    return Reservation(granted=True, wait=wait, at=now() + wait, give_back=partial(give_back, place))
-
-
-def _milliseconds(seconds: float) -> int:
-    """Rounded down, since a value must not outlive its time; Redis takes no less than 1."""
-    return max(1, int(seconds * 1000))
-
-
-def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
-    rest = list(keys)
-    for start in range(0, len(rest), _BATCH):
-        yield rest[start : start + _BATCH]
-
 
 def _without_secrets(url: str) -> str:
-    """An URL as it may be logged."""
+    """The URL without user, password and options, for logs and errors."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -93,7 +93,7 @@ def _served(send: dict[str, str]) -> Iterator[str]:
 
 
 def _listens(port: int, server: Running) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

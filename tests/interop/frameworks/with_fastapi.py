@@ -57,13 +57,13 @@ def served(app: Any) -> Iterator[Client]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while not server.started:
             assert thread.is_alive()
             assert time.monotonic() < deadline
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        with Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        with Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as client:
             yield client
     finally:
         server.should_exit = True

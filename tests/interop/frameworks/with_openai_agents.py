@@ -17,7 +17,7 @@ from agents import (
 from openai import AsyncOpenAI
 
 from otel_tools import agent
-from otel_tools._demo.script import Call
+from otel_tools._demo.script import FunctionCall
 from tests.interop import weather as w
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ def test_the_model_is_told_the_same(bare: Any, decorated: Any, *, strict: bool) 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("api", API)
 async def test_a_run(model: Callable[..., Any], seen: Captured, api: str, *, streamed: bool) -> None:
-    turns = [Call("weather", w.ARGUMENTS)], [Call("weather", w.ARGUMENTS)], [Call("weather_async", w.ARGUMENTS)], "done"
+    turns = (
+        [FunctionCall("weather", w.ARGUMENTS)],
+        [FunctionCall("weather", w.ARGUMENTS)],
+        [FunctionCall("weather_async", w.ARGUMENTS)],
+        "done",
+    )
     w.outages.append(ConnectionError())
     with model(*turns) as (url, play):
         async with AsyncOpenAI(base_url=url, api_key="none") as client:
@@ -68,7 +73,9 @@ async def test_a_run(model: Callable[..., Any], seen: Captured, api: str, *, str
 
 async def test_calls_at_once(model: Callable[..., Any], seen: Captured) -> None:
     cities = [f"City {n}" for n in range(6)]
-    asked = [Call(("weather", "weather_async")[n % 2], {"place": {"city": city}}) for n, city in enumerate(cities)]
+    asked = [
+        FunctionCall(("weather", "weather_async")[n % 2], {"place": {"city": city}}) for n, city in enumerate(cities)
+    ]
     with model(asked, "done") as (url, play):
         async with AsyncOpenAI(base_url=url, api_key="none") as client:
             traveller = Agent(
@@ -86,7 +93,7 @@ async def test_a_failure_is_told_to_the_model_as_without_us(model: Callable[...,
     told = []
     for function in (w.weather, w.bare):
         w.outages.append(ValueError("no such city"))
-        with model([Call(function.__name__, w.ARGUMENTS)], "done") as (url, play):
+        with model([FunctionCall(function.__name__, w.ARGUMENTS)], "done") as (url, play):
             async with AsyncOpenAI(base_url=url, api_key="none") as client:
                 traveller = Agent(
                     name="traveller",

@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 from openai import AsyncOpenAI, OpenAI
 import otel_tools
 from otel_tools._model.call_ids.openai_client import instrument_openai, uninstrument_openai
-from otel_tools._demo.model import ScriptedModel
+from tests.model.responses_server import ModelServer
 from tests.model.response_readers import ASYNC_WAYS, TURN, WAYS
 
 @otel_tools.tool
@@ -77,7 +77,7 @@ async def main(server):
                     work(await way(client))
                 print(json.dumps(told(way)))
 
-with ScriptedModel(lambda done, offered: TURN) as server:
+with ModelServer(lambda done, offered: TURN) as server:
     asyncio.run(main(server))
 {switch_off}
 assert OpenAIInstrumentor().is_instrumented_by_opentelemetry is {left_on}

@@ -12,7 +12,7 @@ from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from otel_tools import agent
-from otel_tools._demo.script import Call
+from otel_tools._demo.script import FunctionCall
 from tests.interop import weather as w
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ def test_the_model_is_told_the_same(bare: Any, decorated: Any) -> None:
 @pytest.mark.parametrize("made", [as_they_are, as_its_tool, by_its_decorator])
 @pytest.mark.parametrize("api", API)
 async def test_a_run(model: Callable[..., Any], seen: Captured, api: str, made: Callable[..., Any]) -> None:
-    turns = [Call("weather", w.ARGUMENTS)], [Call("weather", w.ARGUMENTS)], [Call("weather_async", w.ARGUMENTS)], "done"
+    turns = (
+        [FunctionCall("weather", w.ARGUMENTS)],
+        [FunctionCall("weather", w.ARGUMENTS)],
+        [FunctionCall("weather_async", w.ARGUMENTS)],
+        "done",
+    )
     w.outages.append(ConnectionError())
     with model(*turns) as (url, play):
         async with AsyncOpenAI(base_url=url, api_key="none") as client:
@@ -62,7 +67,7 @@ async def test_a_run(model: Callable[..., Any], seen: Captured, api: str, made: 
 
 
 async def test_calls_at_once(model: Callable[..., Any], seen: Captured) -> None:
-    asked = [Call(("weather", "weather_async")[n % 2], {"place": {"city": f"City {n}"}}) for n in range(6)]
+    asked = [FunctionCall(("weather", "weather_async")[n % 2], {"place": {"city": f"City {n}"}}) for n in range(6)]
     with model(asked, "done") as (url, play):
         async with AsyncOpenAI(base_url=url, api_key="none") as client:
             traveller = as_they_are(OpenAIChatModel("scripted", provider=OpenAIProvider(openai_client=client)))
@@ -75,7 +80,7 @@ async def test_calls_at_once(model: Callable[..., Any], seen: Captured) -> None:
 async def test_a_failure_is_raised_as_without_us(model: Callable[..., Any], seen: Captured) -> None:
     for function in (w.weather, w.bare):
         w.outages.append(ValueError("no such city"))
-        with model([Call(function.__name__, w.ARGUMENTS)], "done") as (url, _):
+        with model([FunctionCall(function.__name__, w.ARGUMENTS)], "done") as (url, _):
             async with AsyncOpenAI(base_url=url, api_key="none") as client:
                 chat = OpenAIChatModel("scripted", provider=OpenAIProvider(openai_client=client))
                 with pytest.raises(ValueError, match="no such city"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otel_tools._demo.otlp_file import Histogram, read
+from otel_tools._demo.recording import Histogram, read_recording
 
 RECORDED = Path(__file__).parent / "recorded.jsonl"
 BOUNDS = [0.01, 0.02]
@@ -46,7 +46,7 @@ def write(path: Path, *messages: Any) -> Path:
     return path
 
 
-def test_a_cumulative_point_replaces_the_one_before(tmp_path: Path) -> None:
+def test_a_cumulative_point_replaces_the_previous_one(tmp_path: Path) -> None:
     file = write(
         tmp_path / "x",
         calls("a", 1),
@@ -54,68 +54,68 @@ def test_a_cumulative_point_replaces_the_one_before(tmp_path: Path) -> None:
         durations("a", [1, 0, 0], 0.5),
         durations("a", [3, 0, 0], 1.5),
     )
-    (tool,) = read(file).tools("a")
+    (tool,) = read_recording(file).tools("a")
     assert tool.outcomes == {"ok": 3}
     assert tool.duration.mean == 0.5
 
 
 @pytest.mark.parametrize("temporality", [1, "AGGREGATION_TEMPORALITY_DELTA"])
-def test_a_delta_is_added(tmp_path: Path, temporality: Any) -> None:
+def test_a_delta_point_is_added(tmp_path: Path, temporality: Any) -> None:
     messages = [calls("a", 1, temporality), durations("a", [1, 0, 0], 0.5, temporality)]
-    (tool,) = read(write(tmp_path / "x", *messages, *messages)).tools("a")
+    (tool,) = read_recording(write(tmp_path / "x", *messages, *messages)).tools("a")
     assert tool.outcomes == {"ok": 2}
     assert tool.duration.counts == (2, 0, 0)
 
 
-def test_each_process_has_numbers_of_its_own(tmp_path: Path) -> None:
-    recording = read(write(tmp_path / "x", calls("a", 1), calls("b", 5), durations("b", [5, 0, 0], 0.0)))
+def test_each_process_has_its_own_numbers(tmp_path: Path) -> None:
+    recording = read_recording(write(tmp_path / "x", calls("a", 1), calls("b", 5), durations("b", [5, 0, 0], 0.0)))
     assert recording.tools("a")[0].outcomes == {"ok": 1}
     assert recording.tools("b")[0].outcomes == {"ok": 5}
     assert recording.tools("c") == []
 
 
-def test_success_and_failure_are_one_duration(tmp_path: Path) -> None:
+def test_durations_of_success_and_failure_are_merged(tmp_path: Path) -> None:
     messages = [
         calls("a", 3),
         calls("a", 1, outcome="error"),
         durations("a", [3, 0, 0], 0.006, min=0.001, max=0.003),
         durations("a", [0, 0, 1], 0.034, min=0.034, max=0.034, error="LookupError"),
     ]
-    (tool,) = read(write(tmp_path / "x", *messages)).tools("a")
+    (tool,) = read_recording(write(tmp_path / "x", *messages)).tools("a")
     assert tool.success_rate == 0.75
     assert tool.duration.mean == pytest.approx(0.01)
     assert tool.duration.quantile(0.95) == pytest.approx(0.02 + (0.034 - 0.02) * 0.8)
 
 
-def test_calls_that_the_tool_is_not_to_blame_for_do_not_count(tmp_path: Path) -> None:
+def test_invalid_and_cancelled_calls_do_not_count_in_the_success_rate(tmp_path: Path) -> None:
     messages = [calls("a", 1), calls("a", 7, outcome="invalid"), calls("a", 7, outcome="cancelled")]
-    assert read(write(tmp_path / "x", *messages)).tools("a")[0].success_rate == 1.0
-    assert read(write(tmp_path / "x", *messages[1:])).tools("a")[0].success_rate is None
+    assert read_recording(write(tmp_path / "x", *messages)).tools("a")[0].success_rate == 1.0
+    assert read_recording(write(tmp_path / "x", *messages[1:])).tools("a")[0].success_rate is None
 
 
-def test_a_quantile_stays_within_what_was_seen() -> None:
-    fast = Histogram((0.01, 0.02), (10, 0, 0), 0.005, least=0.0004, most=0.0006)
+def test_a_quantile_is_between_minimum_and_maximum() -> None:
+    fast = Histogram((0.01, 0.02), (10, 0, 0), 0.005, minimum=0.0004, maximum=0.0006)
     assert fast.quantile(0.95) == 0.0006
     assert fast.quantile(0.0001) == 0.0004
     assert Histogram((1.0,), (0, 0)).quantile(0.5) is None
     assert Histogram((1.0,), (0, 0)).mean is None
 
 
-def test_histograms_of_different_buckets_do_not_add_up() -> None:
+def test_histograms_with_different_buckets_cannot_be_added() -> None:
     with pytest.raises(ValueError, match="different buckets"):
         Histogram((1.0,), (1, 0)) + Histogram((2.0,), (1, 0))
 
 
-def test_a_line_cut_off_is_counted_and_skipped(tmp_path: Path) -> None:
+def test_a_truncated_line_is_counted_and_skipped(tmp_path: Path) -> None:
     file = write(tmp_path / "x", calls("a", 1))
     with file.open("a") as lines:
         lines.write('\n{"resourceSpans": [')
-    recording = read(file)
+    recording = read_recording(file)
     assert recording.unreadable == 1
     assert len(recording.tools("a")) == 1
 
 
-def test_spans_in_any_spelling_that_the_format_allows(tmp_path: Path) -> None:
+def test_every_encoding_that_the_format_allows_is_read(tmp_path: Path) -> None:
     span = {
         "traceId": "AB" * 16,
         "spanId": "CD" * 8,
@@ -132,15 +132,15 @@ def test_spans_in_any_spelling_that_the_format_allows(tmp_path: Path) -> None:
         ],
     }
     message = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}], "resourceLogs": []}
-    (found,) = read(write(tmp_path / "x", message)).trace("ab" * 16)
+    (found,) = read_recording(write(tmp_path / "x", message)).trace("ab" * 16)
     assert (found.span_id, found.parent_id, found.instance) == ("cd" * 8, "", "")
     assert found.seconds == 2.0
     assert found.failed
     assert found.attributes == {"i": 7, "b": False, "a": ("x",), "m": (("k", 0.5),), "none": None}
 
 
-def test_a_recording_of_the_demo() -> None:
-    recording = read(RECORDED)
+def test_a_recording_of_the_demo_has_its_spans_and_numbers() -> None:
+    recording = read_recording(RECORDED)
     assert recording.unreadable == 0
     (trace_id,) = {span.trace_id for span in recording.spans}
     agent, *calls_made = recording.trace(trace_id)
@@ -160,4 +160,4 @@ def test_a_recording_of_the_demo() -> None:
     for name, tool in tools.items():
         seconds = [call.seconds for call in calls_made if call.attributes["gen_ai.tool.name"] == name]
         assert tool.duration.mean == pytest.approx(sum(seconds) / len(seconds))
-        assert tool.duration.most == pytest.approx(max(seconds))
+        assert tool.duration.maximum == pytest.approx(max(seconds))

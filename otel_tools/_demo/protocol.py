@@ -1,4 +1,4 @@
-"""What the APIs of the scripted model have in common: refusals, checked requests, calls paired with results."""
+"""Parts of OpenAI's HTTP APIs that its endpoints share: errors, checked requests, calls with their results, streams."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from otel_tools._demo.script import Call, Done
+from otel_tools._demo.script import CompletedCall, FunctionCall
 
 MODEL = "scripted"
 
@@ -18,12 +18,21 @@ Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 R = TypeVar("R", bound=BaseModel)
 
-_PIECE = 7
+_PIECE_LENGTH = 7
 """Characters in one event of a stream: few enough that names, numbers and escapes are cut in two."""
+
+_CHARACTERS_PER_TOKEN = 4
 
 
 class BadRequest(Exception):  # noqa: N818  (the name that HTTP gives it)
-    """A request that this server refuses, as OpenAI words such a thing."""
+    """A refused request, with the error body that OpenAI's API sends.
+
+    Args:
+        message: the reason.
+        param: the part of the request that is invalid.
+        code: OpenAI's code for the error.
+        status: the HTTP status.
+    """
 
     def __init__(
         self,
@@ -38,34 +47,34 @@ class BadRequest(Exception):  # noqa: N818  (the name that HTTP gives it)
         self.body = {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
 
 
-class OpenCalls:
-    """The calls of a conversation, each paired with its result.
+class CallPairing:
+    """Pairs each function call of a conversation with its result.
 
     Attributes:
-        done: those that have one, oldest first.
+        completed: the calls with a result, oldest first.
     """
 
     def __init__(self) -> None:
-        self.done: list[Done] = []
-        self._open: dict[str, Call] = {}
+        self.completed: list[CompletedCall] = []
+        self._open: dict[str, FunctionCall] = {}
 
-    def ask(self, call_id: str, name: str, arguments: Any) -> None:
-        """The model asked for a call."""
-        self._open[call_id] = Call(name, arguments if isinstance(arguments, dict) else {})
+    def add_call(self, call_id: str, name: str, arguments: Any) -> None:
+        """Add a call that the model asked for."""
+        self._open[call_id] = FunctionCall(name, arguments if isinstance(arguments, dict) else {})
 
-    def answer(self, call_id: str, text: str, param: str) -> None:
-        """The application sent a result.
+    def add_result(self, call_id: str, text: str, param: str) -> None:
+        """Add a result that the application sent.
 
         Raises:
-            BadRequest: for a call that the model never asked for.
+            BadRequest: the model never asked for that call.
         """
         call = self._open.pop(call_id, None)
         if call is None:
             raise BadRequest(f"Invalid {param}: no tool call before it has the id {call_id!r}.", param=param)
-        self.done.append(Done(call, value_of(text)))
+        self.completed.append(CompletedCall(call, json_or_text(text)))
 
-    def refuse_open(self, param: str) -> None:
-        """Nothing else may follow before each call has its result.
+    def require_all_completed(self, param: str) -> None:
+        """Check that every call so far has its result: the API allows no other message before that.
 
         Raises:
             BadRequest: a call has none.
@@ -75,18 +84,18 @@ class OpenCalls:
             raise BadRequest(f"Each tool call must be followed by its result; missing: {ids}.", param=param)
 
 
-def parsed(kind: type[R], body: bytes) -> R:
-    """Check a request.
+def parse_request(request_class: type[R], body: bytes) -> R:
+    """Parse and validate a request.
 
     Args:
-        kind: what it is to be; has a field `model`.
+        request_class: the class of the request; has a field `model`.
         body: the request, JSON.
 
     Raises:
-        BadRequest: it is not that, or asks for another model.
+        BadRequest: it is invalid, or asks for another model.
     """
     try:
-        request = kind.model_validate_json(body)
+        request = request_class.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
@@ -103,19 +112,19 @@ def parsed(kind: type[R], body: bytes) -> R:
     return request
 
 
-def value_of(text: str) -> Any:
-    """The JSON value of a text, or the text."""
+def json_or_text(text: str) -> Any:
+    """The JSON value of a text, or the text itself where it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def pieces(text: str) -> Iterator[str]:
-    """Cut a text as a stream does."""
-    return (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
+def stream_pieces(text: str) -> Iterator[str]:
+    """A text in the pieces that a stream sends."""
+    return (text[start : start + _PIECE_LENGTH] for start in range(0, len(text), _PIECE_LENGTH))
 
 
-def tokens(text: str) -> int:
-    """A number of tokens that is about right: four characters each."""
-    return len(text) // 4 + 1
+def estimate_tokens(text: str) -> int:
+    """The approximate number of tokens in a text: one for every four characters."""
+    return len(text) // _CHARACTERS_PER_TOKEN + 1

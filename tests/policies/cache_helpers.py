@@ -1,4 +1,4 @@
-"""What the tests of the cache share: a clock in a list, a flow driven by hand, and a store that can be away."""
+"""Helpers of the cache's tests: a call that records reports, a flow driven by hand, and a store that can fail."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.steps import Call, Invoke, Outcome, Perform
+from otel_tools._call.call import Call
+from otel_tools._call.outcome import Outcome
+from otel_tools._call.steps import Invoke, Perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.steps import CacheResult, Flow
+    from otel_tools._call.call import CacheResult
+    from otel_tools._call.steps import Flow
     from otel_tools.stores._protocols import OnError
 
 
-class HeardCall(Call):
-    """Remembers what the cache told it."""
+class RecordingCall(Call):
+    """Records what the cache reports to it."""
 
     __slots__ = ("answers", "failures", "recoveries")
 
@@ -48,7 +51,7 @@ def inner(_call: Call) -> Flow:
     return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
 
 
-def ended(flow: Flow, answer: Any = None) -> Outcome:
+def run_to_end(flow: Flow, answer: Any = None) -> Outcome:
     """The outcome of a flow that needs nothing more than this answer, and the store."""
     try:
         while True:
@@ -64,7 +67,7 @@ def ended(flow: Flow, answer: Any = None) -> Outcome:
 
 
 class TextStore:
-    """A `Store` in memory that can be away."""
+    """A `CacheStore` in memory that can be away."""
 
     def __init__(self, on_error: OnError = "local") -> None:
         self.on_error: OnError = on_error

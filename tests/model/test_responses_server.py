@@ -1,20 +1,16 @@
-"""The scripted model's Responses API and its streams, over HTTP and as the real client reads them."""
+"""The test server's Responses API, whole and streamed, as the real client reads it."""
 
-import json
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
-from otel_tools._demo import responses
-from otel_tools._demo.model import ScriptedModel
 from otel_tools._demo.script import QUESTION
+from tests.model import responses_server
+from tests.model.responses_server import ModelServer
 
 NAMES = ("get_weather", "get_stock_price", "search_web")
-CHAT_TOOLS: Any = [{"type": "function", "function": {"name": name}} for name in NAMES]
 TOOLS: Any = [{"type": "function", "name": name, "parameters": {}, "strict": False} for name in NAMES]
 CALL = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "1"}
@@ -22,7 +18,7 @@ OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "1"}
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    with ScriptedModel() as server:
+    with ModelServer() as server:
         yield server.base_url
 
 
@@ -44,7 +40,7 @@ def client(base_url: str) -> Iterator[OpenAI]:
         ({"previous_response_id": "resp_none"}, "previous_response_id", "'resp_none' not found"),
     ],
 )
-def test_what_is_no_request_is_refused(client: OpenAI, changes: dict[str, Any], param: str, message: str) -> None:
+def test_an_invalid_request_is_refused(client: OpenAI, changes: dict[str, Any], param: str, message: str) -> None:
     with pytest.raises(BadRequestError) as refused:
         client.responses.create(**{"model": "scripted", "input": "hello"} | changes)
 
@@ -59,7 +55,7 @@ def test_an_unknown_response_or_model_is_not_found(client: OpenAI) -> None:
         client.responses.create(model="gpt-4.1", input="hello")
 
 
-def test_a_conversation_goes_on_from_the_response_before(client: OpenAI) -> None:
+def test_a_request_continues_the_conversation_of_an_earlier_response(client: OpenAI) -> None:
     first = client.responses.create(model="scripted", input=QUESTION, tools=TOOLS)
     calls = [item for item in first.output if item.type == "function_call"]
     assert [call.name for call in calls] == list(NAMES)
@@ -72,7 +68,7 @@ def test_a_conversation_goes_on_from_the_response_before(client: OpenAI) -> None
     assert second.usage.total_tokens == second.usage.input_tokens + second.usage.output_tokens
 
 
-def test_the_conversation_may_be_sent_whole(client: OpenAI) -> None:
+def test_a_request_may_carry_the_whole_conversation(client: OpenAI) -> None:
     messages: list[Any] = [
         {"role": "developer", "content": "be brief"},
         {"role": "user", "content": [{"type": "input_text", "text": QUESTION}]},
@@ -85,8 +81,8 @@ def test_the_conversation_may_be_sent_whole(client: OpenAI) -> None:
     assert [item.name for item in second.output if item.type == "function_call"] == list(NAMES[1:])
 
 
-def test_old_conversations_are_forgotten(monkeypatch: pytest.MonkeyPatch, client: OpenAI) -> None:
-    monkeypatch.setattr(responses, "_MAX_REMEMBERED", 1)
+def test_the_oldest_response_is_dropped_first(monkeypatch: pytest.MonkeyPatch, client: OpenAI) -> None:
+    monkeypatch.setattr(responses_server, "_MAX_STORED", 1)
     first = client.responses.create(model="scripted", input="hello")
     client.responses.create(model="scripted", input="hello")
 
@@ -95,7 +91,7 @@ def test_old_conversations_are_forgotten(monkeypatch: pytest.MonkeyPatch, client
 
 
 @pytest.mark.parametrize("tools", [[], TOOLS])
-def test_a_streamed_response_is_the_one_that_is_remembered(client: OpenAI, tools: Any) -> None:
+def test_a_streamed_response_equals_the_stored_one(client: OpenAI, tools: Any) -> None:
     with client.responses.stream(model="scripted", input=QUESTION, tools=tools) as stream:
         events = list(stream)
         streamed = stream.get_final_response()
@@ -108,42 +104,8 @@ def test_a_streamed_response_is_the_one_that_is_remembered(client: OpenAI, tools
     assert len(calls[0]) == len(tools)
 
 
-@pytest.mark.parametrize("tools", [None, CHAT_TOOLS])
-def test_a_streamed_chat_says_what_a_whole_one_does(client: OpenAI, tools: Any) -> None:
-    request: Any = {"model": "scripted", "messages": [{"role": "user", "content": QUESTION}]}
-    if tools:
-        request["tools"] = tools
-    whole = client.chat.completions.create(**request)
-    with client.chat.completions.stream(**request, stream_options={"include_usage": True}) as stream:
-        streamed = stream.get_final_completion()
-
-    (said,), (wanted,) = streamed.choices, whole.choices
-    assert said.finish_reason == wanted.finish_reason
-    assert (said.message.content or None) == wanted.message.content
-    calls = [
-        [call.function.arguments for call in each.message.tool_calls or () if call.type == "function"]
-        for each in (said, wanted)
-    ]
-    assert calls[0] == calls[1]
-    assert streamed.usage is not None
-    assert streamed.usage.prompt_tokens > 0
-
-
-def test_a_client_may_hang_up_in_the_middle_of_a_stream(client: OpenAI) -> None:
+def test_a_client_may_close_the_connection_in_the_middle_of_a_stream(client: OpenAI) -> None:
     for _ in range(3):
         with client.responses.create(model="scripted", input=QUESTION, tools=TOOLS, stream=True) as stream:
             next(stream)
     assert client.responses.create(model="scripted", input="hello").status == "completed"
-
-
-def test_the_connection_is_kept_over_a_stream(base_url: str) -> None:
-    connection = HTTPConnection(urlsplit(base_url).netloc, timeout=10)
-    body = json.dumps({"model": "scripted", "messages": [{"role": "user", "content": "x"}], "stream": True})
-    sockets = set()
-    for _ in range(2):
-        connection.request("POST", "/v1/chat/completions", body)
-        with connection.getresponse() as response:
-            assert response.read().endswith(b"data: [DONE]\n\n")
-        sockets.add(connection.sock)
-    connection.close()
-    assert len(sockets) == 1

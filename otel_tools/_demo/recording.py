@@ -1,4 +1,4 @@
-"""What is in a file of OTLP JSON lines: its spans, and the numbers of its tools.
+"""Reads a file of OTLP JSON lines: its spans, and the numbers of its tools.
 
 The format is that of the collector's file exporter: each line is one object with `resourceSpans`,
 `resourceMetrics` or `resourceLogs`; identifiers are hexadecimal and 64-bit integers may be strings
@@ -9,11 +9,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from otel_tools._telemetry import names
+from otel_tools._telemetry.quantiles import quantile
 
 _INSTANCE = "service.instance.id"
 _DELTA = {1, "AGGREGATION_TEMPORALITY_DELTA"}
@@ -22,7 +22,7 @@ _ERROR = {2, "STATUS_CODE_ERROR"}
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """One span; times in nanoseconds since 1970."""
+    """One span; `start` and `end` in nanoseconds since 1970."""
 
     trace_id: str
     span_id: str
@@ -36,36 +36,38 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration in seconds."""
         return (self.end - self.start) / 1e9
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Explicit buckets: `counts[i]` values were at most `bounds[i]`, the last ones above them all."""
+    """A histogram with explicit buckets.
+
+    Attributes:
+        bounds: the upper bounds of the buckets, ascending, without the last bucket, which has none.
+        counts: the number of values in each bucket, one more than bounds.
+        total: the sum of the values.
+        minimum: the smallest value; infinity without values.
+        maximum: the greatest value; minus infinity without values.
+    """
 
     bounds: tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
     total: float = 0.0
-    least: float = float("inf")
-    most: float = float("-inf")
+    minimum: float = float("inf")
+    maximum: float = float("-inf")
 
     @property
     def mean(self) -> float | None:
-        """The exact mean, `None` without values."""
+        """The exact mean; None without values."""
         return self.total / sum(self.counts) if any(self.counts) else None
 
     def quantile(self, share: float) -> float | None:
-        """Estimate a quantile: linear in its bucket, as Prometheus does, but never outside what was seen."""
-        rank, seen = share * sum(self.counts), 0
-        if not rank:
+        """Estimate a quantile, between 0 and 1; the result lies between the smallest and the greatest value."""
+        if not any(self.counts):
             return None
-        for (low, high), count in zip(pairwise((0.0, *self.bounds, self.most)), self.counts, strict=True):
-            if count and seen + count >= rank:
-                estimate = low + (high - low) * (rank - seen) / count
-                return min(max(estimate, self.least), self.most)
-            seen += count
-        return self.most
+        return min(max(quantile(share, self.bounds, self.counts, self.maximum), self.minimum), self.maximum)
 
     def __add__(self, other: "Histogram") -> "Histogram":
         if not self.counts:
@@ -76,14 +78,14 @@ class Histogram:
             self.bounds,
             tuple(map(sum, zip(self.counts, other.counts, strict=True))),
             self.total + other.total,
-            min(self.least, other.least),
-            max(self.most, other.most),
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
         )
 
 
 @dataclass
-class Tool:
-    """The numbers of one tool."""
+class ToolNumbers:
+    """The numbers of one tool: calls by outcome, and their durations in seconds."""
 
     name: str
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -91,7 +93,7 @@ class Tool:
 
     @property
     def success_rate(self) -> float | None:
-        """The share of calls that were not failures of the tool; `None` where no call counts."""
+        """The success ratio; None where no call counts. Invalid and cancelled calls do not count."""
         counted = sum(self.outcomes[outcome] for outcome in ("ok", "cached", "fallback", "error"))
         return 1 - self.outcomes["error"] / counted if counted else None
 
@@ -101,11 +103,11 @@ _Series = tuple[str, str, frozenset[tuple[str, Any]]]  # service instance, metri
 
 @dataclass
 class Recording:
-    """All that a file holds."""
+    """The contents of a file."""
 
     spans: list[Span] = field(default_factory=list)
     unreadable: int = 0
-    """Lines that are not OTLP JSON, such as a last one that was cut off."""
+    """The number of lines that are not OTLP JSON, such as a last line that was cut off."""
     _counts: dict[_Series, int] = field(default_factory=dict)
     _durations: dict[_Series, Histogram] = field(default_factory=dict)
 
@@ -114,7 +116,7 @@ class Recording:
         self.spans.extend(_spans(group))
 
     def add_metrics(self, group: dict[str, Any]) -> None:
-        """Add one entry of `resourceMetrics`: a cumulative point replaces the last, a delta adds to it."""
+        """Add one entry of `resourceMetrics`: a cumulative point replaces the previous one, a delta adds to it."""
         instance = _instance(group)
         for scope in group.get("scopeMetrics", ()):
             for metric in scope.get("metrics", ()):
@@ -131,41 +133,38 @@ class Recording:
                         self._durations[series] = histogram + _histogram(point)
 
     def trace(self, trace_id: str) -> list[Span]:
-        """The spans of one trace, in the order in which they began."""
+        """The spans of one trace, in the order of their start."""
         spans = (span for span in self.spans if span.trace_id == trace_id)
         return sorted(spans, key=lambda span: (span.start, -span.end))
 
-    def tools(self, instance: str) -> list[Tool]:
-        """The tools that one process has called, by name.
+    def tools(self, instance: str) -> list[ToolNumbers]:
+        """The numbers of the tools of one process, sorted by tool name.
 
         Args:
-            instance: its `service.instance.id`; a file may hold what several processes have sent.
+            instance: the process's `service.instance.id`; a file may have the telemetry of several processes.
         """
-        tools: dict[str, Tool] = {}
+        tools: dict[str, ToolNumbers] = {}
         for (owner, _, attributes), count in self._counts.items():
             if owner == instance:
                 labels = dict(attributes)
                 name = labels[names.TOOL_NAME]
-                tools.setdefault(name, Tool(name)).outcomes[labels[names.OUTCOME]] += count
+                tools.setdefault(name, ToolNumbers(name)).outcomes[labels[names.OUTCOME]] += count
         for (owner, _, attributes), histogram in self._durations.items():
             if owner == instance:
                 name = dict(attributes)[names.TOOL_NAME]
-                tool = tools.setdefault(name, Tool(name))
+                tool = tools.setdefault(name, ToolNumbers(name))
                 tool.duration += histogram
         return sorted(tools.values(), key=lambda tool: tool.name)
 
 
-def read(path: Path) -> Recording:
+def read_recording(path: Path) -> Recording:
     """Read a file of OTLP JSON lines.
 
-    Args:
-        path: the file.
-
     Returns:
-        Its spans and the latest state of its metrics.
+        The file's spans and the latest state of its metrics.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     recording = Recording()
     with path.open(encoding="utf-8") as lines:
@@ -223,7 +222,7 @@ def _value(value: dict[str, Any]) -> Any:
         case {"intValue": number}:
             return int(number)
         case {"arrayValue": array}:
-            return tuple(_value(each) for each in array.get("values", ()))
+            return tuple(_value(item) for item in array.get("values", ()))
         case {"kvlistValue": pairs}:
             return tuple(_attributes(pairs.get("values", ())).items())
         case _:

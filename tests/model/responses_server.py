@@ -1,4 +1,4 @@
-"""The Responses API as the scripted model speaks it: what a proper request is, its response, and what it remembers."""
+"""The demo's scripted model with the Responses API added: checks requests, answers them, keeps its responses."""
 
 import time
 import uuid
@@ -10,10 +10,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
-from otel_tools._demo.script import Call, Done, Mind
-from otel_tools._demo.wire import MODEL, BadRequest, Event, Name, OpenCalls, parsed, pieces, tokens, value_of
+from otel_tools._demo.model import Endpoint, ScriptedModel
+from otel_tools._demo.protocol import (
+    MODEL,
+    BadRequest,
+    CallPairing,
+    Event,
+    Name,
+    estimate_tokens,
+    json_or_text,
+    parse_request,
+    stream_pieces,
+)
+from otel_tools._demo.script import CompletedCall, FunctionCall, NextTurn
 
-_MAX_REMEMBERED = 256
+_MAX_STORED = 256
 
 
 class _Part(BaseModel):
@@ -40,7 +51,7 @@ class _FunctionCallOutput(BaseModel):
     output: str | list[_Part]
 
 
-def _kind(item: Any) -> Any:
+def _item_type(item: Any) -> Any:
     """The type of an item, which a message may leave out."""
     return item.get("type", "message") if isinstance(item, dict) else getattr(item, "type", None)
 
@@ -49,12 +60,12 @@ _Item = Annotated[
     Annotated[_Message, Tag("message")]
     | Annotated[_FunctionCall, Tag("function_call")]
     | Annotated[_FunctionCallOutput, Tag("function_call_output")],
-    Discriminator(_kind),
+    Discriminator(_item_type),
 ]
 
 
 def _messages(value: Any) -> Any:
-    """A text is the user's message."""
+    """The input as a list of items: a bare text stands for one message of the user."""
     return [{"role": "user", "content": value}] if isinstance(value, str) else value
 
 
@@ -73,52 +84,63 @@ class _Request(BaseModel):
     stream: bool | None = None
 
 
+class ModelServer(ScriptedModel):
+    """The scripted model of the demo; it also serves the Responses API, whole or streamed."""
+
+    def routes(self, decide: NextTurn) -> dict[str, Endpoint]:
+        responses = Responses(decide)
+        return super().routes(decide) | {
+            "POST /v1/responses": lambda _path, body: responses.create(body),
+            "GET /v1/responses/": lambda path, _body: responses.retrieve(path.removeprefix("/v1/responses/")),
+        }
+
+
 class Responses:
-    """The API, with the responses that it gave.
+    """The Responses API, with a store of the responses that it has given.
 
     Args:
-        mind: decides what is said.
+        decide: decides each turn of the model.
     """
 
-    def __init__(self, mind: Mind) -> None:
-        self._mind = mind
+    def __init__(self, decide: NextTurn) -> None:
+        self._decide = decide
         self._lock = Lock()
         self._conversations: OrderedDict[str, list[_Item]] = OrderedDict()
-        self._given: dict[str, dict[str, Any]] = {}
+        self._responses: dict[str, dict[str, Any]] = {}
 
     def create(self, body: bytes) -> dict[str, Any] | Iterator[Event]:
         """Answer one `POST /v1/responses`.
 
         Returns:
-            The response, or its events where it is to be streamed.
+            The response; where the request asks for a stream, its events.
 
         Raises:
-            BadRequest: the request is not what the API takes.
+            BadRequest: the request is invalid.
         """
-        request = parsed(_Request, body)
-        conversation = [*self._before(request.previous_response_id), *request.input]
+        request = parse_request(_Request, body)
+        conversation = [*self._conversation(request.previous_response_id), *request.input]
         offered = frozenset(tool.name for tool in request.tools or ())
-        said = self._mind(_calls_since_the_question(conversation), offered)
-        if not isinstance(said, str) and request.parallel_tool_calls is False:
-            said = said[:1]
-        output = [_speak(said)] if isinstance(said, str) else [_ask(call) for call in said]
-        response = _response(request, output, tokens(body.decode()))
-        self._remember(response, [*conversation, *map(_item, output)])
+        turn = self._decide(_calls_since_question(conversation), offered)
+        if not isinstance(turn, str) and request.parallel_tool_calls is False:
+            turn = turn[:1]
+        output = [_output_message(turn)] if isinstance(turn, str) else [_function_call(call) for call in turn]
+        response = _response(request, output, estimate_tokens(body.decode()))
+        self._store(response, [*conversation, *map(_input_item, output)])
         return _events(response) if request.stream else response
 
     def retrieve(self, response_id: str) -> dict[str, Any]:
         """Answer one `GET /v1/responses/ID`.
 
         Raises:
-            BadRequest: there is none of that id.
+            BadRequest: no response has that id.
         """
         with self._lock:
-            response = self._given.get(response_id)
+            response = self._responses.get(response_id)
         if response is None:
             raise BadRequest(f"Response with id {response_id!r} not found.", status=HTTPStatus.NOT_FOUND)
         return response
 
-    def _before(self, response_id: str | None) -> list[_Item]:
+    def _conversation(self, response_id: str | None) -> list[_Item]:
         with self._lock:
             conversation = [] if response_id is None else self._conversations.get(response_id)
         if conversation is None:
@@ -129,38 +151,38 @@ class Responses:
             )
         return conversation
 
-    def _remember(self, response: dict[str, Any], conversation: list[_Item]) -> None:
+    def _store(self, response: dict[str, Any], conversation: list[_Item]) -> None:
         with self._lock:
-            self._given[response["id"]] = response
+            self._responses[response["id"]] = response
             self._conversations[response["id"]] = conversation
-            while len(self._conversations) > _MAX_REMEMBERED:
-                forgotten, _ = self._conversations.popitem(last=False)
-                del self._given[forgotten]
+            while len(self._conversations) > _MAX_STORED:
+                oldest, _ = self._conversations.popitem(last=False)
+                del self._responses[oldest]
 
 
-def _calls_since_the_question(conversation: Sequence[_Item]) -> Sequence[Done]:
-    calls = OpenCalls()
+def _calls_since_question(conversation: Sequence[_Item]) -> Sequence[CompletedCall]:
+    calls = CallPairing()
     for position, item in enumerate(conversation):
         if isinstance(item, _FunctionCall):
-            calls.ask(item.call_id, item.name, value_of(item.arguments))
+            calls.add_call(item.call_id, item.name, json_or_text(item.arguments))
         elif isinstance(item, _FunctionCallOutput):
-            calls.answer(item.call_id, _text(item.output), f"input[{position}]")
+            calls.add_result(item.call_id, _text(item.output), f"input[{position}]")
         elif item.role == "user":
-            calls.refuse_open(f"input[{position}]")
-            calls.done.clear()
-    calls.refuse_open("input")
-    return calls.done
+            calls.require_all_completed(f"input[{position}]")
+            calls.completed.clear()
+    calls.require_all_completed("input")
+    return calls.completed
 
 
 def _text(content: str | list[_Part]) -> str:
     return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
-def _item(output: dict[str, Any]) -> _Item:
+def _input_item(output: dict[str, Any]) -> _Item:
     return (_Message if output["type"] == "message" else _FunctionCall).model_validate(output)
 
 
-def _speak(text: str) -> dict[str, Any]:
+def _output_message(text: str) -> dict[str, Any]:
     part = {"type": "output_text", "text": text, "annotations": []}
     return {
         "type": "message",
@@ -171,19 +193,19 @@ def _speak(text: str) -> dict[str, Any]:
     }
 
 
-def _ask(call: Call) -> dict[str, Any]:
+def _function_call(call: FunctionCall) -> dict[str, Any]:
     return {
         "type": "function_call",
         "id": f"fc_{uuid.uuid4().hex}",
         "call_id": call.call_id or f"call_{uuid.uuid4().hex[:24]}",
         "name": call.name,
-        "arguments": call.written(),
+        "arguments": call.arguments_text(),
         "status": "completed",
     }
 
 
-def _response(request: _Request, output: list[dict[str, Any]], asked: int) -> dict[str, Any]:
-    answered = sum(tokens(str(item)) for item in output)
+def _response(request: _Request, output: list[dict[str, Any]], input_tokens: int) -> dict[str, Any]:
+    output_tokens = sum(estimate_tokens(str(item)) for item in output)
     return {
         "id": f"resp_{uuid.uuid4().hex}",
         "object": "response",
@@ -202,20 +224,20 @@ def _response(request: _Request, output: list[dict[str, Any]], asked: int) -> di
         "tools": [],
         "top_p": 1.0,
         "usage": {
-            "input_tokens": asked,
+            "input_tokens": input_tokens,
             "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": answered,
+            "output_tokens": output_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": asked + answered,
+            "total_tokens": input_tokens + output_tokens,
         },
     }
 
 
 def _events(response: dict[str, Any]) -> Iterator[Event]:
-    begun = response | {"status": "in_progress", "output": [], "usage": None}
+    started = response | {"status": "in_progress", "output": [], "usage": None}
     events: list[dict[str, Any]] = [
-        {"type": "response.created", "response": begun},
-        {"type": "response.in_progress", "response": begun},
+        {"type": "response.created", "response": started},
+        {"type": "response.in_progress", "response": started},
     ]
     for index, item in enumerate(response["output"]):
         events += (_message_events if item["type"] == "message" else _call_events)(item, index)
@@ -227,10 +249,10 @@ def _events(response: dict[str, Any]) -> Iterator[Event]:
 def _message_events(item: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
     (part,) = item["content"]
     where = {"item_id": item["id"], "output_index": index, "content_index": 0}
-    begun = item | {"status": "in_progress", "content": []}
-    yield {"type": "response.output_item.added", "output_index": index, "item": begun}
+    started = item | {"status": "in_progress", "content": []}
+    yield {"type": "response.output_item.added", "output_index": index, "item": started}
     yield {"type": "response.content_part.added", **where, "part": part | {"text": ""}}
-    for piece in pieces(part["text"]):
+    for piece in stream_pieces(part["text"]):
         yield {"type": "response.output_text.delta", **where, "delta": piece, "logprobs": []}
     yield {"type": "response.output_text.done", **where, "text": part["text"], "logprobs": []}
     yield {"type": "response.content_part.done", **where, "part": part}
@@ -239,9 +261,9 @@ def _message_events(item: dict[str, Any], index: int) -> Iterator[dict[str, Any]
 
 def _call_events(item: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
     where = {"item_id": item["id"], "output_index": index}
-    begun = item | {"status": "in_progress", "arguments": ""}
-    yield {"type": "response.output_item.added", "output_index": index, "item": begun}
-    for piece in pieces(item["arguments"]):
+    started = item | {"status": "in_progress", "arguments": ""}
+    yield {"type": "response.output_item.added", "output_index": index, "item": started}
+    for piece in stream_pieces(item["arguments"]):
         yield {"type": "response.function_call_arguments.delta", **where, "delta": piece}
     done = {"arguments": item["arguments"], "name": item["name"]}
     yield {"type": "response.function_call_arguments.done", **where, **done}

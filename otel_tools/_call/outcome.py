@@ -1,0 +1,68 @@
+"""`Outcome`: how an attempt or a call ended. Errors travel as values between policies and drivers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Literal, TypeAlias
+
+__all__ = ["EXPIRED", "TOO_MANY_ABANDONED", "Outcome", "OutcomeName", "is_cancellation", "outcome_name_of"]
+
+OutcomeName: TypeAlias = Literal["ok", "cached", "fallback", "invalid", "cancelled", "error"]
+"""How a call ended; the values of the ``otel_tools.outcome`` attribute."""
+
+
+class Outcome:
+    """How an attempt or a call ended: with a value, or with the error that the caller gets.
+
+    Attributes:
+        value: The function's return value; None when it failed.
+        error: The exception object that the function raised; the same object is raised to the caller.
+        result: How the call ended.
+        error_type: The ``error.type`` to report where it is not the class of ``error``.
+    """
+
+    __slots__ = ("error", "error_type", "result", "value")
+
+    def __init__(
+        self,
+        value: Any = None,
+        error: BaseException | None = None,
+        result: OutcomeName = "ok",
+        error_type: str | None = None,
+    ) -> None:
+        self.value = value
+        self.error = error
+        self.result = result
+        self.error_type = error_type
+
+    @classmethod
+    def of_error(cls, error: BaseException) -> Outcome:
+        """The outcome of a call that raised this exception."""
+        return cls(None, error, outcome_name_of(error))
+
+    def __repr__(self) -> str:
+        return f"Outcome(value={self.value!r}, error={self.error!r}, result={self.result!r})"
+
+
+EXPIRED: Final = Outcome(None, None, "error")
+"""The answer to an `Invoke` whose timeout passed; compared by identity by the policy that set the timeout."""
+
+TOO_MANY_ABANDONED: Final = Outcome(None, None, "error")
+"""The answer to an `Invoke` that was not started: too many functions run on after their timeout. By identity too."""
+
+
+def outcome_name_of(error: BaseException) -> OutcomeName:
+    """How a call ended whose caller gets this exception."""
+    return "cancelled" if is_cancellation(error) else "error"
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether the exception means that the caller gave up, not that the tool failed.
+
+    ``trio.Cancelled`` is recognised by its name, so that trio is not imported.
+    """
+    if isinstance(error, Exception):
+        return False
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)):
+        return True
+    return type(error).__name__ == "Cancelled"

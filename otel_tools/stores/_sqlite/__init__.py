@@ -1,0 +1,1 @@
+"""`SQLiteStore` and its connection to the file."""

@@ -1,0 +1,116 @@
+"""The option table: one row and one line of types for each option of `tool`, seen in `help(tool)` and by IDEs."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import typing
+from pathlib import Path
+
+import pytest
+
+from otel_tools import ConfigurationError, tool
+from otel_tools._policies.build import in_order
+from otel_tools._policies.options import ORDER, POLICY_OPTIONS
+from otel_tools._tool import option_types
+from otel_tools._tool.options import TOOL_OPTIONS
+
+NAMES = [option.name for option in TOOL_OPTIONS]
+
+
+def typed_options() -> dict[str, tuple[str, str]]:
+    """The type and the text of each keyword, as they stand in the source that type checkers and IDEs read."""
+    found = {}
+    for node in ast.parse(Path(option_types.__file__).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            for line, text in zip(node.body, node.body[1:], strict=False):
+                if isinstance(line, ast.AnnAssign) and isinstance(text, ast.Expr):
+                    found[ast.unparse(line.target)] = (ast.unparse(line.annotation), ast.literal_eval(text.value))
+    return found
+
+
+def test_each_option_has_one_row_and_one_line_of_types() -> None:
+    assert sorted(typed_options()) == sorted(NAMES)
+    assert len(set(NAMES)) == len(NAMES)
+
+
+@pytest.mark.parametrize("option", TOOL_OPTIONS, ids=lambda option: option.name)
+def test_an_ide_shows_the_text_of_the_table(option: typing.Any) -> None:
+    assert " ".join(typed_options()[option.name][1].split()) == option.text
+
+
+def test_the_signature_shows_every_option_with_its_type() -> None:
+    parameters = list(inspect.signature(tool).parameters.values())
+
+    assert parameters[0].kind is inspect.Parameter.POSITIONAL_ONLY
+    assert [each.name for each in parameters[1:]] == NAMES
+    for each in parameters[1:]:
+        assert each.kind is inspect.Parameter.KEYWORD_ONLY
+        assert each.default is None
+        assert ast.unparse(ast.parse(each.annotation)) == typed_options()[each.name][0]
+
+
+@pytest.mark.parametrize("option", TOOL_OPTIONS, ids=lambda option: option.name)
+def test_help_shows_every_option_with_its_text(option: typing.Any) -> None:
+    assert f"{option.name}: {option.text}" in " ".join((inspect.getdoc(tool) or "").split())
+
+
+def test_every_place_in_the_order_is_that_of_an_option() -> None:
+    places = [place for option in POLICY_OPTIONS for place in option.places]
+
+    # The policies of a function that was decorated before it became a tool are no option.
+    assert sorted([*places, "third_party"]) == sorted(ORDER)
+
+
+def test_the_order_is_that_of_the_design() -> None:
+    assert ORDER == (
+        "validate",
+        "fallback",
+        "deadline",
+        "cache",
+        "retry",
+        "circuit_breaker",
+        "concurrency",
+        "rate_limit",
+        "circuit_breaker_after_wait",
+        "validate_result",
+        "failed_if",
+        "third_party",
+        "timeout",
+    )
+
+
+def test_policies_are_sorted_by_the_order() -> None:
+    policies: dict[str, typing.Any] = {"timeout": "inner", "validate": "outer", "cache": "middle"}
+
+    ordered: list[typing.Any] = list(in_order(policies))
+
+    assert ordered == ["outer", "middle", "inner"]
+
+
+def test_a_policy_without_a_place_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no place in ORDER for \['laundry'\]"):
+        in_order({"laundry": typing.cast("typing.Any", None)})
+
+
+def test_help_shows_the_order() -> None:
+    text = " ".join((inspect.getdoc(tool) or "").split())
+
+    assert (
+        "outermost first, whatever the order of the keywords: ``validate``, ``fallback``, ``cache``, ``retry``, "
+        "``circuit_breaker``, ``concurrency``, ``rate_limit``, ``failed_if``, ``timeout``. Generators take "
+        "``validate=True``, ``circuit_breaker``, ``concurrency`` and ``rate_limit``." in text
+    )
+
+
+def test_a_keyword_that_is_no_option_is_refused_as_python_refuses_it() -> None:
+    unknown: typing.Any = {"retries": 3}
+
+    with pytest.raises(TypeError, match=r"^tool\(\) got an unexpected keyword argument 'retries'$"):
+        tool(**unknown)
+
+
+@pytest.mark.parametrize("option", [each for each in POLICY_OPTIONS if each.kind], ids=lambda option: option.name)
+def test_a_value_of_another_class_is_refused_with_an_example(option: typing.Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{option.name}=3: a {option.kind.__name__} is needed, as in"):
+        tool(**{"name": "work", option.name: typing.cast("typing.Any", 3)})(lambda: None)
