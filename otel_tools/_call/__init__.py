@@ -1,1 +1,1 @@
-"""1. How a call runs: what a policy may ask for, in which order policies stand, and who acts."""
+"""1. How one call runs: the steps that policies yield, the plan of a tool, and the drivers that perform the steps."""

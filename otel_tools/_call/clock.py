@@ -20,26 +20,26 @@ __all__ = ["Clock", "clock"]
 
 
 class Clock:
-    """The time, and the ways to wait.
+    """Tells the time, sleeps and waits.
 
     Attributes:
         now: Seconds that never go back; only differences mean something.
         time: Seconds since the epoch.
-        sleep: Block for so many seconds.
-        asleep: Await for so many seconds.
-        wait: Block until a future is done, or for so many seconds; whether it is done.
-        await_: As ``wait``, awaiting. The future may have other waiters: it is left alone whatever happens to this one.
-        timeout: An `asyncio.timeout` of so many seconds.
+        sleep: Block for this many seconds.
+        asleep: As ``sleep``, for async code.
+        wait: Block until a future is done or this many seconds have passed; returns whether it is done.
+        await_future: As ``wait``, for async code. Does not cancel the future when it is cancelled or times out.
+        timeout: An `asyncio.timeout` of this many seconds.
     """
 
-    __slots__ = ("asleep", "await_", "now", "sleep", "time", "timeout", "wait")
+    __slots__ = ("asleep", "await_future", "now", "sleep", "time", "timeout", "wait")
 
     now: Callable[[], float]
     time: Callable[[], float]
     sleep: Callable[[float], None]
     asleep: Callable[[float], Awaitable[None]]
     wait: Callable[[Future[Any], float | None], bool]
-    await_: Callable[[Future[Any], float | None], Awaitable[bool]]
+    await_future: Callable[[Future[Any], float | None], Awaitable[bool]]
     timeout: Callable[[float], AbstractAsyncContextManager[asyncio.Timeout]]
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Clock:
         self.sleep = time.sleep
         self.asleep = asyncio.sleep
         self.wait = _wait
-        self.await_ = _await
+        self.await_future = _await_future
         self.timeout = asyncio.timeout
 
 
@@ -68,7 +68,7 @@ def _wait(future: Future[Any], timeout: float | None) -> bool:
     return True
 
 
-async def _await(future: Future[Any], timeout: float | None) -> bool:  # noqa: ASYNC109 - a wait that ends is no error
+async def _await_future(future: Future[Any], timeout: float | None) -> bool:  # noqa: ASYNC109 - a wait that ends is no error
     # asyncio.wait() does not cancel the future when it is cancelled or times out, so other waiters go on.
     done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=timeout)
     return bool(done)

@@ -1,8 +1,7 @@
 """The drivers: the only code that calls a tool, sleeps, awaits or waits.
 
 `function_driver` and `coroutine_driver` perform the same steps for the same flows, one by blocking and one by
-awaiting. What they give back is the function that the user's callers call: every frame around it would be paid for
-on every call.
+awaiting. They return the function that the user's callers call: a frame around it would cost time on every call.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
-from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_name_of
-from otel_tools._call.scope import Scope, current, reset_current
+from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_name_of, outcome_of
+from otel_tools._call.scope import Scope, current_scope, reset_current_scope
 from otel_tools._call.steps import Invoke, Perform, Sleep, Wait
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ __all__ = ["aperform", "coroutine_driver", "function_driver", "perform"]
 def function_driver(plan: Plan) -> Callable[..., Any]:
     """The driver of a sync tool.
 
-    A function that turns out to return a coroutine goes on as an async call: what comes back is a coroutine too, and
-    the call lasts until it has been awaited.
+    If the function returns a coroutine, the call goes on as an async one: the caller gets a coroutine too, and the call
+    lasts until that has been awaited.
     """
     open_call, function, flow_of = plan.open, plan.function, plan.flow
 
@@ -175,26 +174,19 @@ def _invoke(plan: Plan, call: Call, step: Invoke) -> Outcome:
     if step.timeout is not None:
         return _invoke_within(plan, call, function, step.timeout)
     if call.scope is None:
-        return _outcome_of(call, function)
-    token = current.set(call.scope)
+        return outcome_of(function, call.args, call.kwargs)
+    token = current_scope.set(call.scope)
     try:
-        return _outcome_of(call, function)
+        return outcome_of(function, call.args, call.kwargs)
     finally:
-        reset_current(token)
-
-
-def _outcome_of(call: Call, function: Callable[..., Any]) -> Outcome:
-    try:
-        return Outcome(function(*call.args, **call.kwargs))
-    except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
-        return Outcome.of_error(error)
+        reset_current_scope(token)
 
 
 def _invoke_within(plan: Plan, call: Call, function: Callable[..., Any], seconds: float) -> Outcome:
     """Run the function on another thread, and wait for it until its timeout."""
-    scope = Scope(call, clock.now() + seconds, call.scope or current.get())
+    scope = Scope(call, clock.now() + seconds, call.scope or current_scope.get())
     context = contextvars.copy_context()
-    context.run(current.set, scope)
+    context.run(current_scope.set, scope)
     try:
         future = plan.thread_budget.start(context, function, call.args, call.kwargs)
     except RuntimeError as error:
@@ -236,30 +228,30 @@ async def _aoutcome_of(call: Call, function: Callable[..., Any], pending: Awaita
 async def _ainvoke_in(
     scope: Scope, call: Call, function: Callable[..., Any], pending: Awaitable[Any] | None
 ) -> Outcome:
-    token = current.set(scope)
+    token = current_scope.set(scope)
     try:
         return await _aoutcome_of(call, function, pending)
     finally:
-        reset_current(token)
+        reset_current_scope(token)
 
 
 async def _ainvoke_within(
     call: Call, function: Callable[..., Any], seconds: float, pending: Awaitable[Any] | None
 ) -> Outcome:
-    scope = Scope(call, clock.now() + seconds, call.scope or current.get())
+    scope = Scope(call, clock.now() + seconds, call.scope or current_scope.get())
     outcome = EXPIRED
     try:
         async with clock.timeout(seconds) as limit:
             # Set inside the timeout, because the loop keeps a timer's context for a while. The rest repeats
             # `_aoutcome_of`, which saves a coroutine.
-            token = current.set(scope)
+            token = current_scope.set(scope)
             try:
                 value = function(*call.args, **call.kwargs) if pending is None else pending
                 outcome = Outcome(await value if type(value) is CoroutineType or inspect.isawaitable(value) else value)
             except Exception as error:  # noqa: BLE001 - as there
                 outcome = Outcome.of_error(error)
             finally:
-                reset_current(token)
+                reset_current_scope(token)
     except TimeoutError:
         # The timeout's own error: that of the function is in an outcome.
         return EXPIRED
@@ -293,7 +285,7 @@ async def aperform(step: Step) -> Any:
         except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
             return Outcome.of_error(error)
     if isinstance(step, Wait):
-        return await clock.await_(step.future, step.timeout)
+        return await clock.await_future(step.future, step.timeout)
     raise TypeError(f"{step!r} is no step between attempts")
 
 

@@ -1,4 +1,4 @@
-"""`FunctionInfo`: what is known of a tool's function before it is called."""
+"""`FunctionInfo`: the facts about a tool's function that hold for all its calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FunctionInfo"]
 
 
 class FunctionInfo:
-    """What is known of a tool's function before it is called.
+    """The facts about a tool's function that hold for all its calls.
 
     Attributes:
         tool: The tool's name.

@@ -1,8 +1,8 @@
-"""The drivers of generator tools: what a consumer sends, throws or closes reaches the body, and back.
+"""The drivers of generator tools. They pass on what a consumer sends, throws or closes, and what the body yields.
 
-The call lasts from the first item that is asked for to the end of the iteration, and is suspended while the
-consumer has control. Its policies decide whether it may begin, and hold what they hold (a slot) until it ends. Both
-functions give back a real generator function of the same kind as the tool.
+The call lasts from the request for the first item to the end of the iteration. It is suspended while the consumer has
+control. Its policies decide whether the iteration may begin, and keep what they hold (a slot) until it ends. Both
+functions return a real generator function of the same kind as the tool.
 """
 
 from __future__ import annotations
@@ -146,10 +146,10 @@ def _conclude(call: Call, flow: Flow | None, value: Any, error: BaseException | 
 
 
 def _first(body: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
-    """Begin to iterate without the event loop being told of it.
+    """Begin to iterate without registering the body with the event loop.
 
-    The loop closes the generators that it knows when it ends. It knows the driver's, which closes the body; were it to
-    close both at once, one would find the other running.
+    When the loop ends, it closes all generators that are registered with it, at once. The driver's is one of them and
+    closes the body; if the body were registered too, one of the two would find the other running.
     """
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)

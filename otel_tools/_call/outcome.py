@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-__all__ = ["EXPIRED", "TOO_MANY_ABANDONED", "Outcome", "OutcomeName", "is_cancellation", "outcome_name_of"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "EXPIRED",
+    "TOO_MANY_ABANDONED",
+    "Outcome",
+    "OutcomeName",
+    "is_cancellation",
+    "outcome_name_of",
+    "outcome_of",
+]
 
 OutcomeName: TypeAlias = Literal["ok", "cached", "fallback", "invalid", "cancelled", "error"]
 """How a call ended; the values of the ``otel_tools.outcome`` attribute."""
@@ -49,6 +60,18 @@ EXPIRED: Final = Outcome(None, None, "error")
 
 TOO_MANY_ABANDONED: Final = Outcome(None, None, "error")
 """The answer to an `Invoke` that was not started: too many functions run on after their timeout. By identity too."""
+
+
+def outcome_of(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    """Call a function, and return its value or its exception as an outcome.
+
+    Raises:
+        BaseException: The function raised an exception that is not an `Exception`; no policy handles those.
+    """
+    try:
+        return Outcome(function(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
+        return Outcome.of_error(error)
 
 
 def outcome_name_of(error: BaseException) -> OutcomeName:

@@ -11,7 +11,7 @@ from otel_tools._call.clock import clock
 if TYPE_CHECKING:
     from contextvars import Token
 
-__all__ = ["Scope", "cancelled", "current", "remaining", "reset_current"]
+__all__ = ["Scope", "cancelled", "current_scope", "remaining", "reset_current_scope"]
 
 
 class Scope:
@@ -33,29 +33,29 @@ class Scope:
         self.outer = outer
 
 
-current: Final[ContextVar[Scope | None]] = ContextVar("otel_tools-scope", default=None)
+current_scope: Final[ContextVar[Scope | None]] = ContextVar("otel_tools-scope", default=None)
 """The innermost scope. Threads and tasks with a copy of the context see it too; those of timeouts have one."""
 
 
-def reset_current(token: Token[Scope | None]) -> None:
+def reset_current_scope(token: Token[Scope | None]) -> None:
     """Restore the scope that was current before.
 
     Does nothing in another context: the garbage collector may close a call there, and nothing was current in it.
     """
     with suppress(ValueError):
-        current.reset(token)
+        current_scope.reset(token)
 
 
 def remaining() -> float | None:
-    """Seconds that are left of the running call: until its timeout, its deadline, or those of a tool around it.
+    """Return the seconds until the earliest timeout or deadline of the running call and of the tools that called it.
 
     For tools that can pass a deadline on, as in ``httpx.get(url, timeout=remaining())``.
 
     Returns:
-        0.0 when the time is over; None when there is no limit, and outside of tools.
+        Seconds, never negative; None when there is no limit, and outside of tools.
     """
     earliest: float | None = None
-    scope = current.get()
+    scope = current_scope.get()
     while scope is not None:
         if scope.deadline is not None and (earliest is None or scope.deadline < earliest):
             earliest = scope.deadline
@@ -64,11 +64,11 @@ def remaining() -> float | None:
 
 
 def cancelled() -> bool:
-    """Whether nobody waits for the running call any more: its timeout passed, or that of a tool around it.
+    """Return whether the running call was given up: its timeout passed, or that of a tool that called it.
 
     For loops in sync tools, which cannot be stopped from outside: ``while not cancelled(): ...``.
     """
-    scope = current.get()
+    scope = current_scope.get()
     while scope is not None:
         if scope.given_up:
             return True

@@ -1,7 +1,7 @@
-"""Threads for sync functions that may take only so long: an idle one or a new one, never a queue.
+"""Worker threads for sync functions with a timeout. Each function gets an idle worker or a new one at once.
 
-A queue would starve tools that call tools. The threads are daemons, so none holds up the end of the process, and one
-that nobody needs for half a minute ends.
+There is no queue: it would block tools that call tools. The threads are daemons, so the process can end while they run.
+A worker that is idle for half a minute ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_tools._call.forks import at_fork, reset_after_fork
-from otel_tools._call.outcome import Outcome
+from otel_tools._call.outcome import Outcome, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,8 @@ __all__ = ["MAX_ABANDONED", "ThreadBudget"]
 MAX_ABANDONED: Final = 32
 """Functions of one tool that may run on after their timeout. At this number, its next calls are refused."""
 
-_IDLE: Final = 30.0
+_IDLE_TIMEOUT: Final = 30.0
+"""Seconds after which an idle worker ends."""
 
 _Job: TypeAlias = "tuple[Future[Outcome], Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]"
 
@@ -41,7 +42,7 @@ class _Worker(Thread):
         while (job := self._next()) is not None:
             future, context, function, args, kwargs = job
             try:
-                outcome = context.run(_outcome_of, function, args, kwargs)
+                outcome = context.run(outcome_of, function, args, kwargs)
             except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the caller's to raise
                 idle.append(self)
                 future.set_exception(error)
@@ -53,7 +54,7 @@ class _Worker(Thread):
 
     def _next(self) -> _Job | None:
         try:
-            return self.jobs.get(timeout=_IDLE)
+            return self.jobs.get(timeout=_IDLE_TIMEOUT)
         except Empty:
             try:
                 idle.remove(self)
@@ -67,18 +68,11 @@ idle: Final[list[_Worker]] = []
 """Workers that wait for a job; the last one to finish is taken first."""
 
 
-def _outcome_of(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
-    try:
-        return Outcome(function(*args, **kwargs))
-    except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
-        return Outcome.of_error(error)
-
-
 class ThreadBudget:
-    """The jobs of one tool.
+    """Starts the functions of one tool on worker threads, and bounds how many may run on after their timeout.
 
     Attributes:
-        abandoned: As long as there are functions that still run although their time is over.
+        abandoned: One element for each function that runs on after its timeout. Appending and popping need no lock.
     """
 
     __slots__ = ("__weakref__", "abandoned")

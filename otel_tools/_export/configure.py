@@ -1,19 +1,17 @@
-"""`configure`, `flush` and `shutdown`: how telemetry leaves the process. The SDK is imported when it is needed."""
+"""`configure`, `flush` and `shutdown`: set up, flush and end the export of telemetry. Imports the SDK on demand."""
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import logging
 import os
-import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otel_tools._call.forks import ForkHandlers
 from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._export.logs import start_logs, stop_logs
-from otel_tools._export.settings import SIGNALS, Logs, Redact, Settings, read_settings, redaction_of
+from otel_tools._export.process_hooks import call_at_exit
+from otel_tools._export.settings import SIGNALS, LogsMode, Redact, Settings, read_redaction, read_settings
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.deferred import report_pending
 from otel_tools.errors import ConfigurationError
@@ -28,14 +26,11 @@ __all__ = ["configure", "flush", "shutdown"]
 logger = logging.getLogger("otel_tools")
 
 _EXIT_TIMEOUT: Final = 1.0
-"""Seconds that the end of the process may wait for telemetry; with the interpreter's own end it stays below 2."""
-
-_SIGTERM_TIMEOUT: Final = 2.0
-"""Seconds until a process that was sent SIGTERM is ended by it, whatever it hangs in."""
+"""Seconds that the end of the process may wait for telemetry. With the interpreter's own end it stays below 2."""
 
 
-class _State:
-    """What `configure()` did in this process."""
+class _ProcessState:
+    """The configuration of this process, as `configure()` left it."""
 
     settings: Settings | None = None
     pipeline: Pipeline | None = None
@@ -43,11 +38,11 @@ class _State:
     stopped = False
 
 
-_state = _State()
+_process = _ProcessState()
 _lock = threading.Lock()
 
 
-def configure(  # noqa: PLR0913 - every argument is optional, and each is one thing a user may want to say
+def configure(  # noqa: PLR0913 - every argument is optional, and each sets one thing
     *,
     service_name: str | None = None,
     service_version: str | None = None,
@@ -59,39 +54,39 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
     exporter: str | None = None,
     file: str | os.PathLike[str] | None = None,
     sample_ratio: float | None = None,
-    logs: Logs | None = None,
+    logs: LogsMode | None = None,
     log_stream: TextIO | None = None,
     openai: bool | None = None,
 ) -> None:
-    """Send traces and metrics to the sidecar, by OTLP over HTTP unless told otherwise.
+    """Export traces and metrics by OTLP, by default to the sidecar over HTTP.
 
-    The standard ``OTEL_*`` variables are honoured, and an argument wins over them. A signal for which the
-    application has set a provider of its own is left to that provider, as all are where ``OTEL_CONFIG_FILE`` is set.
-    Calling it again changes nothing but ``capture_content`` and ``redact``.
+    The standard ``OTEL_*`` variables apply; an argument wins over them. A signal for which the application has set a
+    provider is left to that provider. Where ``OTEL_CONFIG_FILE`` is set, all signals are. A second call changes
+    ``capture_content`` and ``redact`` only.
 
     Args:
-        service_name: ``service.name``, under which the traces are found and the alerts are grouped.
+        service_name: ``service.name``; traces are found and alerts are grouped by it.
         service_version: ``service.version``.
         environment: ``deployment.environment.name``.
         endpoint: Base URL of the collector, such as ``http://127.0.0.1:4318``.
         headers: Request headers for the collector.
         capture_content: Whether spans carry arguments and results (redacted, at most 4 KiB each). Off by default;
-            ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` is the variable for it.
-        redact: More that must not leave the process: regular expressions, or a function of a text that returns the
-            text to record. Applies to content, exception messages and stack traces.
+            the variable is ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``.
+        redact: Further text that must not leave the process: regular expressions, or a function that takes a text
+            and returns the text to record. Applies to content, exception messages and stack traces.
         exporter: ``otlp`` (default), ``console``, ``file`` or ``none``.
-        file: With ``exporter="file"``: where OTLP JSON lines are appended.
-        sample_ratio: Share of traces to keep, from 0 to 1; metrics count all calls whatever is kept.
-        logs: ``json`` writes the records of the standard library's `logging`, and one for the end of each call, as
-            lines of JSON (extra ``logs``); ``otlp`` sends them where ``exporter`` says; ``both`` does both. The
-            records name the call that they were made under. Handlers, formatters and levels of the application's
-            own stay as they are. Off by default.
-        log_stream: Where the lines of JSON go; standard error by default.
-        openai: Whether the spans of tools carry the ids that the model gave their calls, and the model's calls are
-            spans; see `otel_tools.instrument_openai`.
+        file: The file to which ``exporter="file"`` appends OTLP JSON lines.
+        sample_ratio: Share of traces to keep, from 0 to 1. Metrics count every call.
+        logs: ``json`` writes the records of the standard library's `logging`, and one record for the end of each
+            call, as lines of JSON (extra ``logs``); ``otlp`` exports them as ``exporter`` says; ``both`` does both.
+            Each record names the call in which it was logged. The application's handlers, formatters and levels do
+            not change. Off by default.
+        log_stream: The text stream for the lines of JSON; standard error by default.
+        openai: Whether tool spans carry the model's call ids, and calls of the model are spans; see
+            `otel_tools.instrument_openai`.
 
     Raises:
-        ConfigurationError: An argument or variable cannot work; the message names it and what it accepts.
+        ConfigurationError: An argument or variable cannot be used; the message names it and what it accepts.
     """
     structure: dict[str, Any] = {
         "service_name": service_name,
@@ -106,19 +101,19 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each is one th
         "log_stream": log_stream,
     }
     _check_flags(capture_content=capture_content, openai=openai)
-    redaction = redaction_of(redact)
+    redaction = read_redaction(redact)
     settings = read_settings(**structure)
     with _lock:
-        if _state.settings is None:
-            _state.pipeline = _set_up(settings)
-            _state.settings = settings
-            if _state.pipeline is not None:
+        if _process.settings is None:
+            _process.pipeline = _set_up(settings)
+            _process.settings = settings
+            if _process.pipeline is not None:
                 _hook_into_process()
             if settings.logs is not None:
                 start_logs(settings)
-        elif _state.stopped:
+        elif _process.stopped:
             logger.warning("configure() after shutdown(): the providers of a process are set once, telemetry stays off")
-        elif any(value is not None for value in structure.values()) and _state.settings != settings:
+        elif any(value is not None for value in structure.values()) and _process.settings != settings:
             logger.warning("configure() was called before with other arguments; the first configuration stays")
         if capture_content is not None:
             content.on = capture_content
@@ -137,64 +132,65 @@ def _check_flags(**flags: object) -> None:
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Send what is waiting now.
+    """Export all telemetry that waits, now.
 
     Args:
-        timeout: Seconds to wait at most.
+        timeout: Maximum wait in seconds.
 
     Returns:
-        Whether everything that was counted by then left. True where `configure()` has set up nothing. False in an
-        ``atexit`` handler from Python 3.12 on: what waits is sent by `shutdown`, which runs by itself.
+        Whether everything recorded before the call was delivered. True where `configure()` has set up nothing. False
+        in an ``atexit`` handler from Python 3.12 on: there `shutdown`, which is called automatically, exports it.
     """
     report_pending()
-    pipeline = _state.pipeline
+    pipeline = _process.pipeline
     return pipeline is None or pipeline.flush(timeout)
 
 
 def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
-    """Send what is waiting and stop. Called by itself when the process exits.
+    """Export all telemetry that waits, and stop. Called automatically when the process exits.
 
     Args:
-        timeout: Seconds to wait at most.
+        timeout: Maximum wait in seconds.
 
     Returns:
-        Whether everything left. True where there was nothing to stop.
+        Whether everything was delivered. True where nothing was set up.
     """
-    pipeline = _state.pipeline
+    pipeline = _process.pipeline
     if pipeline is None:
         stop_logs()
         return True
     report_pending()
-    everything_left = pipeline.stop(timeout)
-    # After what stopping has to say.
+    delivered = pipeline.stop(timeout)
+    # Last, so that log lines about the end are still written.
     stop_logs()
-    _state.pipeline, _state.stopped = None, True
-    return everything_left
+    _process.pipeline, _process.stopped = None, True
+    return delivered
 
 
 def _set_up(settings: Settings) -> Pipeline | None:
+    """The installed pipeline; None where every signal is off or the application's."""
     if sdk_disabled():
         logger.info("OTEL_SDK_DISABLED is true: telemetry stays off")
         return None
     if os.environ.get("OTEL_CONFIG_FILE"):
         logger.warning("OTEL_CONFIG_FILE is set: configure() leaves the providers to it")
         return None
-    wanted = {each for each in SIGNALS if settings.exporter(each) != "none"}
+    wanted = {signal for signal in SIGNALS if settings.exporter(signal) != "none"}
     if not wanted:
         return None
     from otel_tools._export.pipeline import Pipeline, set_by_application  # noqa: PLC0415 - imports the SDK
 
-    if theirs := wanted & set_by_application():
+    if foreign := wanted & set_by_application():
         logger.warning(
             "the application has set its own provider for %s: configure() leaves it alone",
-            " and ".join(sorted(theirs)),
+            " and ".join(sorted(foreign)),
         )
-    if not wanted - theirs:
+    if not wanted - foreign:
         return None
     try:
-        pipeline = Pipeline(settings, wanted - theirs)
+        pipeline = Pipeline(settings, wanted - foreign)
     except Exception as error:
-        # The SDK's words do not always name the variable. The values stay out of it: headers carry credentials.
+        # The SDK's message does not always name the variable. Values are left out: headers carry credentials.
         variables = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_"))) or "none"
         raise ConfigurationError(
             f"configure(): the OpenTelemetry SDK cannot work with what it was given: {error} "
@@ -205,65 +201,27 @@ def _set_up(settings: Settings) -> Pipeline | None:
 
 
 def _hook_into_process() -> None:
-    """Be there when the process exits, is told to exit, or forks."""
-    if _state.hooked:
+    """Register what runs at a fork and at the end of the process, once."""
+    if _process.hooked:
         return
-    _state.hooked = True
-    atexit.register(shutdown)
+    _process.hooked = True
     # A registration of its own, made now: the SDK's handlers, registered when it was imported, run first in the child.
     ForkHandlers().add(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
-    _flush_at_end_of_multiprocessing()
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _on_sigterm)
-
-
-def _on_sigterm(number: int, _frame: Any) -> None:
-    """Flush in a thread and then let the signal do what it does by default; a second one does so at once.
-
-    Not here: the main thread may be interrupted inside a lock that flushing needs.
-    """
-    signal.signal(number, signal.SIG_DFL)
-
-    def flush_and_die() -> None:
-        # What the application added to our providers may take longer to end than a process that was told to.
-        flushing = threading.Thread(target=shutdown, name="otel-tools-flush", daemon=True)
-        with contextlib.suppress(RuntimeError):
-            flushing.start()
-            flushing.join(_SIGTERM_TIMEOUT)
-        os.kill(os.getpid(), number)
-
-    try:
-        threading.Thread(target=flush_and_die, name="otel-tools-sigterm", daemon=True).start()
-    except RuntimeError:
-        # From Python 3.12 on none can be started while the interpreter exits, which is what it was told to do.
-        if threading.main_thread().is_alive():
-            os.kill(os.getpid(), number)
+    call_at_exit(shutdown)
 
 
 def _before_fork() -> None:
-    if _state.pipeline is not None:
-        _state.pipeline.before_fork()
+    if _process.pipeline is not None:
+        _process.pipeline.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    if _state.pipeline is not None:
-        _state.pipeline.after_fork_in_parent()
+    if _process.pipeline is not None:
+        _process.pipeline.after_fork_in_parent()
 
 
 def _after_fork() -> None:
-    global _lock  # noqa: PLW0603 - the lock may be held by a thread that is not in the child
+    global _lock  # noqa: PLW0603 - a thread of the parent may hold the lock
     _lock = threading.Lock()
-    if _state.pipeline is not None:
-        _state.pipeline.after_fork()
-
-
-def _flush_at_end_of_multiprocessing() -> None:
-    """A child process of `multiprocessing` ends without running what `atexit` knows, but runs its finalizers."""
-    from multiprocessing import util  # noqa: PLC0415 - only a configured process needs it
-
-    def finalize_here(_: object = None) -> None:
-        util.Finalize(None, shutdown, exitpriority=0)
-
-    finalize_here()
-    # A forked child forgets the finalizers of its parent before it runs these.
-    util.register_after_fork(_state, finalize_here)
+    if _process.pipeline is not None:
+        _process.pipeline.after_fork()

@@ -1,4 +1,4 @@
-"""Getting telemetry out: what could not be delivered is counted, and at the end nothing is waited for too long."""
+"""Exporter wrapper of one signal: counts undelivered items and bounds the final flush."""
 
 from __future__ import annotations
 
@@ -9,134 +9,133 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.forks import at_fork
 from otel_tools._export import loss_log
-from otel_tools._export.endpoint import secrets_in, without_secrets
 from otel_tools._telemetry.instruments import dropped
+from otel_tools._urls import secrets_in, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._export.endpoint import TelemetrySignal
 
-__all__ = ["Outlet"]
+__all__ = ["SignalDelivery"]
 
 logger = logging.getLogger("otel_tools")
 
-_DRAIN_AGAIN: Final = 0.05
-"""Seconds until one that waits looks whether the thread that sends has ended just before what it waits for came."""
+_FLUSH_RETRY_INTERVAL: Final = 0.05
+"""Seconds between two looks at the flush thread: it may have ended just before the awaited item was queued."""
 
 
-class Outlet:
-    """One signal's way out of the process.
+class SignalDelivery:
+    """The way of one signal's items from the queue to its exporter, with counts of what is accepted and lost.
 
-    The exporter is made again in the child of a fork: a connection that parent and child both write to would carry
-    neither's data.
+    A forked process makes its own exporter: on a connection that parent and child both write to, neither's data
+    arrives.
 
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
-        target: Where it goes, for the log.
-        make: Makes the exporter.
-        fork_waits: How many seconds a fork waits at most for an export that is under way.
+        target: The address or file, for log lines.
+        make_exporter: Makes the exporter.
+        max_fork_wait: Seconds that a fork waits at most for an export in progress.
 
     Attributes:
-        accepted: How many items were counted in so far.
-        lost: How many could not be delivered, without those that came after the end.
+        accepted: Number of items accepted so far.
+        undelivered: Number of items dropped or not delivered, without those that came after `close`.
     """
 
-    def __init__(self, signal: TelemetrySignal, target: str, make: Callable[[], Any], fork_waits: float = 0.25) -> None:
+    def __init__(
+        self, signal: TelemetrySignal, target: str, make_exporter: Callable[[], Any], max_fork_wait: float = 0.25
+    ) -> None:
         self.signal = signal
         self._target, self._secrets = without_secrets(target), secrets_in(target)
-        self._make = make
-        self._fork_waits = fork_waits
+        self._make_exporter = make_exporter
         self._changed = threading.Condition()
         self.accepted = 0
-        self.lost = 0
+        self.undelivered = 0
         self._answered = 0
         self._waiting = 0
-        self._unanswered = 0
+        self._in_export = 0
         self._closed = False
-        self._over = False
-        self._delivers = False
-        self._exporting = threading.Lock()
-        self._long = False
-        self._drain: threading.Thread | None = None
+        self._abandoned = False
+        self._last_succeeded = False
+        self._export_lock = _ExportLock(max_fork_wait)
+        self._flush_thread: threading.Thread | None = None
         self._exporter: Any = None
-        self._inherited: list[Any] = []
+        self._inherited_exporters: list[Any] = []
         dropped.setdefault(signal, 0)
 
-    def accept(self, most: int) -> bool:
-        """Count an item in, unless as many as ``most`` are waiting: then it is dropped, and counted as such."""
+    def accept(self, max_waiting: int) -> bool:
+        """Accept an item. Where ``max_waiting`` items wait already, it is dropped and counted as dropped."""
         with self._changed:
             if self._closed:
                 dropped[self.signal] += 1
                 return False
-            if self._waiting < most:
+            if self._waiting < max_waiting:
                 self._waiting += 1
                 self.accepted += 1
                 return True
-            self._lose(1)
-            delivers = self._delivers
-        # Where nothing is delivered, the batch that fails says why.
-        if delivers:
-            self.report("more comes than it takes: the queue is full")
+            self._count_undelivered(1)
+            last_succeeded = self._last_succeeded
+        # Where exports fail, the batch that fails reports why.
+        if last_succeeded:
+            self.report_failure("more comes than it takes: the queue is full")
         return False
 
-    def send(self, batch: Any, count: int, *, waited: int = 0) -> bool:
-        """Hand a batch to the exporter.
+    def send(self, batch: Any, count: int, *, accepted: int = 0) -> bool:
+        """Export a batch.
 
         Args:
-            batch: What the exporter takes.
-            count: How many items are in it.
-            waited: How many of them were counted in by `accept`.
+            batch: The exporter's argument.
+            count: Number of items in the batch.
+            accepted: How many of them went through `accept`.
 
         Returns:
-            Whether it was delivered.
+            Whether the batch was delivered.
         """
         with self._changed:
-            self._waiting -= waited
-            self._unanswered += count
-        with self._exporting:
+            self._waiting -= accepted
+            self._in_export += count
+        with self._export_lock:
             delivered, reason = self._export(batch)
-            self._long = False
         with self._changed:
-            self._unanswered -= count
-            self._answered += waited
-            self._delivers = delivered
-            if not delivered and not self._over:
-                self._lose(count)
+            self._in_export -= count
+            self._answered += accepted
+            self._last_succeeded = delivered
+            if not delivered and not self._abandoned:
+                self._count_undelivered(count)
             self._changed.notify_all()
         if delivered:
-            loss_log.succeeded(self.signal)
+            loss_log.report_success(self.signal)
         else:
-            self.report(reason)
+            self.report_failure(reason)
         return delivered
 
-    def drain(self, send: Callable[[], Any]) -> None:
-        """Have what waits sent now, by a thread: where calls go on it may never see the end of them.
+    def start_flush(self, flush: Callable[[], Any]) -> None:
+        """Export the waiting items in a thread; while calls go on, exporting may never end.
 
         Args:
-            send: Sends until nothing waits.
+            flush: Exports until no item waits.
 
         Raises:
             RuntimeError: No thread can be started.
         """
-        if self._drain is None or not self._drain.is_alive():
-            self._drain = threading.Thread(target=send, name="otel-tools-flush", daemon=True)
-            self._drain.start()
+        if self._flush_thread is None or not self._flush_thread.is_alive():
+            self._flush_thread = threading.Thread(target=flush, name="otel-tools-flush", daemon=True)
+            self._flush_thread.start()
 
-    def drained(self, send: Callable[[], Any], accepted: int, deadline: float) -> bool:
-        """Wait until the first so many of the items that were counted in were sent and answered.
+    def wait_until_answered(self, flush: Callable[[], Any], accepted: int, deadline: float) -> bool:
+        """Wait until the first ``accepted`` items are exported and answered.
 
         Args:
-            send: As for `drain`.
-            accepted: How many.
-            deadline: As `time.monotonic` tells it.
+            flush: As for `start_flush`.
+            accepted: Number of items.
+            deadline: On the clock of `time.monotonic`.
 
         Returns:
-            Whether they were by the deadline.
+            Whether they are answered by the deadline.
         """
         while True:
-            self.drain(send)
-            wait = min(_DRAIN_AGAIN, deadline - time.monotonic())
+            self.start_flush(flush)
+            wait = min(_FLUSH_RETRY_INTERVAL, deadline - time.monotonic())
             with self._changed:
                 if self._changed.wait_for(lambda: self._answered >= accepted, max(0.0, wait)):
                     return True
@@ -145,101 +144,137 @@ class Outlet:
 
     @property
     def exporter(self) -> Any:
-        """The exporter, made when first asked for."""
+        """The exporter, made on first use."""
         if self._exporter is None:
-            self._exporter = self._make()
+            self._exporter = self._make_exporter()
         return self._exporter
 
-    def stop(self) -> None:
-        """End the exporter, and the retrying that it may be in."""
-        with loss_log.hush:
+    def shut_down_exporter(self) -> None:
+        """End the exporter and its retries."""
+        with loss_log.exporter_log:
             try:
                 if self._exporter is not None:
                     self._exporter.shutdown()
-            except Exception as error:  # noqa: BLE001 - there is nothing left to save
+            except Exception as error:  # noqa: BLE001 - no item is left to save
                 logger.debug("the exporter of %s did not shut down: %r", self.signal, error)
 
-    def report(self, reason: str) -> None:
-        """Say that something was lost, and why."""
+    def report_failure(self, reason: str) -> None:
+        """Log that items were not delivered, and why; secrets of the target are removed from the reason."""
         for secret in self._secrets:
             reason = reason.replace(secret, "")
-        loss_log.failed(self.signal, self._target, reason)
+        loss_log.report_failure(self.signal, self._target, reason)
 
     def close(self) -> None:
-        """Nothing is counted in from here on; what comes still is dropped, and counted as such."""
+        """Accept no more items; later ones are dropped and counted as dropped."""
         with self._changed:
             self._closed = True
 
-    def give_up(self, deadline: float) -> int:
-        """Nothing is sent from here on. What is neither sent nor answered by the deadline counts as dropped.
+    def abandon(self, deadline: float) -> int:
+        """Export nothing more. Items that are not answered by the deadline count as dropped.
 
         Args:
-            deadline: As `time.monotonic` tells it.
+            deadline: On the clock of `time.monotonic`.
 
         Returns:
-            How many items that were; 0 where it was told so before.
+            How many items that are; 0 at a second call.
         """
         with self._changed:
-            if self._over:
+            if self._abandoned:
                 return 0
-            self._changed.wait_for(lambda: not self._unanswered, max(0.0, deadline - time.monotonic()))
-            left, self._waiting, self._over = self._waiting + self._unanswered, 0, True
-            self._lose(left)
+            self._changed.wait_for(lambda: not self._in_export, max(0.0, deadline - time.monotonic()))
+            left, self._waiting, self._abandoned = self._waiting + self._in_export, 0, True
+            self._count_undelivered(left)
         return left
 
     def pause(self, began: float) -> bool:
-        """Let no export be under way while the process forks; `resume` ends it, in the parent.
-
-        A thread that is not in the child leaves there what it was in the middle of: a module half imported, whose lock
-        nobody frees, or a gRPC call, on which gRPC ends the child.
-
-        An export that takes longer than a fork waits is not waited for a second time, so that a dead collector does
-        not slow down an application that forks often.
+        """Start no export until `resume`, so that the process can fork. Waits for an export in progress.
 
         Args:
-            began: When the waiting for all outlets began, as `time.monotonic` tells it.
+            began: When the wait for all signals began, on the clock of `time.monotonic`.
 
         Returns:
-            Whether there is something to resume.
+            Whether exports are paused, and `resume` is to be called in the parent.
         """
-        left = 0.0 if self._long else max(0.0, began + self._fork_waits - time.monotonic())
-        paused = self._exporting.acquire(timeout=left)
-        self._long = not paused
-        return paused
+        return self._export_lock.acquire_for_fork(began)
 
     def resume(self) -> None:
-        """Exports go on."""
-        self._exporting.release()
+        """Allow exports again."""
+        self._export_lock.release()
 
     def after_fork(self) -> None:
-        """In the child: what waits here is the parent's to send, and so are its connections."""
-        self._changed, self._exporting = threading.Condition(), threading.Lock()
-        self._long = False
-        self.accepted = self.lost = self._answered = self._waiting = self._unanswered = 0
-        self._drain = None
-        # Kept, not closed: a destructor may talk over the connection that the parent still uses.
-        self._inherited.append(self._exporter)
+        """In a forked process: start from zero. The waiting items and the connections are the parent's."""
+        self._changed = threading.Condition()
+        self._export_lock = self._export_lock.renewed()
+        self.accepted = self.undelivered = self._answered = self._waiting = self._in_export = 0
+        self._flush_thread = None
+        # Kept, not closed: a destructor may write to the connection that the parent still uses.
+        self._inherited_exporters.append(self._exporter)
         self._exporter = None
 
-    def _lose(self, count: int) -> None:
-        self.lost += count
+    def _count_undelivered(self, count: int) -> None:
+        self.undelivered += count
         dropped[self.signal] += count
 
     def _export(self, batch: Any) -> tuple[bool, str]:
-        """Whether it was delivered, and why not."""
+        """Whether the batch was delivered, and why not."""
         try:
-            # What is imported for it has loggers, and these must exist when they are hushed.
+            # Made first: importing it makes the loggers that `exporter_log` filters.
             exporter = self.exporter
-            with loss_log.hush:
-                return exporter.export(batch).name == "SUCCESS", loss_log.hush.heard
+            with loss_log.exporter_log:
+                return exporter.export(batch).name == "SUCCESS", loss_log.exporter_log.last_message
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is lost
             return False, repr(error)
 
 
-def _start_again() -> None:
-    """In the child of a fork: the parent's losses are not the child's."""
+class _ExportLock:
+    """A lock held during an export, which a fork acquires too, within a bounded time.
+
+    A thread that does not exist in the child leaves its work half done there: a module half imported, whose import
+    lock is never released, or a gRPC call, on which gRPC aborts the child.
+
+    Args:
+        max_fork_wait: Seconds that a fork waits at most.
+    """
+
+    def __init__(self, max_fork_wait: float) -> None:
+        self._max_fork_wait = max_fork_wait
+        self._lock = threading.Lock()
+        self._fork_timed_out = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._fork_timed_out = False
+        self._lock.release()
+
+    def acquire_for_fork(self, began: float) -> bool:
+        """Acquire the lock before a fork; whether that succeeded.
+
+        An export that outlasted one fork's wait is not waited for by the next fork: a dead collector must not slow
+        down an application that forks often.
+
+        Args:
+            began: When the wait began, on the clock of `time.monotonic`.
+        """
+        wait = 0.0 if self._fork_timed_out else max(0.0, began + self._max_fork_wait - time.monotonic())
+        acquired = self._lock.acquire(timeout=wait)
+        self._fork_timed_out = not acquired
+        return acquired
+
+    def release(self) -> None:
+        """Release the lock after a fork, in the parent."""
+        self._lock.release()
+
+    def renewed(self) -> _ExportLock:
+        """A new lock for a forked process."""
+        return _ExportLock(self._max_fork_wait)
+
+
+def _reset_dropped() -> None:
+    """In a forked process: the parent's losses are not the child's."""
     for signal in dropped:
         dropped[signal] = 0
 
 
-at_fork(after_in_child=_start_again)
+at_fork(after_in_child=_reset_dropped)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit
 
 __all__ = [
     "OTLP_PROTOCOLS",
@@ -19,8 +19,6 @@ __all__ = [
     "otlp_endpoint",
     "otlp_protocol",
     "sdk_disabled",
-    "secrets_in",
-    "without_secrets",
 ]
 
 TelemetrySignal = Literal["traces", "metrics", "logs"]
@@ -135,32 +133,6 @@ def is_http_url(address: object) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
-
-
-def without_secrets(url: str) -> str:
-    """A URL without user, password, query and fragment, for logs and terminals.
-
-    Text that is no URL, such as a path of a file, is returned as it is.
-    """
-    if "://" not in url:
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "an endpoint that is no URL"
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
-
-
-def secrets_in(url: str) -> list[str]:
-    """The parts of a URL that `without_secrets` removes, to be removed from other texts too."""
-    if "://" not in url:
-        return []
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return [url]
-    user, at, _ = parts.netloc.rpartition("@")
-    return [secret for secret in (user + at, parts.query, parts.fragment) if secret]
 
 
 def _split(address: str) -> SplitResult:

@@ -1,4 +1,4 @@
-"""Which exporter a signal goes to."""
+"""Makes the exporter of each signal: OTLP over HTTP or gRPC, console, file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._export import sdk_private
-from otel_tools._export.delivery import Outlet
+from otel_tools._export.delivery import SignalDelivery
 from otel_tools._export.endpoint import OtlpEndpoint, otlp_endpoint
 
 if TYPE_CHECKING:
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from otel_tools._export.endpoint import TelemetrySignal
     from otel_tools._export.settings import Settings
 
-__all__ = ["outlet_of"]
+__all__ = ["new_delivery"]
 
-_GRPC_FORK_WAITS: Final = 1.0
-"""Seconds. gRPC aborts a child that was forked in the middle of a call, so it is worth some waiting."""
+_GRPC_MAX_FORK_WAIT: Final = 1.0
+"""Seconds. gRPC aborts a child that was forked in the middle of a call, so a fork waits longer for one."""
 
 
-def outlet_of(settings: Settings, signal: TelemetrySignal) -> Outlet:
-    """The way out that the settings give a signal whose exporter is not ``none``."""
-    kind = settings.exporter(signal)
-    if kind == "file":
-        return Outlet(signal, str(settings.file), partial(_file_exporter, settings, signal))
-    if kind == "console":
-        return Outlet(signal, "the console", partial(_console_exporter, signal))
+def new_delivery(settings: Settings, signal: TelemetrySignal) -> SignalDelivery:
+    """The delivery of a signal whose exporter is not ``none``."""
+    exporter = settings.exporter(signal)
+    if exporter == "file":
+        return SignalDelivery(signal, str(settings.file), partial(_file_exporter, settings, signal))
+    if exporter == "console":
+        return SignalDelivery(signal, "the console", partial(_console_exporter, signal))
     endpoint = otlp_endpoint(signal, settings.protocol(signal), base=settings.endpoint)
-    make = partial(_otlp_exporter, settings, endpoint)
+    make_exporter = partial(_otlp_exporter, settings, endpoint)
     if endpoint.protocol == "grpc":
-        return Outlet(signal, endpoint.address, make, fork_waits=_GRPC_FORK_WAITS)
-    return Outlet(signal, endpoint.address, make)
+        return SignalDelivery(signal, endpoint.address, make_exporter, max_fork_wait=_GRPC_MAX_FORK_WAIT)
+    return SignalDelivery(signal, endpoint.address, make_exporter)
 
 
 def _file_exporter(settings: Settings, signal: TelemetrySignal) -> Any:
@@ -59,7 +59,7 @@ def _console_exporter(signal: TelemetrySignal) -> Any:
 
 
 def _otlp_exporter(settings: Settings, endpoint: OtlpEndpoint) -> Any:
-    # In lower case: gRPC refuses a request over any other, and to HTTP it is the same.
+    # In lower case: gRPC refuses a request with any other, and HTTP does not distinguish.
     headers = {key.lower(): value for key, value in settings.headers} if settings.headers is not None else None
     exporter = _grpc_exporter if endpoint.protocol == "grpc" else _http_exporter
     return exporter(endpoint.signal)(endpoint=endpoint.url, headers=headers)

@@ -17,54 +17,61 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
     from opentelemetry.sdk.resources import Resource
 
-    from otel_tools._export.delivery import Outlet
+    from otel_tools._export.delivery import SignalDelivery
 
-__all__ = ["BoundedLogProcessor", "LogDelivery", "LoggerProvider", "new_logger_provider"]
+__all__ = ["BoundedLogProcessor", "CountingLogExporter", "LoggerProvider", "new_logger_provider"]
 
 
-class LogDelivery(LogRecordExporter):
-    """A log record exporter around another."""
+class CountingLogExporter(LogRecordExporter):
+    """Exports log records through a `SignalDelivery`."""
 
-    def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
+    def __init__(self, delivery: SignalDelivery) -> None:
+        self._delivery = delivery
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Deliver or count as dropped."""
-        delivered = self._outlet.send(batch, len(batch), waited=len(batch))
+        """Export the records, or count them as dropped."""
+        delivered = self._delivery.send(batch, len(batch), accepted=len(batch))
         return LogRecordExportResult.SUCCESS if delivered else LogRecordExportResult.FAILURE
 
     def shutdown(self) -> None:
-        """As the SDK asks."""
-        self._outlet.stop()
+        """End the exporter."""
+        self._delivery.shut_down_exporter()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Nothing waits here."""
+        """Do nothing: no record waits here."""
         return True
 
 
 class BoundedLogProcessor(BatchLogRecordProcessor):
-    """As `BoundedSpanProcessor`, for log records."""
+    """The SDK's batch processor of log records, with losses counted and the time of its end bounded.
 
-    def __init__(self, outlet: Outlet) -> None:
-        self.outlet = outlet
-        self._max_queue_size = max_queue_size(OTEL_BLRP_MAX_QUEUE_SIZE)
+    Attributes:
+        delivery: Where log records are exported.
+        exit_timeout: Seconds that `shutdown` may take.
+    """
+
+    def __init__(self, delivery: SignalDelivery) -> None:
+        self.delivery = delivery
         self.exit_timeout = 30.0
-        super().__init__(LogDelivery(outlet), max_queue_size=self._max_queue_size)
+        self._max_queue_size = max_queue_size(OTEL_BLRP_MAX_QUEUE_SIZE)
+        super().__init__(CountingLogExporter(delivery), max_queue_size=self._max_queue_size)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue a record."""
-        if self.outlet.accept(self._max_queue_size):
+        if self.delivery.accept(self._max_queue_size):
             super().on_emit(log_record)
 
     def shutdown(self) -> None:
-        """Send what is queued, for `exit_timeout` seconds at most."""
-        self.outlet.close()
-        sdk_private.shut_down_batch_processor(self, super().shutdown, self.outlet.stop, self.exit_timeout)
+        """Export what is queued, for `exit_timeout` seconds at most."""
+        self.delivery.close()
+        sdk_private.shut_down_batch_processor(
+            self, super().shutdown, self.delivery.shut_down_exporter, self.exit_timeout
+        )
 
 
-def new_logger_provider(outlet: Outlet, resource: Resource) -> tuple[LoggerProvider, BoundedLogProcessor]:
-    """A logger provider, and the one processor that it has."""
+def new_logger_provider(delivery: SignalDelivery, resource: Resource) -> tuple[LoggerProvider, BoundedLogProcessor]:
+    """A logger provider and its one processor."""
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    processor = BoundedLogProcessor(outlet)
+    processor = BoundedLogProcessor(delivery)
     provider.add_log_record_processor(processor)
     return provider, processor

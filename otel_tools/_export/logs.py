@@ -1,4 +1,4 @@
-"""What `configure(logs=...)` turns on, and how it is turned off again."""
+"""Starts and stops the output of log records that `configure(logs=...)` asks for."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["start_logs", "stop_logs"]
 
 
 def start_logs(settings: Settings) -> None:
-    """Meet the records of `logging`, and have each call tell how it ended.
+    """Write the records of `logging`, and one record for the end of each call.
 
     Args:
-        settings: What was asked for. OTLP records go to the logger provider of the process, whoever has set it.
+        settings: The configuration. OTLP records go to the logger provider of the process, whoever has set it.
     """
     sinks: list[Sink] = []
     if settings.logs in {"json", "both"}:
@@ -27,26 +27,26 @@ def start_logs(settings: Settings) -> None:
 
         sinks.append(JsonLines(settings.log_stream))
     if settings.logs in {"otlp", "both"} and settings.exporter("logs") != "none" and not sdk_disabled():
-        from otel_tools._telemetry.logs.otlp import send_record  # noqa: PLC0415 - only where it was asked for
+        from otel_tools._telemetry.logs.otlp import send_record  # noqa: PLC0415 - only where OTLP records are on
 
         sinks.append(send_record)
     if not sinks:
         return
-    from otel_tools._telemetry.logs.hooks import install  # noqa: PLC0415 - only where it was asked for
+    from otel_tools._telemetry.logs.hooks import install  # noqa: PLC0415 - only where logs are on
 
     logs.sinks = tuple(sinks)
     logs.replaces_last_resort = settings.logs in {"json", "both"}
-    # The environment may say that content is for spans alone.
+    # The variable may allow content on spans only.
     logs.with_content = os.environ.get(CAPTURE_MESSAGE_CONTENT, "").strip().upper() != "SPAN_ONLY"
     install()
     logs.on = True
 
 
 def stop_logs() -> None:
-    """Leave `logging` and `threading` as they were. Doing it twice, or where nothing was started, does nothing."""
+    """Restore `logging` and `threading`. A second call, or one without `start_logs`, does nothing."""
     if not logs.on:
         return
-    from otel_tools._telemetry.logs.hooks import remove  # noqa: PLC0415 - loaded where something is to be removed
+    from otel_tools._telemetry.logs.hooks import remove  # noqa: PLC0415 - only where logs are on
 
     logs.on = False
     logs.sinks = ()

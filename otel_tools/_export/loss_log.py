@@ -1,4 +1,4 @@
-"""What is said about deliveries that fail: one line a minute instead of one a batch."""
+"""Log lines about exports that fail: one a minute instead of one a batch."""
 
 from __future__ import annotations
 
@@ -15,132 +15,135 @@ from otel_tools._telemetry.instruments import dropped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["failed", "held", "hush", "succeeded"]
+__all__ = ["delay_reports", "exporter_log", "report_failure", "report_success"]
 
 logger = logging.getLogger("otel_tools")
 
-_EVERY: Final = 60.0
-_EXPORTERS: Final = "opentelemetry.exporter"
-_LONGEST_REASON: Final = 400
-_NO_REASON: Final = ("Shutdown in progress", "due to timeout, max retries or shutdown")
-"""What exporters say when they stop trying; what they said before is why they had to try again."""
+_REPORT_INTERVAL: Final = 60.0
+"""Seconds between two reports of failures."""
+
+_EXPORTER_LOGGERS: Final = "opentelemetry.exporter"
+_MAX_REASON_LENGTH: Final = 400
+
+_UNINFORMATIVE: Final = ("Shutdown in progress", "due to timeout, max retries or shutdown")
+"""Messages of exporters that stop retrying. The message before them says why they had to retry."""
 
 
-class _Report:
-    """The state of what was said, over all signals."""
+class _FailureReporter:
+    """Logs failures of all signals, and when a signal is delivered again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last = -_EVERY
-        self._said: set[str] = set()
-        self._held: list[tuple[str, str, str]] | None = None
+        self._last_report = -_REPORT_INTERVAL
+        self._reported_signals: set[str] = set()
+        self._delayed: list[tuple[str, str, str]] | None = None
 
-    def hold(self) -> None:
+    def delay(self) -> None:
         with self._lock:
-            self._held = []
+            self._delayed = []
 
-    def release(self) -> None:
+    def report_delayed(self) -> None:
         with self._lock:
-            held, self._held = self._held, None
-        if held:
-            self.failed(*held[0])
+            delayed, self._delayed = self._delayed, None
+        if delayed:
+            self.report_failure(*delayed[0])
 
-    def failed(self, signal: str, target: str, reason: str) -> None:
+    def report_failure(self, signal: str, target: str, reason: str) -> None:
         with self._lock:
-            if self._held is not None:
-                self._held.append((signal, target, reason))
+            if self._delayed is not None:
+                self._delayed.append((signal, target, reason))
                 return
             now = time.monotonic()
-            if now - self._last < _EVERY:
+            if now - self._last_report < _REPORT_INTERVAL:
                 return
-            self._last = now
-            self._said.add(signal)
-        lost = ", ".join(f"{count} of {name}" for name, count in dropped.items() if count)
+            self._last_report = now
+            self._reported_signals.add(signal)
+        counts = ", ".join(f"{count} of {name}" for name, count in dropped.items() if count)
         log_safely(
             logger,
             logging.WARNING,
             "telemetry cannot be delivered to %s (%s); dropped so far: %s. The tools go on. "
             "`otel-tools doctor` says what is wrong; next such line in a minute at the earliest",
             target,
-            " ".join(reason.split())[:_LONGEST_REASON] or "no reason given",
-            lost or "nothing",
+            " ".join(reason.split())[:_MAX_REASON_LENGTH] or "no reason given",
+            counts or "nothing",
         )
 
-    def succeeded(self, signal: str) -> None:
-        # Only what was said to fail is said to work again: a collector that fails every other time is not worth
-        # two lines each time.
+    def report_success(self, signal: str) -> None:
+        # Only a signal whose failure was logged is logged as recovered: a collector that fails every other time is
+        # not worth two lines each time.
         with self._lock:
-            if signal not in self._said:
+            if signal not in self._reported_signals:
                 return
-            self._said.discard(signal)
+            self._reported_signals.discard(signal)
         log_safely(logger, logging.INFO, "%s are delivered again", signal)
 
 
-class _Hush(logging.Filter):
-    """Keeps the exporters' own lines back while one of ours runs them, and remembers why they failed."""
+class _ExporterLog(logging.Filter):
+    """Context manager: drops the exporters' own log lines in this thread, and keeps the last one that says why."""
 
     def __init__(self) -> None:
         super().__init__()
         self._thread = threading.local()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not getattr(self._thread, "on", False):
+        if not getattr(self._thread, "active", False):
             return True
-        line = record.getMessage()
-        if not (self.heard and any(words in line for words in _NO_REASON)):
-            self._thread.heard = line
+        message = record.getMessage()
+        if not (self.last_message and any(words in message for words in _UNINFORMATIVE)):
+            self._thread.last_message = message
         return False
 
     def __enter__(self) -> None:
-        self._thread.on, self._thread.heard = True, ""
+        self._thread.active, self._thread.last_message = True, ""
         for name in list(logging.Logger.manager.loggerDict):
-            if name.startswith(_EXPORTERS):
+            if name.startswith(_EXPORTER_LOGGERS):
                 # Adding a filter that is there already does nothing.
                 logging.getLogger(name).addFilter(self)
 
     def __exit__(self, *_: object) -> None:
-        self._thread.on = False
+        self._thread.active = False
 
     @property
-    def heard(self) -> str:
-        """Why the export failed, in the exporter's own words."""
-        return str(getattr(self._thread, "heard", ""))
+    def last_message(self) -> str:
+        """Why the export failed, in the exporter's own words; empty where it logged nothing."""
+        return str(getattr(self._thread, "last_message", ""))
 
 
-hush = _Hush()
-_report = _Report()
+exporter_log = _ExporterLog()
+_reporter = _FailureReporter()
 
 
-def failed(signal: str, target: str, reason: str) -> None:
-    """A batch could not be delivered: say so, unless that was said within the last minute.
+def report_failure(signal: str, target: str, reason: str) -> None:
+    """Log that a batch was not delivered, unless a failure was logged within the last minute.
 
     Args:
-        signal: What was lost.
-        target: Where it should have gone.
-        reason: Why it did not.
+        signal: ``traces``, ``metrics`` or ``logs``.
+        target: The address that the batch was sent to.
+        reason: Why it failed.
     """
-    _report.failed(signal, target, reason)
+    _reporter.report_failure(signal, target, reason)
 
 
-def succeeded(signal: str) -> None:
-    """A batch was delivered: say so, if the last that was said of the signal is that it fails."""
-    _report.succeeded(signal)
+def report_success(signal: str) -> None:
+    """Log that a signal is delivered again, if the last line about it was a failure."""
+    _reporter.report_success(signal)
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """What fails in the block is said after it, when all that it cost is counted."""
-    _report.hold()
+def delay_reports() -> Iterator[None]:
+    """Log failures after the block, when all items that it dropped are counted."""
+    _reporter.delay()
     try:
         yield
     finally:
-        _report.release()
+        _reporter.report_delayed()
 
 
-def _start_again() -> None:
-    """In the child of a fork: what the parent said is not said by the child, and nobody there frees the lock."""
-    global _report  # noqa: PLW0603 - a fork is the one event that makes a new one necessary
-    _report = _Report()
+def _renew_reporter() -> None:
+    """In a forked process: the parent's reports do not count, and a thread of the parent may hold the lock."""
+    global _reporter  # noqa: PLW0603 - only a fork makes a new one necessary
+    _reporter = _FailureReporter()
 
 
-at_fork(after_in_child=_start_again)
+at_fork(after_in_child=_renew_reporter)

@@ -1,4 +1,4 @@
-"""The provider that our metrics leave by, and what becomes of it in the child of a fork."""
+"""A meter provider with its reader and exporter, and how it continues in a forked process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import View
 
 from otel_tools._export import sdk_private
-from otel_tools._export.processors import MetricDelivery
+from otel_tools._export.processors import CountingMetricExporter
 from otel_tools._export.sdk_private import ForkSafeMetricReader
 from otel_tools._telemetry import names
 
@@ -17,43 +17,47 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.resources import Resource
 
-    from otel_tools._export.delivery import Outlet
+    from otel_tools._export.delivery import SignalDelivery
 
-__all__ = ["Metering"]
+__all__ = ["VIEWS", "MetricPipeline"]
 
 _MAX_SERIES: Final = 20_000
-"""Series an instrument of ours may have; the SDK's default of 2,000 is not enough for 1,000 tools."""
+"""Series that one instrument of otel_tools may have. The SDK's default of 2,000 is too low for 1,000 tools."""
 
 
 def _views() -> list[View]:
-    ours = (names.DURATION.name, "otel_tools.*")
+    own_instruments = (names.DURATION.name, "otel_tools.*")
     try:
         return [
             View(instrument_name=name, meter_name=names.SCOPE, aggregation_cardinality_limit=_MAX_SERIES)
-            for name in ours
+            for name in own_instruments
         ]
     except TypeError:
         # Before 1.45.2 the SDK has no limit that would have to be raised.
         return []
 
 
-_VIEWS: Final = _views()
+VIEWS: Final = _views()
+"""Views that raise the limit of series for otel_tools' instruments."""
 
 
-class Metering:
-    """A meter provider with the one reader that exports what it measures.
+class MetricPipeline:
+    """A meter provider with one reader and one exporter.
 
     Args:
-        outlet: Where it is sent.
-        resource: What it is about.
+        delivery: Where metrics are exported.
+        resource: The resource of the metrics.
         interval: Seconds between two exports.
+
+    Attributes:
+        provider: The meter provider.
     """
 
-    def __init__(self, outlet: Outlet, resource: Resource, interval: float) -> None:
-        self._delivery = MetricDelivery(outlet)
-        self._reader = ForkSafeMetricReader(self._delivery, interval)
+    def __init__(self, delivery: SignalDelivery, resource: Resource, interval: float) -> None:
+        self._exporter = CountingMetricExporter(delivery)
+        self._reader = ForkSafeMetricReader(self._exporter, interval)
         try:
-            self.provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False, views=_VIEWS)
+            self.provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False, views=VIEWS)
         except Exception:
             # The environment asks for what the SDK does not know. The reader's thread has started by then.
             self._reader.discard()
@@ -64,20 +68,20 @@ class Metering:
         """In a forked process: the resource with the ``service.instance.id`` that the SDK made for this process.
 
         Returns:
-            None where the SDK does not tell.
+            None where the SDK has no such name.
         """
         return sdk_private.resource_of(self.provider)
 
     def missing_names(self, batch_processors: Iterable[object]) -> list[sdk_private.PrivateName]:
         """The private names that the installed SDK lacks."""
-        return sdk_private.missing_names(self.provider, self._reader, self._delivery, batch_processors)
+        return sdk_private.missing_names(self.provider, self._reader, self._exporter, batch_processors)
 
-    def without_ours(self) -> None:
-        """In a forked process: go on with the application's own instruments alone.
+    def keep_only_foreign_instruments(self) -> None:
+        """In a forked process: continue with the application's own instruments alone.
 
-        A histogram's state is the SDK's. It is inherited with the parent's counts in it, so ours are made anew with
-        another provider.
+        The SDK holds a histogram's state, and the child inherits it with the parent's counts. otel_tools' instruments
+        are therefore made anew under another provider.
         """
-        self._delivery.ours_elsewhere = True
+        self._exporter.excludes_own_metrics = True
         sdk_private.forget_instruments(self.provider, names.SCOPE)
         self._reader.restart_in_child()

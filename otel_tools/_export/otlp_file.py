@@ -1,7 +1,7 @@
-"""OTLP JSON lines: the format of the collector's file exporter, which its ``otlpjsonfile`` receiver reads.
+"""Exporters that append OTLP JSON lines to a file, the format of the collector's file exporter.
 
-One JSON object a line, as OTLP's JSON mapping defines it: lowerCamelCase names, trace and span ids in hexadecimal,
-enums as numbers, 64-bit integers as strings.
+The collector's ``otlpjsonfile`` receiver reads it. One JSON object a line, as OTLP's JSON mapping defines it:
+lowerCamelCase names, trace and span ids in hexadecimal, enums as numbers, 64-bit integers as strings.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FileLogExporter", "FileMetricExporter", "FileSpanExporter"]
 
-_IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
+_ID_FIELDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 
 
 class FileSpanExporter(SpanExporter):
     """Appends spans to a file.
 
     Args:
-        path: The file; made where it is missing.
+        path: The file; created where it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class FileLogExporter:
     """Appends log records to a file. Has the methods of the SDK's ``LogRecordExporter``.
 
     Args:
-        path: The file; made where it is missing.
+        path: The file; created where it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,22 +66,22 @@ class FileLogExporter:
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing waits here."""
+        """Do nothing: no item waits here."""
         return True
 
 
 class FileMetricExporter(MetricExporter):
-    """Appends metrics to a file, with the temporality that the ``OTEL_*`` variables ask for.
+    """Appends metrics to a file, with the temporality that the ``OTEL_*`` variables set.
 
     Args:
-        path: The file; made where it is missing.
+        path: The file; created where it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
-        # The OTLP exporter knows how to read the variables; it opens no connection until it exports.
+        # The OTLP exporter reads the variables. It opens no connection before it exports.
         otlp = OTLPMetricExporter()
         super().__init__(*sdk_private.metric_preferences(otlp))
         otlp.shutdown()
@@ -93,17 +93,17 @@ class FileMetricExporter(MetricExporter):
         return MetricExportResult.SUCCESS
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Nothing waits here."""
+        """Do nothing: no item waits here."""
         return True
 
 
 def _append(path: Path, message: Message) -> None:
     line = json.dumps(_with_hex_ids(MessageToDict(message, use_integers_for_enums=True)), separators=(",", ":"))
     data = line.encode() + b"\n"
-    # One write of a file opened for appending: neither threads nor processes that share it tear each other's lines.
+    # One write to a file opened for appending: threads and processes that share the file do not mix their lines.
     with path.open("ab", buffering=0) as file:
         if file.write(data) != len(data):
             raise OSError(f"{path}: only a part of a line could be written; is the disk full?")
@@ -112,7 +112,7 @@ def _append(path: Path, message: Message) -> None:
 def _with_hex_ids(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: base64.b64decode(item).hex() if key in _IDS and isinstance(item, str) else _with_hex_ids(item)
+            key: base64.b64decode(item).hex() if key in _ID_FIELDS and isinstance(item, str) else _with_hex_ids(item)
             for key, item in value.items()
         }
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The SDK's processors and exporter interfaces around a `Outlet`: losses counted, the end bounded."""
+"""The SDK's span processor and exporters around a `SignalDelivery`: losses are counted, the end is bounded."""
 
 from __future__ import annotations
 
@@ -25,113 +25,114 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_tools._export.delivery import Outlet
+    from otel_tools._export.delivery import SignalDelivery
 
 __all__ = [
     "INSTANCE_ID",
     "BoundedSpanProcessor",
-    "MetricDelivery",
-    "SpanDelivery",
+    "CountingMetricExporter",
+    "CountingSpanExporter",
     "max_queue_size",
 ]
 
 logger = logging.getLogger("otel_tools")
-
 
 INSTANCE_ID: Final = "service.instance.id"
 
 _DEFAULT_QUEUE_SIZE: Final = "2048"
 
 
-class SpanDelivery(SpanExporter):
-    """A span exporter around another."""
+class CountingSpanExporter(SpanExporter):
+    """Exports spans through a `SignalDelivery`."""
 
-    def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
+    def __init__(self, delivery: SignalDelivery) -> None:
+        self._delivery = delivery
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Deliver or count as dropped."""
-        delivered = self._outlet.send(spans, len(spans), waited=len(spans))
+        """Export the spans, or count them as dropped."""
+        delivered = self._delivery.send(spans, len(spans), accepted=len(spans))
         return SpanExportResult.SUCCESS if delivered else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
-        """As the SDK asks."""
-        self._outlet.stop()
+        """End the exporter."""
+        self._delivery.shut_down_exporter()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Nothing waits here."""
+        """Do nothing: no span waits here."""
         return True
 
 
-class MetricDelivery(MetricExporter):
-    """A metric exporter around another.
+class CountingMetricExporter(MetricExporter):
+    """Exports metrics through a `SignalDelivery`.
 
     Attributes:
-        ours_elsewhere: True in the child of a fork, where our metrics leave by a provider of the child's own and
-            this one would report the parent's numbers for them.
+        excludes_own_metrics: Whether otel_tools' metrics are left out. True in a forked process, where they are
+            exported by a provider of the child's own, and this exporter would send the parent's numbers.
     """
 
-    def __init__(self, outlet: Outlet) -> None:
-        super().__init__(*sdk_private.metric_preferences(outlet.exporter))
-        self._outlet = outlet
-        self.ours_elsewhere = False
+    def __init__(self, delivery: SignalDelivery) -> None:
+        super().__init__(*sdk_private.metric_preferences(delivery.exporter))
+        self._delivery = delivery
+        self.excludes_own_metrics = False
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        """Deliver or count as dropped."""
-        if self.ours_elsewhere:
-            metrics_data = _without_ours(metrics_data)
-        count = _points_in(metrics_data)
+        """Export the metrics, or count their points as dropped."""
+        if self.excludes_own_metrics:
+            metrics_data = _without_own_metrics(metrics_data)
+        count = _count_points(metrics_data)
         if not count:
             return MetricExportResult.SUCCESS
-        delivered = self._outlet.send(metrics_data, count)
+        delivered = self._delivery.send(metrics_data, count)
         return MetricExportResult.SUCCESS if delivered else MetricExportResult.FAILURE
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """As the SDK asks."""
-        self._outlet.stop()
+        """End the exporter."""
+        self._delivery.shut_down_exporter()
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Nothing waits here."""
+        """Do nothing: no metric waits here."""
         return True
 
 
 class BoundedSpanProcessor(BatchSpanProcessor):
-    """The SDK's batch processor with its losses counted and its end bounded.
+    """The SDK's batch processor, with losses counted and the time of its end bounded.
 
     Attributes:
-        outlet: Where spans go.
+        delivery: Where spans are exported.
         exit_timeout: Seconds that `shutdown` may take.
     """
 
-    def __init__(self, outlet: Outlet, resource: Resource) -> None:
-        self.outlet = outlet
-        self._max_queue_size = max_queue_size(OTEL_BSP_MAX_QUEUE_SIZE)
+    def __init__(self, delivery: SignalDelivery, resource: Resource) -> None:
+        self.delivery = delivery
         self.exit_timeout = 30.0
-        self._own = resource.attributes.get(INSTANCE_ID)
-        self._parents: frozenset[object] = frozenset()
-        super().__init__(SpanDelivery(outlet), max_queue_size=self._max_queue_size)
+        self._max_queue_size = max_queue_size(OTEL_BSP_MAX_QUEUE_SIZE)
+        self._instance_id = resource.attributes.get(INSTANCE_ID)
+        self._parent_instance_ids: frozenset[object] = frozenset()
+        super().__init__(CountingSpanExporter(delivery), max_queue_size=self._max_queue_size)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a sampled span."""
-        if self._parents and span.resource.attributes.get(INSTANCE_ID) in self._parents:
+        if self._parent_instance_ids and span.resource.attributes.get(INSTANCE_ID) in self._parent_instance_ids:
             return
-        if span.context is not None and span.context.trace_flags.sampled and self.outlet.accept(self._max_queue_size):
+        if span.context is not None and span.context.trace_flags.sampled and self.delivery.accept(self._max_queue_size):
             super().on_end(span)
 
     def after_fork(self, resource: Resource) -> None:
-        """In the child: a span that was open when the process forked is the parent's to report, whoever ends it here.
+        """In a forked process: skip spans that were open at the fork, whoever ends them. The parent exports them.
 
         Args:
-            resource: The child's own, by which the child's spans are told from those.
+            resource: The child's own. Its instance id tells the child's spans from the parent's.
         """
-        own = resource.attributes.get(INSTANCE_ID)
-        self._parents = (self._parents | {self._own}) - {own}
-        self._own = own
+        instance_id = resource.attributes.get(INSTANCE_ID)
+        self._parent_instance_ids = (self._parent_instance_ids | {self._instance_id}) - {instance_id}
+        self._instance_id = instance_id
 
     def shutdown(self) -> None:
-        """Send what is queued, for `exit_timeout` seconds at most."""
-        self.outlet.close()
-        sdk_private.shut_down_batch_processor(self, super().shutdown, self.outlet.stop, self.exit_timeout)
+        """Export what is queued, for `exit_timeout` seconds at most."""
+        self.delivery.close()
+        sdk_private.shut_down_batch_processor(
+            self, super().shutdown, self.delivery.shut_down_exporter, self.exit_timeout
+        )
 
 
 def max_queue_size(variable: str) -> int:
@@ -148,15 +149,15 @@ def max_queue_size(variable: str) -> int:
         return int(_DEFAULT_QUEUE_SIZE)
 
 
-def _without_ours(data: MetricsData) -> MetricsData:
+def _without_own_metrics(data: MetricsData) -> MetricsData:
     return MetricsData(
         [
             ResourceMetrics(
                 resource.resource,
                 [
-                    ScopeMetrics(s.scope, s.metrics, s.schema_url)
-                    for s in resource.scope_metrics
-                    if s.scope.name != names.SCOPE
+                    ScopeMetrics(scope.scope, scope.metrics, scope.schema_url)
+                    for scope in resource.scope_metrics
+                    if scope.scope.name != names.SCOPE
                 ],
                 resource.schema_url,
             )
@@ -165,7 +166,7 @@ def _without_ours(data: MetricsData) -> MetricsData:
     )
 
 
-def _points_in(data: MetricsData) -> int:
+def _count_points(data: MetricsData) -> int:
     return sum(
         len(metric.data.data_points)
         for resource in data.resource_metrics

@@ -1,4 +1,4 @@
-"""What `configure()` was asked for, in code or by ``OTEL_*`` variables, checked; nothing of the SDK is imported."""
+"""The checked arguments of `configure()` and the ``OTEL_*`` variables. Does not import the SDK."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools._telemetry.exceptions import exception_signals
 from otel_tools.errors import ConfigurationError
 
-__all__ = ["Exporter", "Logs", "Redact", "Settings", "read_settings", "redaction_of"]
+__all__ = ["SIGNALS", "ExporterName", "LogsMode", "Redact", "Settings", "read_redaction", "read_settings"]
 
-Exporter = Literal["otlp", "console", "file", "none"]
-Logs = Literal["json", "otlp", "both"]
+ExporterName = Literal["otlp", "console", "file", "none"]
+LogsMode = Literal["json", "otlp", "both"]
 Redact = Callable[[str], str] | Sequence[str | re.Pattern[str]]
 
 SIGNALS: Final[tuple[TelemetrySignal, ...]] = get_args(TelemetrySignal)
-EXPORTERS: Final[tuple[str, ...]] = get_args(Exporter)
-LOGS: Final[tuple[str, ...]] = get_args(Logs)
+EXPORTERS: Final[tuple[str, ...]] = get_args(ExporterName)
+LOGS_MODES: Final[tuple[str, ...]] = get_args(LogsMode)
 
-_URL_NEEDED: Final = "a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
+_URL_REQUIRED: Final = "a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -42,35 +42,35 @@ class Settings:
     """One checked configuration.
 
     Attributes:
-        resource: Resource attributes given in code; those of the environment are read by the SDK.
-        exporters: Where each signal goes.
-        protocols: How each signal goes there when it goes by OTLP.
-        endpoint: Base URL of the collector given in code; None leaves it to the environment.
-        headers: Request headers given in code; None leaves them to the environment.
-        file: Where the file exporter appends.
-        sample_ratio: Share of traces to keep given in code; None leaves the sampler to the environment.
+        resource: Resource attributes given in code. The SDK reads those of the environment.
+        exporters: The exporter of each signal.
+        protocols: The OTLP protocol of each signal.
+        endpoint: Base URL of the collector given in code; None where the environment decides.
+        headers: Request headers given in code; None where the environment decides.
+        file: The file of the file exporter.
+        sample_ratio: Share of traces to keep, given in code; None where the environment sets the sampler.
         metric_interval: Seconds between two exports of metrics.
-        logs: What becomes of the records of `logging`; None leaves them alone.
-        log_stream: Where lines of JSON go; None is standard error.
+        logs: How the records of `logging` are written; None where they are not touched.
+        log_stream: The stream for lines of JSON; None is standard error.
     """
 
     resource: tuple[tuple[str, str], ...]
-    exporters: tuple[tuple[TelemetrySignal, Exporter], ...]
+    exporters: tuple[tuple[TelemetrySignal, ExporterName], ...]
     protocols: tuple[tuple[TelemetrySignal, OtlpProtocol], ...]
     endpoint: str | None
     headers: tuple[tuple[str, str], ...] | None
     file: Path | None
     sample_ratio: float | None
     metric_interval: float
-    logs: Logs | None = None
+    logs: LogsMode | None = None
     log_stream: TextIO | None = None
 
-    def exporter(self, signal: TelemetrySignal) -> Exporter:
-        """Where a signal goes."""
+    def exporter(self, signal: TelemetrySignal) -> ExporterName:
+        """The exporter of a signal."""
         return dict(self.exporters)[signal]
 
     def protocol(self, signal: TelemetrySignal) -> OtlpProtocol:
-        """How a signal goes by OTLP."""
+        """The OTLP protocol of a signal."""
         return dict(self.protocols)[signal]
 
 
@@ -87,18 +87,18 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
     logs: str | None = None,
     log_stream: TextIO | None = None,
 ) -> Settings:
-    """Check what was given and fill in what the environment says.
+    """Check the arguments of `configure()` and complete them from the environment.
 
     Raises:
-        ConfigurationError: Something given cannot work; names the argument or variable and what it accepts.
+        ConfigurationError: An argument or variable cannot be used; the message names it and what it accepts.
     """
     resource = {
         "service.name": _text("service_name", service_name),
         "service.version": _text("service_version", service_version),
         "deployment.environment.name": _text("environment", environment),
     }
-    wanted_logs = _logs(logs, log_stream)
-    exporters = _exporters(exporter, file, logs=wanted_logs in {"otlp", "both"} or exception_signals()[1])
+    logs_mode = _logs(logs, log_stream)
+    exporters = _exporters(exporter, file, logs=logs_mode in {"otlp", "both"} or exception_signals()[1])
     protocols = {signal: _protocol(signal) for signal in SIGNALS}
     if endpoint is None:
         _check_endpoint_variables(exporters, protocols)
@@ -110,18 +110,18 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
         headers=_headers(headers),
         sample_ratio=_ratio(sample_ratio),
         metric_interval=_metric_interval(),
-        logs=wanted_logs,
+        logs=logs_mode,
         log_stream=log_stream,
-        # Last: it makes the file.
-        file=_file(file, wanted="file" in exporters.values()),
+        # Last: it creates the file.
+        file=_file(file, used="file" in exporters.values()),
     )
 
 
-def redaction_of(redact: Redact | None) -> Redaction:
-    """What `configure(redact=...)` means: patterns of the user's own, or a callback.
+def read_redaction(redact: Redact | None) -> Redaction:
+    """The redaction that `configure(redact=...)` asks for, by patterns or by a function.
 
     Raises:
-        ConfigurationError: It is neither, or a pattern does not compile.
+        ConfigurationError: The argument is neither, or a pattern does not compile.
     """
     if redact is None:
         return Redaction()
@@ -145,9 +145,9 @@ def _text(argument: str, value: Any) -> str | None:
     return value
 
 
-def _logs(logs: Any, stream: Any) -> Logs | None:
-    if logs is not None and logs not in LOGS:
-        raise ConfigurationError(f"configure(logs={logs!r}): accepted are {', '.join(map(repr, LOGS))} and None")
+def _logs(logs: Any, stream: Any) -> LogsMode | None:
+    if logs is not None and logs not in LOGS_MODES:
+        raise ConfigurationError(f"configure(logs={logs!r}): accepted are {', '.join(map(repr, LOGS_MODES))} and None")
     if stream is not None and logs not in {"json", "both"}:
         raise ConfigurationError(f"configure(log_stream=...) goes with logs='json' or 'both', not with {logs!r}")
     if stream is not None and not (
@@ -156,22 +156,22 @@ def _logs(logs: Any, stream: Any) -> Logs | None:
         raise ConfigurationError(f"configure(log_stream={stream!r}): a text stream is needed, such as sys.stdout")
     if logs in {"json", "both"} and find_spec("pythonjsonlogger") is None:
         raise ConfigurationError(f"configure(logs={logs!r}) needs python-json-logger: pip install 'otel_tools[logs]'")
-    return logs  # type: ignore[no-any-return] # it is one of LOGS
+    return logs  # type: ignore[no-any-return] # it is one of LOGS_MODES
 
 
-def _exporters(exporter: str | None, file: object, *, logs: bool) -> dict[TelemetrySignal, Exporter]:
+def _exporters(exporter: str | None, file: object, *, logs: bool) -> dict[TelemetrySignal, ExporterName]:
     if exporter is not None and exporter not in EXPORTERS:
         raise ConfigurationError(f"configure(exporter={exporter!r}): accepted are {', '.join(map(repr, EXPORTERS))}")
     if exporter == "file" and file is None:
         raise ConfigurationError("configure(exporter='file') needs file='PATH', the file to append OTLP JSON lines to")
     if exporter != "file" and file is not None:
         raise ConfigurationError(f"configure(file={file!r}) goes with exporter='file', not with {exporter!r}")
-    chosen: dict[TelemetrySignal, Exporter] = {}
+    chosen: dict[TelemetrySignal, ExporterName] = {}
     for signal in SIGNALS:
         variable = f"OTEL_{signal.upper()}_EXPORTER"
         value = exporter or os.environ.get(variable, "").strip().lower() or None
         if value is None:
-            # Logs are only set up where something that becomes a log record was asked for.
+            # LogsMode are only set up where something that becomes a log record was asked for.
             value = "none" if signal == "logs" and not logs else "otlp"
         if value not in EXPORTERS or (exporter is None and value == "file"):
             raise ConfigurationError(f"{variable}={value}: accepted are 'otlp', 'console' and 'none'")
@@ -192,12 +192,12 @@ def _endpoint(endpoint: Any) -> str | None:
     if endpoint is None:
         return None
     if not is_http_url(endpoint):
-        raise ConfigurationError(f"configure(endpoint={endpoint!r}): {_URL_NEEDED}")
+        raise ConfigurationError(f"configure(endpoint={endpoint!r}): {_URL_REQUIRED}")
     return str(endpoint).rstrip("/")
 
 
 def _check_endpoint_variables(
-    exporters: Mapping[TelemetrySignal, Exporter], protocols: Mapping[TelemetrySignal, OtlpProtocol]
+    exporters: Mapping[TelemetrySignal, ExporterName], protocols: Mapping[TelemetrySignal, OtlpProtocol]
 ) -> None:
     for signal in SIGNALS:
         # The gRPC exporter reports an address that it cannot use.
@@ -205,14 +205,14 @@ def _check_endpoint_variables(
             continue
         endpoint = otlp_endpoint(signal, protocols[signal])
         if not endpoint.is_valid:
-            raise ConfigurationError(f"{endpoint.variable}={endpoint.address}: {_URL_NEEDED}")
+            raise ConfigurationError(f"{endpoint.variable}={endpoint.address}: {_URL_REQUIRED}")
 
 
 def _headers(headers: Any) -> tuple[tuple[str, str], ...] | None:
     if headers is None:
         return None
     if not isinstance(headers, Mapping) or not all(isinstance(part, str) for pair in headers.items() for part in pair):
-        # The values are not repeated: headers carry credentials.
+        # Without the values: headers carry credentials.
         raise ConfigurationError(
             "configure(headers=...): a dictionary of texts is needed, such as {'x-team': 'search'}"
         )
@@ -225,8 +225,8 @@ def _headers(headers: Any) -> tuple[tuple[str, str], ...] | None:
     return tuple(headers.items())
 
 
-def _file(file: Any, *, wanted: bool) -> Path | None:
-    if not wanted:
+def _file(file: Any, *, used: bool) -> Path | None:
+    if not used:
         return None
     try:
         path = Path(file).expanduser().absolute()
@@ -246,7 +246,7 @@ def _ratio(ratio: Any) -> float | None:
 
 
 def _metric_interval() -> float:
-    """Seconds; ``OTEL_METRIC_EXPORT_INTERVAL`` is in milliseconds. 10 s unless set, so that an alert is not late."""
+    """Seconds. ``OTEL_METRIC_EXPORT_INTERVAL`` is in milliseconds; the default is 10 s, so that alerts are not late."""
     value = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or "10000"
     try:
         milliseconds = float(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_tools._call.clock import clock
-from otel_tools._call.scope import Scope, current
+from otel_tools._call.scope import Scope, current_scope
 
 if TYPE_CHECKING:
     from otel_tools._call.call import Call
@@ -27,7 +27,7 @@ def deadline(seconds: float) -> Policy:
     def policy(inner: Next) -> Next:
         def flow(call: Call) -> Flow:
             scope = call.scope
-            call.scope = Scope(call, clock.now() + seconds, scope or current.get())
+            call.scope = Scope(call, clock.now() + seconds, scope or current_scope.get())
             try:
                 return (yield from inner(call))
             finally:

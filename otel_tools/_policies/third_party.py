@@ -12,7 +12,7 @@ import types
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.error_types import error_type_of
-from otel_tools._call.scope import Scope, current
+from otel_tools._call.scope import Scope, current_scope
 from otel_tools._policies.third_party_counts import counts_of
 from otel_tools._policies.third_party_private import is_async, is_cached, is_cachedmethod, made_by, retrying_of
 from otel_tools.errors import ConfigurationError, ToolError
@@ -105,7 +105,7 @@ def _scope_of(call: Call) -> _Scope:
     scope = call.scope
     if isinstance(scope, _Scope):
         return scope
-    mine = _Scope(call, None, current.get()) if scope is None else _Scope(call, scope.deadline, scope.outer)
+    mine = _Scope(call, None, current_scope.get()) if scope is None else _Scope(call, scope.deadline, scope.outer)
     mine.reported = False
     call.scope = mine
     return mine
@@ -136,7 +136,7 @@ class _RetryListener:
 
     def report(self, state: Any) -> None:
         with contextlib.suppress(Exception):
-            scope = current.get()
+            scope = current_scope.get()
             call = None if scope is None else self.calls.get(scope.owner)
             if call is None:
                 return

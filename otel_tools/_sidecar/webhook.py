@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 WEBHOOK_FILE = Path("secret", "alert-webhook-url")
 
@@ -38,12 +37,3 @@ def read_webhook(folder: Path) -> str:
         return (folder / WEBHOOK_FILE).read_text().strip()
     except OSError:
         return ""
-
-
-def without_secret(url: str) -> str:
-    """The scheme, host and port of a webhook URL; its path, query and password are secret."""
-    parts = urlsplit(url)
-    if not parts.hostname:
-        return "..."
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}/..."

@@ -113,14 +113,14 @@ def capture() -> Iterator[Captured]:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415 - above
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415 - above
 
-    from otel_tools._export.meter_provider import _VIEWS  # noqa: PLC0415 - above
+    from otel_tools._export.meter_provider import VIEWS  # noqa: PLC0415 - above
 
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
     logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # the SDK's own
 
     tracer_provider = TracerProvider(shutdown_on_exit=False)
     tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
-    meter_provider = MeterProvider([reader], shutdown_on_exit=False, views=_VIEWS)
+    meter_provider = MeterProvider([reader], shutdown_on_exit=False, views=VIEWS)
     logger_provider = LoggerProvider(shutdown_on_exit=False)
     logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
     seen = Captured(spans, reader, logs)

@@ -9,7 +9,7 @@ from threading import Condition
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from otel_tools._call.clock import clock
-from otel_tools._call.scope import current
+from otel_tools._call.scope import current_scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,7 +65,7 @@ class FakeClock:
         clock.sleep = self.sleep
         clock.asleep = self.asleep
         clock.wait = self._wait
-        clock.await_ = self._await
+        clock.await_future = self._await
         clock.timeout = self._timeout
         return self
 
@@ -98,7 +98,7 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         """Move the clock forward as a sleep of the caller does; a tool's timeout that ends before then expires."""
         self._record(seconds)
-        scope, target = current.get(), self._now + seconds
+        scope, target = current_scope.get(), self._now + seconds
         if scope is not None and scope.deadline is not None and scope.deadline < target:
             self._move_to(scope.deadline)
             real_end = time.monotonic() + _MAX_REAL_WAIT
@@ -109,7 +109,7 @@ class FakeClock:
     async def asleep(self, seconds: float) -> None:
         """As `sleep`, for async code."""
         self._record(seconds)
-        scope, target = current.get(), self._now + seconds
+        scope, target = current_scope.get(), self._now + seconds
         if scope is not None and scope.deadline is not None and scope.deadline < target:
             self._move_to(scope.deadline)
             # An expired asyncio timeout now cancels this task. Any other deadline needs only one turn of the loop.

@@ -162,9 +162,9 @@ def test_telemetry_that_fails_and_cannot_log_fails_nothing(
 
 
 def test_losses_that_cannot_be_logged_fail_nothing(handler: RaisingHandler) -> None:
-    report = type(loss_log._report)()
-    report.failed("traces", "http://localhost:4318", "no answer")
-    report.succeeded("traces")
+    reporter = type(loss_log._reporter)()
+    reporter.report_failure("traces", "http://localhost:4318", "no answer")
+    reporter.report_success("traces")
     assert [record.levelno for record in handler.records] == [logging.WARNING, logging.INFO]
 
 

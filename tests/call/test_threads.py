@@ -63,7 +63,7 @@ def test_jobs_that_start_jobs_never_wait_for_a_worker() -> None:
 
 
 def test_a_worker_that_nobody_needs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_IDLE", 0.05)
+    monkeypatch.setattr(threads, "_IDLE_TIMEOUT", 0.05)
     monkeypatch.setattr(threads, "idle", [])
     thread = started(ThreadBudget(), threading.current_thread).result(10).value
 
@@ -75,7 +75,7 @@ def test_a_worker_that_nobody_needs_ends(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_job_is_lost_to_a_worker_that_is_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_IDLE", 0.0005)
+    monkeypatch.setattr(threads, "_IDLE_TIMEOUT", 0.0005)
     thread_budget = ThreadBudget()
 
     for _ in range(300):

@@ -19,7 +19,8 @@ from otel_tools._sidecar.binaries import COMPONENTS
 from otel_tools._sidecar.errors import BinariesMissingError, PortsTakenError, SidecarError
 from otel_tools._sidecar.ports import Ports, _holder_by_lsof
 from otel_tools._sidecar.state import Identity, ProgramState, SidecarState
-from otel_tools._sidecar.webhook import read_webhook, without_secret, write_webhook
+from otel_tools._sidecar.webhook import read_webhook, write_webhook
+from otel_tools._urls import without_path
 
 
 def test_the_default_ports_are_the_standard_ones() -> None:
@@ -155,8 +156,8 @@ def test_a_built_program_wins_over_one_on_path(tmp_path: Path) -> None:
 def test_a_webhook_url_is_shown_without_its_secret(tmp_path: Path) -> None:
     assert read_webhook(tmp_path) == ""
     write_webhook(tmp_path, "https://user:password@hooks.example.com:8443/T0/B0?key=1")
-    assert without_secret(read_webhook(tmp_path)) == "https://hooks.example.com:8443/..."
-    assert without_secret("nonsense") == "..."
+    assert without_path(read_webhook(tmp_path)) == "https://hooks.example.com:8443/..."
+    assert without_path("nonsense") == "..."
 
 
 @pytest.fixture

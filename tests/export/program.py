@@ -49,10 +49,10 @@ def say(**facts):
     sys.stdout.flush()
 
 if "PATIENCE" in os.environ:
-    import otel_tools._export.configure
+    import otel_tools._export.process_hooks
     patience = float(os.environ["PATIENCE"])
     flush.__defaults__ = shutdown.__defaults__ = (patience,)
-    otel_tools._export.configure._SIGTERM_TIMEOUT = patience
+    otel_tools._export.process_hooks._SIGTERM_TIMEOUT = patience
 
 def calls(function=work):
     return function.tool.stats().calls.total

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry import metrics, trace
 
 from otel_tools import ConfigurationError, configure
-from otel_tools._export.configure import _state
+from otel_tools._export.configure import _process
 from otel_tools._telemetry.content.capture import content
 from tests.export.program import Program
 from tests.export.receiver import HttpReceiver
@@ -177,7 +177,7 @@ def test_after_an_error_a_good_call_works(receiver: HttpReceiver) -> None:
 
 
 def assert_nothing_is_set_up() -> None:
-    assert _state.settings is None
-    assert _state.pipeline is None
+    assert _process.settings is None
+    assert _process.pipeline is None
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     assert type(metrics.get_meter_provider()).__name__ == "_ProxyMeterProvider"

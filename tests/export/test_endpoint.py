@@ -19,9 +19,8 @@ from otel_tools._export.endpoint import (
     otlp_endpoint,
     otlp_protocol,
     sdk_disabled,
-    secrets_in,
-    without_secrets,
 )
+from otel_tools._urls import secrets_in, without_secrets
 
 GENERAL: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 SIGNALS: Final[tuple[TelemetrySignal, ...]] = get_args(TelemetrySignal)

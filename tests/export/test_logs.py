@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-import otel_tools._export.settings as options_module
+import otel_tools._export.settings as settings_module
 from otel_tools import ConfigurationError, configure
 from tests.export.program import IN_TIME, SLOW_COLLECTOR, Ended, Program, run_all
 from tests.export.receiver import HttpReceiver, free_port
@@ -271,7 +271,7 @@ def test_what_cannot_work_is_said_at_once(arguments: dict[str, Any], named: str)
 
 
 def test_lines_of_json_without_their_library_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options_module, "find_spec", lambda _name: None)
+    monkeypatch.setattr(settings_module, "find_spec", lambda _name: None)
 
     with pytest.raises(ConfigurationError, match=r"pip install 'otel_tools\[logs\]'"):
         configure(logs="json")

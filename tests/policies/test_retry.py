@@ -20,7 +20,7 @@ from otel_tools._call.binding import Arguments
 from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
 from otel_tools._call.outcome import Outcome
-from otel_tools._call.scope import Scope, current
+from otel_tools._call.scope import Scope, current_scope
 from otel_tools._call.steps import Invoke, Sleep
 from otel_tools._policies.deadline import deadline
 from otel_tools.errors import CircuitOpen, ConcurrencyLimited, InvalidArguments, RateLimited, ToolTimeout
@@ -300,7 +300,7 @@ class TestDeadline:
 
     def test_it_stands_inside_the_scope_of_a_tool_around_this_one(self, time: Time) -> None:
         outside = Scope(None, None, None)
-        token = current.set(outside)
+        token = current_scope.set(outside)
         try:
             call = RecordingCall()
             flow = flow_of(Retry(deadline=10.0), inner)(call)
@@ -309,7 +309,7 @@ class TestDeadline:
             assert call.scope.outer is outside
             flow.close()
         finally:
-            current.reset(token)
+            current_scope.reset(token)
 
     @pytest.mark.parametrize("steps", [1, 2, 3])
     def test_a_call_that_is_given_up_at_any_step_leaves_nothing_behind(self, time: Time, steps: int) -> None:
@@ -331,11 +331,11 @@ class TestDeadline:
     def test_a_tool_around_this_one_that_was_given_up_ends_the_retrying(self, time: Time) -> None:
         for scope in (Scope(None, time.now + 0.1, None), Scope(None, None, None)):
             scope.given_up = scope.deadline is None
-            token = current.set(scope)
+            token = current_scope.set(scope)
             try:
                 assert run(Retry(jitter=None), [ConnectionError()])[1] == []
             finally:
-                current.reset(token)
+                current_scope.reset(token)
 
 
 class TestTenacity:

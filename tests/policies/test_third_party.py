@@ -25,7 +25,7 @@ from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.call import Call
 from otel_tools._call.outcome import Outcome
-from otel_tools._call.scope import Scope, current
+from otel_tools._call.scope import Scope, current_scope
 from otel_tools._call.steps import Invoke
 from otel_tools._policies.deadline import deadline
 from otel_tools._policies.third_party import third_party_policy
@@ -79,13 +79,13 @@ def drive(flow_of: Callable[[Call], Flow], function: Any, call: Call) -> Outcome
             step = flow.send(answer)
             answer = None
             if isinstance(step, Invoke):
-                token = current.set(call.scope)
+                token = current_scope.set(call.scope)
                 try:
                     answer = Outcome(function(*call.args, **call.kwargs))
                 except Exception as error:
                     answer = Outcome.of_error(error)
                 finally:
-                    current.reset(token)
+                    current_scope.reset(token)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return] # a flow returns an Outcome
 
@@ -94,13 +94,13 @@ async def adrive(flow_of: Callable[[Call], Flow], function: Any, call: Call) -> 
     """What the async driver does."""
     flow = flow_of(call)
     next(flow)
-    token = current.set(call.scope)
+    token = current_scope.set(call.scope)
     try:
         answer = Outcome(await function(*call.args, **call.kwargs))
     except Exception as error:
         answer = Outcome.of_error(error)
     finally:
-        current.reset(token)
+        current_scope.reset(token)
     try:
         flow.send(answer)
     except StopIteration as stop:
@@ -449,11 +449,11 @@ class TestTenacity:
         function()
 
         other = RecordingCall()
-        token = current.set(Scope(other, None, None))
+        token = current_scope.set(Scope(other, None, None))
         try:
             function()
         finally:
-            current.reset(token)
+            current_scope.reset(token)
         assert other.retries == []
 
     def test_the_calls_of_many_threads_are_told_apart(self) -> None:

@@ -126,7 +126,7 @@ def test_a_wait_ends_when_it_is_over_and_the_clock_stays(both: Flavour) -> None:
         else:
 
             async def wait() -> bool:
-                return await clock.await_(future, 10)
+                return await clock.await_future(future, 10)
 
             assert asyncio.run(wait())
         assert fake.elapsed == 0

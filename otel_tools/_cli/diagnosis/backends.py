@@ -10,7 +10,8 @@ from otel_tools._sidecar import http
 from otel_tools._sidecar.configs import alert_names, collector_dir
 from otel_tools._sidecar.paths import display_path
 from otel_tools._sidecar.ports import Addresses, Ports
-from otel_tools._sidecar.webhook import read_webhook, without_secret
+from otel_tools._sidecar.webhook import read_webhook
+from otel_tools._urls import without_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,7 @@ def check_webhook(folder: Path) -> Check:
     """
     url = read_webhook(folder)
     if url:
-        return Check("alert webhook", "ok", f"alerts go to {without_secret(url)}")
+        return Check("alert webhook", "ok", f"alerts go to {without_path(url)}")
     return Check(
         "alert webhook", "warning", "alerts fire, but are sent to nobody", "otel-tools sidecar up --alert-webhook URL"
     )

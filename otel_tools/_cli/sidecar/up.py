@@ -17,8 +17,9 @@ from otel_tools._sidecar.ports import Addresses, Ports
 from otel_tools._sidecar.programs import START_WITHIN
 from otel_tools._sidecar.runner import Sidecar
 from otel_tools._sidecar.state import SidecarState, running
-from otel_tools._sidecar.webhook import read_webhook, without_secret, write_webhook
+from otel_tools._sidecar.webhook import read_webhook, write_webhook
 from otel_tools._terminal import console
+from otel_tools._urls import without_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ def up(
     """
     if alert_webhook and urlsplit(alert_webhook).scheme not in ("http", "https"):
         raise typer.BadParameter(
-            f"{without_secret(alert_webhook)!r} is no http:// or https:// address",
+            f"{without_path(alert_webhook)!r} is no http:// or https:// address",
             param_hint="--alert-webhook",
         )
     ports = Ports().shifted(port_offset)
@@ -179,7 +180,7 @@ def _print_addresses(addresses: Addresses, folder: Path, logs: str) -> None:
 
 def _webhook_text(folder: Path) -> str:
     url = read_webhook(folder)
-    return without_secret(url) if url else "nowhere yet (set --alert-webhook URL)"
+    return without_path(url) if url else "nowhere yet (set --alert-webhook URL)"
 
 
 class _StopSignals:

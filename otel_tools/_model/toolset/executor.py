@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
-from otel_tools._call.scope import Scope, current
+from otel_tools._call.scope import Scope, current_scope
 from otel_tools._call.threads import ThreadBudget
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class _Batch:
         self.answers: list[Any] = [NOT_BEGUN] * len(jobs)
         self._jobs = jobs
         self._deadline = None if seconds is None else clock.now() + seconds
-        self._outer = current.get()
+        self._outer = current_scope.get()
         self._running: dict[int, Scope] = {}
         self._futures: dict[int, Future[Outcome]] = {}
         self._over = False
@@ -193,7 +193,7 @@ class _Batch:
         self.answers[place] = UNFINISHED
         # What the job can ask: how long there is, and whether anybody still waits.
         self._running[place] = scope = Scope(None, self._deadline, self._outer)
-        current.set(scope)
+        current_scope.set(scope)
         answer = await (job.work() if job.asynchronous else self._on_thread(place, job))
         if not self._over:
             self.answers[place] = answer

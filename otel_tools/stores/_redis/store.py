@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from otel_tools._urls import without_secrets
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores._redis.cache import CacheOperations
 from otel_tools.stores._redis.clients import Clients
@@ -52,7 +52,7 @@ class RedisStore:
     def __init__(self, url: str, prefix: str = "otel_tools", on_store_error: OnError = "local") -> None:
         if not isinstance(url, str):
             raise ConfigurationError(f"RedisStore(url={url!r}): text is needed, as in redis://localhost:6379/0")
-        self._address = _without_secrets(url)
+        self._address = without_secrets(url)
         if not isinstance(prefix, str) or not prefix:
             raise ConfigurationError(f"RedisStore(prefix={prefix!r}): text is needed, such as the name of the service")
         if on_store_error not in {"local", "raise"}:
@@ -165,14 +165,3 @@ class RedisStore:
         The store can still be used afterwards: it connects again.
         """
         self._clients.close()
-
-
-def _without_secrets(url: str) -> str:
-    """The URL without user, password and options, for logs and errors."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "?"
-    return f"{parts.scheme}://{host}{port}{parts.path}"

@@ -1,0 +1,105 @@
+"""Flushes and shuts down processors and meter providers within a time limit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from otel_tools._export.delivery import SignalDelivery
+    from otel_tools._export.log_processor import BoundedLogProcessor
+    from otel_tools._export.meter_provider import MetricPipeline
+    from otel_tools._export.processors import BoundedSpanProcessor
+
+__all__ = ["flush_all", "shut_down_all", "succeeds"]
+
+_MIN_SHARE: Final = 0.05
+"""Seconds that every signal gets at the end, however little time is left."""
+
+
+def flush_all(
+    processors: Sequence[BoundedSpanProcessor | BoundedLogProcessor],
+    metric_pipelines: Sequence[MetricPipeline],
+    deadline: float,
+) -> bool:
+    """Export what waits; whether all of it was answered by the deadline and all metrics were collected.
+
+    Args:
+        processors: Processors of spans and log records.
+        metric_pipelines: Meter providers.
+        deadline: On the clock of `time.monotonic`.
+    """
+    waiting = [(processor, processor.delivery.accepted) for processor in processors]
+    collecting = [_BackgroundFlush(pipeline.provider.force_flush) for pipeline in metric_pipelines]
+    try:
+        for thread in collecting:
+            thread.start()
+        for processor, _ in waiting:
+            processor.delivery.start_flush(processor.force_flush)
+        answered = [
+            processor.delivery.wait_until_answered(processor.force_flush, accepted, deadline)
+            for processor, accepted in waiting
+        ]
+    except RuntimeError:
+        # From Python 3.12 on no thread can be started while the interpreter exits. shutdown() exports it all then.
+        return False
+    for thread in collecting:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return all(answered) and all(thread.succeeded for thread in collecting)
+
+
+def shut_down_all(
+    processors: Sequence[BoundedSpanProcessor | BoundedLogProcessor],
+    metric_pipelines: Sequence[MetricPipeline],
+    deliveries: Sequence[SignalDelivery],
+    deadline: float,
+) -> None:
+    """Export what waits and end every processor and meter provider; what is not answered counts as dropped.
+
+    Starts no thread: none can be started while the interpreter exits.
+
+    Args:
+        processors: Processors of spans and log records.
+        metric_pipelines: Meter providers.
+        deliveries: The deliveries of all of them, and of those that a fork has left without a processor.
+        deadline: On the clock of `time.monotonic`.
+    """
+    # All may wait for the same dead collector: each signal gets its share of what is left.
+    shares = len(processors) + bool(metric_pipelines)
+    for index, processor in enumerate(processors):
+        processor.exit_timeout = max(_MIN_SHARE, (deadline - time.monotonic()) / (shares - index))
+        succeeds(processor.shutdown)
+    # Counted before the last metrics are collected, so that these include it.
+    soon = time.monotonic() + _MIN_SHARE
+    cut_short = [processor.delivery for processor in processors if processor.delivery.abandon(soon)]
+    for pipeline in metric_pipelines:
+        left = max(_MIN_SHARE, deadline - time.monotonic())
+        succeeds(partial(pipeline.provider.shutdown, timeout_millis=left * 1000))
+    last = max(deadline, time.monotonic() + _MIN_SHARE)
+    cut_short += [delivery for delivery in deliveries if delivery.abandon(last)]
+    for delivery in cut_short:
+        delivery.report_failure("not all was sent and answered before the end")
+
+
+def succeeds(action: Callable[[], Any]) -> bool:
+    """Run something; whether it raised no error and did not return False."""
+    try:
+        return action() is not False
+    except Exception:  # noqa: BLE001 - at the end of a process nobody handles it; the answer is no
+        return False
+
+
+class _BackgroundFlush(threading.Thread):
+    """A flush that others wait for with a time limit."""
+
+    def __init__(self, flush: Callable[[], Any]) -> None:
+        super().__init__(name="otel-tools-flush", daemon=True)
+        self._flush = flush
+        self.succeeded = False
+
+    def run(self) -> None:
+        self.succeeded = succeeds(self._flush)
