@@ -296,13 +296,13 @@ async def test_switched_off_under_another_wrapper_it_does_nothing_and_can_be_swi
     def theirs(*args: Any, **kwargs: Any) -> Any:
         return ours(*args, **kwargs)
 
-    monkeypatch.setattr(SyncAPIClient, "request", theirs)
-    uninstrument_openai()
-    await work(chat_create(client))
-    instrument_openai()
-    asked = chat_create(client)
-    await work(asked)
-    monkeypatch.setattr(SyncAPIClient, "request", ours)
+    with monkeypatch.context() as patched:
+        patched.setattr(SyncAPIClient, "request", theirs)
+        uninstrument_openai()
+        await work(chat_create(client))
+        instrument_openai()
+        asked = chat_create(client)
+        await work(asked)
     uninstrument_openai()
 
     assert ids(seen) == [None] * len(TURN) + [call_id for call_id, _, _ in asked]

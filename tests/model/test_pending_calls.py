@@ -198,10 +198,9 @@ def test_what_no_function_can_be_called_with_is_not_remembered(written: Any) -> 
 
 @pytest.mark.parametrize("name", ["", None, 7, "x" * 1000])
 def test_a_call_without_a_proper_name_or_id_is_not_remembered(name: Any) -> None:
-    remember(
-        [RequestedCall(name, "f", "{}"), RequestedCall("c1", name, "{}"), RequestedCall("c2", "f", {"x": 1})],
-        RequestOrigin(),
-    )
+    calls = [RequestedCall(name, "f", "{}"), RequestedCall("c1", name, "{}"), RequestedCall("c2", "f", {"x": 1})]
+
+    remember(calls, RequestOrigin())
 
     assert pending_calls._store.count == 1
     assert take(x=1) == "c2"
@@ -225,10 +224,8 @@ def test_what_a_loop_reads_is_what_was_sent_in_any_order(arguments: dict[str, An
 
 
 def test_the_text_of_a_custom_tool_is_its_one_argument() -> None:
-    remember(
-        [RequestedCall("c1", "f", "print('{')", free_form=True), RequestedCall("c2", "f", "other", free_form=True)],
-        RequestOrigin(),
-    )
+    calls = [("c1", "print('{')"), ("c2", "other")]
+    remember([RequestedCall(call_id, "f", text, free_form=True) for call_id, text in calls], RequestOrigin())
 
     assert take("other") == "c2"
     assert take("print('{')", "kelvin") is None

@@ -24,10 +24,10 @@ missing_names: Final[set[str]] = set()
 """The names that were needed and that the installed openai package does not have; each was logged."""
 
 _REDUCED: Final = {
-    "OpenAI.request": "tool calls in the responses of a sync client are not seen, so their spans have no call id",
-    "AsyncOpenAI.request": "tool calls in the responses of an async client are not seen, so their spans have no call id",
-    "Stream._iterator": "streamed tool calls are not seen, so their spans have no call id",
-    "AsyncStream._iterator": "tool calls streamed by an async client are not seen, so their spans have no call id",
+    "OpenAI.request": "tool calls in the responses of a sync client are not seen: their spans have no call id",
+    "AsyncOpenAI.request": "tool calls in the responses of an async client are not seen: their spans have no call id",
+    "Stream._iterator": "streamed tool calls are not seen: their spans have no call id",
+    "AsyncStream._iterator": "tool calls streamed by an async client are not seen: their spans have no call id",
     "FinalRequestOptions.url": "the responses of all requests are searched for tool calls, not only those of models",
     "FinalRequestOptions.method": "a response that is fetched again may give its call ids again",
     "FinalRequestOptions.json_data": "a call that is answered without its tool keeps its id for ten minutes",

@@ -274,9 +274,8 @@ def _take_model_span(tool: str, call_id: str) -> SpanContext | None:
     if tool not in _store.by_tool:
         return None
     here = _context_calls.get()
-    calls = sorted(
-        (call for call in _store.calls_of(tool) if call.call_id == call_id), key=lambda call: call not in here
-    )
+    same_id = (call for call in _store.calls_of(tool) if call.call_id == call_id)
+    calls = sorted(same_id, key=lambda call: call not in here)
     pending = next(filter(_store.remove, calls), None)
     return None if pending is None else pending.origin.model_span
 
