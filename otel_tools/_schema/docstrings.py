@@ -1,4 +1,4 @@
-"""What a docstring says of a tool and of each parameter: in Google's, NumPy's or Sphinx's style, or in none."""
+"""Parses a docstring into descriptions of the tool and its parameters: Google, NumPy or Sphinx style, or none."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["Described", "described"]
+__all__ = ["ParsedDocstring", "parse_docstring"]
 
 _STYLES: Final = ("google", "numpy", "sphinx")
-_OF_PARAMETERS: Final = frozenset({"parameters", "other parameters", "attributes"})
+_PARAMETER_SECTIONS: Final = frozenset({"parameters", "other parameters", "attributes"})
 
 
-class Described(NamedTuple):
-    """A docstring, taken apart.
+class ParsedDocstring(NamedTuple):
+    """A parsed docstring.
 
     Attributes:
-        text: What it says of the whole, without parameters, exceptions and examples; None where it says nothing.
+        text: The description of the tool, without parameters, exceptions and examples; None where there is none.
         parameters: The descriptions of parameters by name.
     """
 
@@ -27,49 +27,49 @@ class Described(NamedTuple):
     parameters: dict[str, str]
 
 
-def described(docstring: str | None, names: Collection[str]) -> Described:
-    """Take a docstring apart.
+def parse_docstring(docstring: str | None, names: Collection[str]) -> ParsedDocstring:
+    """Parse a docstring.
 
-    Needs the package ``griffelib`` (extra ``schema``). Without it, and where the docstring is in none of the three
-    styles or describes nothing but parameters that do not exist, all of it is one description.
+    Needs the package ``griffelib`` (extra ``schema``). Without it, the whole docstring is the description of the tool.
+    So it is where the docstring has none of the three styles, or describes only parameters that do not exist.
 
     Args:
-        docstring: It, as it was written.
-        names: The parameters that there are; what is said of others is left out.
+        docstring: As it was written, with its indentation.
+        names: The parameters of the tool; descriptions of others are left out.
     """
     whole = inspect.cleandoc(docstring or "").strip()
-    plain = Described(whole or None, {})
+    unparsed = ParsedDocstring(whole or None, {})
     if not whole:
-        return plain
+        return unparsed
     try:
-        import griffe  # noqa: PLC0415 - an optional package, needed where a schema is asked for
+        import griffe  # noqa: PLC0415 - an optional package, used by schemas alone
     except ImportError:
-        return plain
+        return unparsed
     parsed = griffe.Docstring(whole)
-    best: tuple[int, int] = (0, 0)
-    found = plain
+    best_score: tuple[int, int] = (0, 0)
+    best = unparsed
     for style in _STYLES:
-        with contextlib.suppress(Exception):  # whatever a docstring does to the parser, it stays a description
+        with contextlib.suppress(Exception):  # a docstring that breaks the parser is still a description
             sections = parsed.parse(style, warnings=False)
-            told = dict(_parameters(sections))
-            known = {name: text for name, text in told.items() if name in names}
-            # A style that finds what does not exist has misread the docstring.
+            all_parameters = dict(_parameter_descriptions(sections))
+            known = {name: text for name, text in all_parameters.items() if name in names}
+            # A style that finds only parameters that do not exist has misread the docstring.
             score = (len(known), sum(section.kind.value != "text" for section in sections))
-            if score > best and (known or not told):
-                best, found = score, Described(_text(sections), known)
-    return found
+            if score > best_score and (known or not all_parameters):
+                best_score, best = score, ParsedDocstring(_description(sections), known)
+    return best
 
 
-def _parameters(sections: list[Any]) -> Iterator[tuple[str, str]]:
+def _parameter_descriptions(sections: list[Any]) -> Iterator[tuple[str, str]]:
     for section in sections:
-        if section.kind.value in _OF_PARAMETERS:
+        if section.kind.value in _PARAMETER_SECTIONS:
             for item in section.value:
                 if text := (item.description or "").strip():
                     yield item.name.lstrip("*"), text
 
 
-def _text(sections: list[Any]) -> str | None:
-    """What is for the reader who calls: the text, its notes, and what comes back."""
+def _description(sections: list[Any]) -> str | None:
+    """The sections for the caller: the text, its notes, and what is returned."""
     parts = []
     for section in sections:
         kind = section.kind.value
@@ -79,6 +79,6 @@ def _text(sections: list[Any]) -> str | None:
             title = section.title or section.value.kind.capitalize()
             parts.append(f"{title}: {section.value.contents.strip()}")
         elif kind in {"returns", "yields"}:
-            told = " ".join(item.description.strip() for item in section.value if item.description)
-            parts += [f"{kind.capitalize()}: {told}"] if told else []
+            results = " ".join(item.description.strip() for item in section.value if item.description)
+            parts += [f"{kind.capitalize()}: {results}"] if results else []
     return "\n\n".join(filter(None, parts)) or None

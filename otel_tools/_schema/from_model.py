@@ -1,4 +1,4 @@
-"""`schema_from_model`: for those who have a pydantic model of the arguments and no tool."""
+"""`schema_from_model`: the schema of a tool from a pydantic model of its arguments, without a tool."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ def schema_from_model(
     api: Api = "chat",
     strict: bool = False,
 ) -> dict[str, Any]:
-    """What the model is told of a tool whose arguments a pydantic model declares: one of the ``tools`` of a request.
+    """The schema of a tool whose arguments a pydantic model declares: one entry of the ``tools`` of a request.
 
     Args:
-        model: The arguments.
-        name: What the model calls; the name of the class by default.
-        description: What it does; the docstring of the class by default.
-        api: Whose form it has: that of Chat Completions (``"chat"``) or of Responses (``"responses"``).
-        strict: Whether the server holds the model to it.
+        model: Declares the arguments.
+        name: The name that the model calls; the name of the class by default.
+        description: What the tool does; the docstring of the class by default.
+        api: Whose form the entry has: that of Chat Completions (``"chat"``) or of Responses (``"responses"``).
+        strict: Whether the server forces the model to follow the schema.
+
+    Returns:
+        ``{"type": "function", "function": {"name", "description", "parameters"}}`` for Chat Completions, and the same
+        without the inner ``function`` for Responses.
 
     Raises:
-        ConfigurationError: It is no pydantic model with fields, the name is none that OpenAI takes, a field is nothing
-            that JSON can give or, with ``strict``, that strict mode can express.
+        ConfigurationError: ``model`` is not a pydantic model with fields, OpenAI does not accept the name, or JSON
+            or, with ``strict``, strict mode cannot express a field.
     """
     from otel_tools._schema.schema import schema_of_model  # noqa: PLC0415 - imports pydantic
 

@@ -1,4 +1,4 @@
-"""JSON Schema as pydantic makes it, but the same in every run, without titles, and JSON to the last number."""
+"""Generates JSON Schemas with pydantic: the same in every run, without titles, and valid JSON throughout."""
 
 from __future__ import annotations
 
@@ -18,37 +18,44 @@ from pydantic_core import PydanticOmit, PydanticSerializationError, to_jsonable_
 if TYPE_CHECKING:
     from pydantic_core import core_schema
 
-__all__ = ["Generator", "as_json", "inlined", "reachable", "schemas_in", "tidied"]
+__all__ = [
+    "SchemaGenerator",
+    "json_value",
+    "subschemas",
+    "with_inlined_root",
+    "without_noise",
+    "without_unused_definitions",
+]
 
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_OF_SCHEMAS: Final = ("properties", "patternProperties", "dependentSchemas", "$defs")
-_LISTS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+_MAPS_OF_SCHEMAS: Final = ("properties", "patternProperties", "dependentSchemas", "$defs")
+_LISTS_OF_SCHEMAS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE_SCHEMAS: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
 _REF: Final = "#/$defs/"
 
 
-class Generator(GenerateJsonSchema):
+class SchemaGenerator(GenerateJsonSchema):
     """pydantic's generator with two differences.
 
-    Names are not repeated as titles: a model pays for each word. An optional parameter that no JSON can fill, such as a
-    session, is left out.
+    It does not repeat names as titles, because a model pays for each token. It leaves out an optional parameter that no
+    JSON can fill, such as a session.
     """
 
-    # Both are no news to who looks at the schema, and what they warn of is handled here.
+    # Both cases are handled here, so pydantic need not warn of them.
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - pydantic declares it so
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
-        """No."""
+        """Never."""
         return False
 
     def encode_default(self, dft: Any) -> Any:
         """A default as JSON."""
-        return as_json(dft)
+        return json_value(dft)
 
     def typed_dict_field_schema(self, schema: core_schema.TypedDictField) -> dict[str, Any]:
-        """The schema of a key; none where it may be left out and JSON cannot give it."""
+        """The schema of a key; it is omitted where JSON cannot express the key and it is not required."""
         try:
-            made = super().typed_dict_field_schema(schema)
+            generated = super().typed_dict_field_schema(schema)
         except PydanticInvalidForJsonSchema:
             if schema.get("required", True):
                 raise
@@ -56,16 +63,16 @@ class Generator(GenerateJsonSchema):
         inner: Any = schema["schema"]
         while inner["type"] == "default":
             inner = inner["schema"]
-        if made.get("type") == "null" and inner["type"] == "nullable":
-            raise PydanticOmit  # of "Session | None" the null is left
-        return made
+        if generated.get("type") == "null" and inner["type"] == "nullable":
+            raise PydanticOmit  # only the null of "Session | None" is left
+        return generated
 
 
-def as_json(value: Any) -> Any:
-    """A value as a model would send it; sets in an order that does not change from run to run.
+def json_value(value: Any) -> Any:
+    """A Python value as a model would send it; sets are sorted, so that their order is the same in every run.
 
     Raises:
-        PydanticSerializationError: JSON cannot say it.
+        PydanticSerializationError: JSON cannot express it.
     """
     if isinstance(value, enum.Enum):
         value = value.value
@@ -74,44 +81,44 @@ def as_json(value: Any) -> Any:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {_key(name): as_json(part) for name, part in value.items()}
+        return {_key(name): json_value(part) for name, part in value.items()}
     if isinstance(value, AbstractSet):
-        return sorted(map(as_json, value), key=json.dumps)
+        return sorted(map(json_value, value), key=json.dumps)
     if isinstance(value, (list, tuple)):
-        return [as_json(part) for part in value]
+        return [json_value(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise PydanticSerializationError(f"{value} is no JSON")
     return to_jsonable_python(value)
 
 
 def _key(name: Any) -> str:
-    key = as_json(name)
+    key = json_value(name)
     if not isinstance(key, str):
-        # Python's 1, True and None are other keys in JSON, as pydantic writes them.
+        # pydantic writes the keys 1, True and None as strings of its own.
         (key,) = to_jsonable_python({name: None})
     return cast("str", key)
 
 
-def schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
-    """A schema and all in it, outermost first; what is only data, as a default, is none."""
+def subschemas(schema: Any) -> Iterator[dict[str, Any]]:
+    """A schema and all its subschemas, outermost first. Data in it, such as a default, is not a schema."""
     if not isinstance(schema, dict):
         return
     yield schema
-    for word in _OF_SCHEMAS:
-        if isinstance(inner := schema.get(word), dict):
+    for keyword in _MAPS_OF_SCHEMAS:
+        if isinstance(inner := schema.get(keyword), dict):
             for each in inner.values():
-                yield from schemas_in(each)
-    for word in _LISTS:
-        if isinstance(inner := schema.get(word), list):
+                yield from subschemas(each)
+    for keyword in _LISTS_OF_SCHEMAS:
+        if isinstance(inner := schema.get(keyword), list):
             for each in inner:
-                yield from schemas_in(each)
-    for word in _SINGLE:
-        yield from schemas_in(schema.get(word))
+                yield from subschemas(each)
+    for keyword in _SINGLE_SCHEMAS:
+        yield from subschemas(schema.get(keyword))
 
 
-def tidied(schema: dict[str, Any]) -> dict[str, Any]:
-    """Take out of a schema, in place, what says nothing: bounds at infinity, and titles that repeat names."""
-    for each in schemas_in(schema):
+def without_noise(schema: dict[str, Any]) -> dict[str, Any]:
+    """Remove from a schema, in place, what tells nothing: infinite bounds, and titles that repeat names."""
+    for each in subschemas(schema):
         for bound in _BOUNDS:
             if isinstance(limit := each.get(bound), float) and not math.isfinite(limit):
                 del each[bound]
@@ -121,26 +128,26 @@ def tidied(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its root in place: that of a recursive model is one more definition, which APIs do not take."""
+def with_inlined_root(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with its root inlined: APIs refuse a root that is a reference, as that of a recursive model is."""
     # Older versions of pydantic put the reference into an allOf.
     (reference,) = schema.get("allOf", [schema])[:1]
     if "$ref" not in reference:
         return schema
     root = dict(schema["$defs"][reference["$ref"].removeprefix(_REF)])
-    return reachable({**root, "$defs": schema["$defs"]})
+    return without_unused_definitions({**root, "$defs": schema["$defs"]})
 
 
-def reachable(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema without definitions that nothing refers to any more."""
+def without_unused_definitions(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without the definitions that nothing refers to."""
     definitions = schema.get("$defs")
     if definitions is None:
         return schema
-    body = {word: part for word, part in schema.items() if word != "$defs"}
+    body = {keyword: part for keyword, part in schema.items() if keyword != "$defs"}
     used: set[str] = set()
     todo = [body]
     while todo:
-        for each in schemas_in(todo.pop()):
+        for each in subschemas(todo.pop()):
             name = str(each.get("$ref", "")).removeprefix(_REF)
             if name in definitions and name not in used:
                 used.add(name)

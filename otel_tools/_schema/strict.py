@@ -1,7 +1,8 @@
-"""Strict mode: the part of JSON Schema to which OpenAI's servers can hold a model.
+"""Schemas for strict mode: the subset of JSON Schema that OpenAI's servers can force a model to follow.
 
-Every object is closed and every property required. What is not supported is said in words where it only narrows a
-value, and is an error where it gives it its shape. The rules: https://platform.openai.com/docs/guides/structured-outputs
+Every object is closed and every property is required. An unsupported keyword that only narrows a value moves into the
+description. One that gives the value its structure is an error.
+The rules: https://platform.openai.com/docs/guides/structured-outputs
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from otel_tools._schema.json_schema import reachable, schemas_in
+from otel_tools._schema.json_schema import subschemas, without_unused_definitions
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,34 +19,43 @@ if TYPE_CHECKING:
 __all__ = ["strict_schema"]
 
 _STRUCTURE: Final = {"$defs", "$ref", "type", "properties", "required", "additionalProperties", "items", "anyOf"}
-_WORDS: Final = {"title", "description"}
+_DESCRIPTIVE: Final = {"title", "description"}
 _LIMITS: Final = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems"}
-_SUPPORTED: Final = _STRUCTURE | _WORDS | _LIMITS | {"enum", "const", "pattern", "format"}
+_SUPPORTED: Final = _STRUCTURE | _DESCRIPTIVE | _LIMITS | {"enum", "const", "pattern", "format"}
 _FORMATS: Final = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
-_NO_REGULAR_LANGUAGE: Final = ("(?=", "(?!", "(?<", "(?P", "\\1", "\\2")
-_COMBINED: Final = ("allOf", "not", "if", "then", "else", "dependentSchemas", "dependentRequired", "patternProperties")
+_UNSUPPORTED_IN_PATTERNS: Final = ("(?=", "(?!", "(?<", "(?P", "\\1", "\\2")
+_UNSUPPORTED: Final = (
+    "allOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "dependentRequired",
+    "patternProperties",
+)
 _TYPES: Final = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 _REF: Final = "#/$defs/"
 
 
 def strict_schema(
-    named: str, schema: dict[str, Any], *, unsaid: Collection[str] = (), beyond: str = "**kwargs"
+    subject: str, schema: dict[str, Any], *, without_json_default: Collection[str] = (), var_keyword: str = "**kwargs"
 ) -> dict[str, Any]:
-    """The schema of arguments as strict mode wants it, by the ``openai`` package's own helper.
+    """The schema of the arguments in strict mode, made by the ``openai`` package's own helper.
 
     Args:
-        named: The tool, for messages.
-        schema: That of the arguments.
-        unsaid: Parameters with a default that JSON cannot say.
-        beyond: What takes names that are no parameter, where there are any.
+        subject: The tool, for messages.
+        schema: The schema of the arguments.
+        without_json_default: Parameters with a default that JSON cannot express.
+        var_keyword: The parameter that takes any name, for messages.
 
     Raises:
         ConfigurationError: Strict mode cannot express a parameter.
     """
-    import openai  # noqa: PLC0415 - loaded where it is needed alone
+    import openai  # noqa: PLC0415 - strict schemas alone need it
     from pydantic import BaseModel  # noqa: PLC0415 - as above
 
-    prepared = _Prepared(named, schema, unsaid, beyond).schema
+    prepared = _StrictSchema(subject, schema, without_json_default, var_keyword).schema
 
     class Arguments(BaseModel):
         @classmethod
@@ -53,46 +63,48 @@ def strict_schema(
             return prepared
 
     made = openai.pydantic_function_tool(Arguments)["function"]["parameters"]
-    # A copy, so that what the helper put in two places is two things.
-    return reachable(json.loads(json.dumps(made)))
+    # A copy: the helper may put one object in two places.
+    return without_unused_definitions(json.loads(json.dumps(made)))
 
 
-class _Prepared:
-    """A schema without what the helper leaves in and the servers refuse."""
+class _StrictSchema:
+    """A schema without the parts that the helper leaves in and the servers refuse."""
 
-    def __init__(self, named: str, schema: dict[str, Any], unsaid: Collection[str], beyond: str) -> None:
+    def __init__(
+        self, subject: str, schema: dict[str, Any], without_json_default: Collection[str], var_keyword: str
+    ) -> None:
         self.schema: dict[str, Any] = json.loads(json.dumps(schema))
-        self._named = named
+        self._subject = subject
         self._definitions: dict[str, Any] = self.schema.get("$defs", {})
         self._seen: set[str] = set()
         if self.schema.get("additionalProperties", False) is not False:
-            self._refuse(beyond, "takes arguments of any name")
+            self._refuse(var_keyword, "takes arguments of any name")
         for name, part in self.schema["properties"].items():
-            if name in unsaid and not self._takes_null(part):
+            if name in without_json_default and not self._accepts_null(part):
                 self._refuse(name, "has a default that is no JSON, and in strict mode it must be given")
             self._prepare(part, name)
         self._keep_cycles()
 
-    def _refuse(self, path: str, why: str) -> NoReturn:
+    def _refuse(self, path: str, reason: str) -> NoReturn:
         raise ConfigurationError(
-            f"{self._named}: strict mode cannot express {path!r}: it {why}; give it another type or default, such as a "
-            "pydantic model or None, or use strict=False"
+            f"{self._subject}: strict mode cannot express {path!r}: it {reason}; give it another type or default, such "
+            "as a pydantic model or None, or use strict=False"
         )
 
-    def _takes_null(self, part: dict[str, Any]) -> bool:
-        return part.get("type") == "null" or any(self._takes_null(each) for each in part.get("anyOf", ()))
+    def _accepts_null(self, part: dict[str, Any]) -> bool:
+        return part.get("type") == "null" or any(self._accepts_null(each) for each in part.get("anyOf", ()))
 
     def _prepare(self, part: Any, path: str) -> None:
         if not isinstance(part, dict) or not part.keys() & {"type", "enum", "const", "$ref", "anyOf", "oneOf", "allOf"}:
             self._refuse(path, "may be anything")
         if len(part.get("allOf", ())) == 1:
             part.update(part.pop("allOf")[0])
-        for word in _COMBINED:
-            if word in part:
-                self._refuse(path, f"has {word!r} in its schema")
-        self._objects_and_arrays(part, path)
+        for keyword in _UNSUPPORTED:
+            if keyword in part:
+                self._refuse(path, f"has {keyword!r} in its schema")
+        self._prepare_containers(part, path)
         if "oneOf" in part:
-            # Told apart by a constant: no value is two of them.
+            # The alternatives differ in a constant, so no value fits two of them.
             part["anyOf"] = part.pop("oneOf")
             part.pop("discriminator", None)
         for each in part.get("anyOf", ()):
@@ -106,9 +118,9 @@ class _Prepared:
             if None in types:
                 self._refuse(path, "has values that are lists or objects")
             part["type"] = types[0] if len(set(types)) == 1 else list(dict.fromkeys(types))
-        self._in_words(part)
+        self._describe_unsupported(part)
 
-    def _objects_and_arrays(self, part: dict[str, Any], path: str) -> None:
+    def _prepare_containers(self, part: dict[str, Any], path: str) -> None:
         types = part.get("type", ())
         types = [types] if isinstance(types, str) else types
         if "object" in types:
@@ -123,24 +135,26 @@ class _Prepared:
                 self._refuse(path, "is a list of anything")
             self._prepare(part["items"], f"{path}.*")
 
-    def _in_words(self, part: dict[str, Any]) -> None:
-        """Say in the description what strict mode does not take as a rule."""
-        said = [part["description"]] if part.get("description") else []
-        for word in [word for word in part if word not in _SUPPORTED or self._is_too_much(word, part[word])]:
-            value = part.pop(word)
-            if word != "default" or value is not None:
-                said.append(f"{word[0].upper()}{word[1:]}: {json.dumps(value, ensure_ascii=False)}.")
-        if said:
-            part["description"] = " ".join(said)
+    def _describe_unsupported(self, part: dict[str, Any]) -> None:
+        """Move the keywords that strict mode does not support into the description."""
+        sentences = [part["description"]] if part.get("description") else []
+        for keyword in [
+            keyword for keyword in part if keyword not in _SUPPORTED or self._is_unsupported(keyword, part[keyword])
+        ]:
+            value = part.pop(keyword)
+            if keyword != "default" or value is not None:
+                sentences.append(f"{keyword[0].upper()}{keyword[1:]}: {json.dumps(value, ensure_ascii=False)}.")
+        if sentences:
+            part["description"] = " ".join(sentences)
 
-    def _is_too_much(self, word: str, value: Any) -> bool:
-        if word == "format":
+    def _is_unsupported(self, keyword: str, value: Any) -> bool:
+        if keyword == "format":
             return value not in _FORMATS
-        return word == "pattern" and any(each in value for each in _NO_REGULAR_LANGUAGE)
+        return keyword == "pattern" and any(each in value for each in _UNSUPPORTED_IN_PATTERNS)
 
     def _keep_cycles(self) -> None:
-        """Put a reference that has words beside it one level down where the helper would unfold it for ever."""
-        for part in list(schemas_in(self.schema)):
+        """Wrap a recursive reference that has other keywords beside it: the helper would expand it for ever."""
+        for part in list(subschemas(self.schema)):
             name = str(part.get("$ref", "")).removeprefix(_REF)
             if len(part) > 1 and name in self._definitions and self._reaches(name, name):
                 part["anyOf"] = [{"$ref": part.pop("$ref")}]
@@ -149,7 +163,7 @@ class _Prepared:
         seen: set[str] = set()
         todo = [start]
         while todo:
-            for each in schemas_in(self._definitions[todo.pop()]):
+            for each in subschemas(self._definitions[todo.pop()]):
                 name = str(each.get("$ref", "")).removeprefix(_REF)
                 if name == goal:
                     return True

@@ -161,7 +161,7 @@ def _all_of(leaves: list[Case], wrappers: list[Callable[[Case], Case]]) -> st.Se
     return st.recursive(st.sampled_from(leaves), wrapped, max_leaves=3)
 
 
-# A set, and what is sent twice for it, is told in a test of its own.
+# A set with duplicates has a test of its own.
 cases = _all_of(LEAVES, [_list, _dictionary, _tuple, _optional, _or_text])
 strict_cases = _all_of([case for case in LEAVES if case.strict], [_list, _optional, _or_text])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools._schema.docstrings import Described, described
+from otel_tools._schema.docstrings import ParsedDocstring, parse_docstring
 
 NAMES = ("location", "unit", "values", "options")
 
@@ -80,8 +80,8 @@ SPHINX = """Get the weather.
 
 
 @pytest.mark.parametrize("docstring", [GOOGLE, NUMPY, SPHINX], ids=["google", "numpy", "sphinx"])
-def test_every_style_tells_the_parameters_and_what_comes_back(docstring: str) -> None:
-    text, parameters = described(docstring, NAMES)
+def test_every_style_gives_the_parameters_and_the_result(docstring: str) -> None:
+    text, parameters = parse_docstring(docstring, NAMES)
 
     assert parameters == {
         "location": 'The city, such as\n"Paris, FR".',
@@ -97,17 +97,19 @@ def test_every_style_tells_the_parameters_and_what_comes_back(docstring: str) ->
 
 
 def test_notes_stay_in_the_description() -> None:
-    assert "Note: In Europe only." in (described(GOOGLE, NAMES).text or "")
+    assert "Note: In Europe only." in (parse_docstring(GOOGLE, NAMES).text or "")
 
 
 def test_names_in_one_line_share_a_description() -> None:
     docstring = "Add.\n\nParameters\n----------\na, b : int\n    Numbers."
 
-    assert described(docstring, ["a", "b"]) == Described("Add.", {"a": "Numbers.", "b": "Numbers."})
+    assert parse_docstring(docstring, ["a", "b"]) == ParsedDocstring("Add.", {"a": "Numbers.", "b": "Numbers."})
 
 
-def test_what_is_said_of_no_parameter_is_left_out() -> None:
-    assert described("Add.\n\nArgs:\n    a: One.\n    gone: Two.", ["a"]) == Described("Add.", {"a": "One."})
+def test_descriptions_of_unknown_parameters_are_left_out() -> None:
+    assert parse_docstring("Add.\n\nArgs:\n    a: One.\n    gone: Two.", ["a"]) == ParsedDocstring(
+        "Add.", {"a": "One."}
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,19 +123,19 @@ def test_what_is_said_of_no_parameter_is_left_out() -> None:
         "One line",
     ],
 )
-def test_a_docstring_that_cannot_be_parsed_is_one_plain_description(docstring: str) -> None:
-    assert described(docstring, NAMES) == Described(docstring.strip(), {})
+def test_a_docstring_that_cannot_be_parsed_is_one_description(docstring: str) -> None:
+    assert parse_docstring(docstring, NAMES) == ParsedDocstring(docstring.strip(), {})
 
 
 @pytest.mark.parametrize("docstring", [None, "", "   \n  "])
-def test_no_docstring_says_nothing(docstring: str | None) -> None:
-    assert described(docstring, NAMES) == Described(None, {})
+def test_no_docstring_gives_no_description(docstring: str | None) -> None:
+    assert parse_docstring(docstring, NAMES) == ParsedDocstring(None, {})
 
 
 def test_parsing_writes_no_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         for docstring in (GOOGLE, NUMPY, SPHINX, "Args:\n  x\n  y: foo\n   z : bar\n:param\nParameters\n----------\n"):
-            described(docstring, ())
+            parse_docstring(docstring, ())
 
     assert caplog.records == []
 
@@ -141,7 +143,7 @@ def test_parsing_writes_no_log(caplog: pytest.LogCaptureFixture) -> None:
 def test_without_the_parser_the_whole_docstring_is_the_description(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "griffe", None)
 
-    text, parameters = described(GOOGLE, NAMES)
+    text, parameters = parse_docstring(GOOGLE, NAMES)
 
     assert parameters == {}
     assert text is not None
@@ -154,8 +156,8 @@ LINES = st.sampled_from(
 
 
 @given(st.lists(LINES | st.text(max_size=5), max_size=12), st.text(max_size=20))
-def test_any_docstring_is_described(lines: list[str], text: str) -> None:
-    told, parameters = described("\n".join([text, *lines]), ["a"])
+def test_any_docstring_is_parsed(lines: list[str], text: str) -> None:
+    text_found, parameters = parse_docstring("\n".join([text, *lines]), ["a"])
 
-    assert told is None or told.strip()
+    assert text_found is None or text_found.strip()
     assert set(parameters) <= {"a"}

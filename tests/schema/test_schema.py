@@ -111,7 +111,7 @@ def test_the_form_of_chat_completions() -> None:
     }
 
 
-def test_the_form_of_responses_says_that_it_is_not_strict() -> None:
+def test_the_form_of_responses_has_strict_false() -> None:
     assert tool(get_weather).tool.schema(api="responses") == {
         "type": "function",
         "name": "get_weather",
@@ -121,7 +121,7 @@ def test_the_form_of_responses_says_that_it_is_not_strict() -> None:
     }
 
 
-def test_the_options_of_the_tool_win() -> None:
+def test_options_of_the_tool_override_the_docstring() -> None:
     named = tool(get_weather, name="weather", description="Tells the weather.").tool.schema()["function"]
 
     assert (named["name"], named["description"]) == ("weather", "Tells the weather.")
@@ -135,7 +135,7 @@ def test_each_caller_gets_a_schema_of_its_own() -> None:
     assert decorated.tool.schema()["function"]["parameters"] == EXPECTED
 
 
-def test_a_function_that_says_nothing_has_a_schema() -> None:
+def test_a_function_without_annotations_and_docstring_has_a_schema() -> None:
     def bare(): ...  # type: ignore[no-untyped-def] # that is the point
 
     function = tool(bare).tool.schema()["function"]
@@ -166,11 +166,11 @@ def test_a_parameter_without_type_may_be_anything() -> None:
         (Annotated[float, Field(ge=0, le=math.inf)], {"type": "number", "minimum": 0}),
     ],
 )
-def test_types_and_constraints_are_told(annotation: Any, expected: dict[str, Any]) -> None:
-    told = property_of(annotation)
+def test_types_and_constraints_are_in_the_schema(annotation: Any, expected: dict[str, Any]) -> None:
+    schema = property_of(annotation)
 
-    assert told | expected == told
-    assert "Infinity" not in json.dumps(told)
+    assert schema | expected == schema
+    assert "Infinity" not in json.dumps(schema)
 
 
 def test_nested_types_are_definitions_that_are_referred_to() -> None:
@@ -205,7 +205,7 @@ def test_classes_of_one_name_stay_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("annotation", "default", "told"),
+    ("annotation", "default", "expected"),
     [
         (Unit, Unit.CELSIUS, "celsius"),
         (dt.date, dt.date(2026, 1, 2), "2026-01-02"),
@@ -218,18 +218,18 @@ def test_classes_of_one_name_stay_apart() -> None:
         (int, None, None),
     ],
 )
-def test_defaults_are_told_as_a_model_would_send_them(annotation: Any, default: Any, told: Any) -> None:
+def test_defaults_are_written_as_a_model_would_send_them(annotation: Any, default: Any, expected: Any) -> None:
     property_ = property_of(annotation, default=default)
 
-    assert property_["default"] == told
+    assert property_["default"] == expected
 
 
 @pytest.mark.parametrize("default", [object(), math.nan, math.inf, Session()])
-def test_a_default_that_json_cannot_say_is_left_out(default: Any) -> None:
+def test_a_default_that_json_cannot_express_is_left_out(default: Any) -> None:
     assert property_of(float, default=default) == {"type": "number"}
 
 
-def test_a_field_describes_before_the_docstring() -> None:
+def test_the_description_of_a_field_overrides_the_docstring() -> None:
     def find(
         near: Annotated[str | None, Field(description="By Field.")] = None,
         from_: Annotated[str, Field(alias="from")] = "x",
@@ -259,7 +259,7 @@ def test_a_field_describes_before_the_docstring() -> None:
     assert properties["size"]["default"] == 3
 
 
-def test_receivers_and_what_a_partial_has_filled_are_not_for_the_model() -> None:
+def test_receivers_and_parameters_filled_by_a_partial_are_left_out() -> None:
     class Client:
         @tool
         def get(self, path: str) -> None: ...
@@ -279,7 +279,7 @@ def test_receivers_and_what_a_partial_has_filled_are_not_for_the_model() -> None
     assert parameters_of(by_name)["properties"] == only_path
 
 
-def test_a_list_takes_what_python_takes_by_position_without_names() -> None:
+def test_arguments_without_names_are_a_list() -> None:
     def add(first: int, *others: int, **named: Place) -> None:
         """Add.
 
@@ -300,7 +300,7 @@ def test_a_list_takes_what_python_takes_by_position_without_names() -> None:
     assert set(parameters["$defs"]) == {"Place"}
 
 
-def test_any_name_is_free_where_the_function_takes_any() -> None:
+def test_any_name_is_accepted_if_the_function_has_var_keyword() -> None:
     def call(*args, **kwargs): ...  # type: ignore[no-untyped-def] # that is the point
 
     assert parameters_of(call) == {"type": "object", "properties": {}, "additionalProperties": True}
@@ -339,14 +339,14 @@ def test_an_annotation_that_is_not_defined_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["get.weather", "x" * 65, "wetter_für_mich", "a:b"])
-def test_a_name_that_openai_does_not_take_is_told_when_the_schema_is_asked_for(name: str) -> None:
+def test_a_name_that_openai_refuses_is_an_error_of_schema(name: str) -> None:
     decorated = tool(get_weather, name=name)
 
     with pytest.raises(ConfigurationError, match=r"OpenAI does not take the name .*tool\(name="):
         decorated.tool.schema()
 
 
-def test_there_are_two_apis() -> None:
+def test_an_unknown_api_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'chat' or 'responses'"):
         tool(get_weather).tool.schema(api="assistants")  # type: ignore[arg-type] # that is the point
 

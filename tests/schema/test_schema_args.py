@@ -92,7 +92,7 @@ def test_the_arguments_are_validated_by_the_model(function: Any) -> None:
         assert said in str(refused.value)
 
 
-def test_python_calls_it_as_it_was() -> None:
+def test_python_callers_call_it_as_before() -> None:
     assert by_name(" Paris ", 2) == ("Paris", 2)
     assert by_name("Paris", days=2) == ("Paris", 2)
     assert as_a_whole(WeatherRequest.model_validate({"location": "Paris", "n": 2})) == ("Paris", 2)
@@ -110,7 +110,7 @@ def test_methods_take_the_fields_too() -> None:
     assert list(client.get.tool.schema()["function"]["parameters"]["properties"]) == ["location", "n"]
 
 
-async def test_async_tools_take_them_as_well() -> None:
+async def test_async_tools_take_the_fields_too() -> None:
     @tool(args=WeatherRequest)
     async def get(location: str, days: int) -> Any:
         return location, days
@@ -142,7 +142,7 @@ def test_positional_only_parameters_and_partials_work() -> None:
     assert bound(location="Paris", n=1) == ("key", "Paris", 1)
 
 
-def test_what_the_model_allows_beside_its_fields_is_given_to_a_function_that_takes_it() -> None:
+def test_extra_names_that_the_model_allows_reach_a_function_with_var_keyword() -> None:
     class Open(BaseModel):
         model_config = ConfigDict(extra="allow")
         city: str
@@ -167,7 +167,7 @@ def test_without_validation_the_model_declares_the_schema_alone() -> None:
 
 
 @pytest.mark.parametrize("args", [int, RootModel[int], WeatherRequest(location="x"), {"type": "object"}])
-def test_what_is_no_model_is_refused_at_decoration(args: Any) -> None:
+def test_args_that_is_not_a_model_is_refused_at_decoration(args: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"tool 'get': args=.*a pydantic model is needed"):
         tool(lambda **given: given, name="get", args=args)
 

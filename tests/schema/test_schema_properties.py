@@ -63,7 +63,7 @@ def test_the_defaults_in_a_schema_satisfy_it(data: st.DataObject) -> None:
 
 @settings(MANY, max_examples=400)
 @given(st.data())
-def test_what_the_schema_refuses_is_refused_or_becomes_what_it_accepts(data: st.DataObject) -> None:
+def test_arguments_that_the_schema_refuses_are_refused_or_coerced_to_accepted_ones(data: st.DataObject) -> None:
     tried = data.draw(functions())
     decorated, schema, adapter = declared(tried)
     sent = data.draw(spoiled(tried))
@@ -140,7 +140,7 @@ def test_every_type_of_the_family_has_a_strict_schema(case: Any) -> None:
     _hold_to_the_rules(tool(tried).tool.schema(strict=True)["function"]["parameters"])
 
 
-def test_of_a_set_the_schema_refuses_what_validation_takes_once() -> None:
+def test_duplicates_in_a_set_are_refused_by_the_schema_and_merged_by_validation() -> None:
     @tool(validate=True)
     def tags(names: set[str]) -> set[str]:
         return names

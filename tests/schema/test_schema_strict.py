@@ -56,7 +56,7 @@ def property_of(annotation: Any, **default: Any) -> Any:
     return parameters_of(function)["properties"]["value"]
 
 
-def test_both_apis_say_that_it_is_strict() -> None:
+def test_both_apis_have_strict_true() -> None:
     decorated = tool(lambda: None, name="ping")
 
     assert decorated.tool.schema(strict=True)["function"]["strict"] is True
@@ -77,7 +77,7 @@ def test_every_property_is_required_and_every_object_closed() -> None:
     assert parameters["properties"]["limit"] == {"type": "integer", "description": "Default: 5."}
 
 
-def test_it_is_what_the_helper_of_openai_makes_of_a_model() -> None:
+def test_the_schema_equals_the_one_by_openais_helper() -> None:
     class Request(BaseModel):
         city: str
         near: int | None = None
@@ -108,19 +108,19 @@ def test_it_is_what_the_helper_of_openai_makes_of_a_model() -> None:
         (Annotated[str, Field(examples=["x"])], 'Examples: ["x"].'),
     ],
 )
-def test_limits_that_strict_mode_does_not_know_are_said_in_words(annotation: Any, words: str) -> None:
-    told = property_of(annotation)
+def test_constraints_that_strict_mode_does_not_support_are_in_the_description(annotation: Any, words: str) -> None:
+    schema = property_of(annotation)
 
-    assert told["description"] == words
-    assert not told.keys() & {"uniqueItems", "minLength", "pattern", "format", "examples"}
+    assert schema["description"] == words
+    assert not schema.keys() & {"uniqueItems", "minLength", "pattern", "format", "examples"}
 
 
-def test_limits_that_strict_mode_knows_are_kept() -> None:
+def test_constraints_that_strict_mode_supports_are_kept() -> None:
     assert property_of(Annotated[int, Field(ge=1, le=9)]) == {"type": "integer", "minimum": 1, "maximum": 9}
     assert property_of(Annotated[str, Field(pattern="^a")]) == {"type": "string", "pattern": "^a"}
 
 
-def test_alternatives_and_values_of_several_types_are_told() -> None:
+def test_alternatives_and_values_of_several_types_are_kept() -> None:
     assert property_of(Annotated[Cat | Dog, Field(discriminator="kind")]) == {
         "anyOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]
     }
@@ -128,7 +128,7 @@ def test_alternatives_and_values_of_several_types_are_told() -> None:
     assert {each["type"] for each in property_of(Decimal)["anyOf"]} == {"number", "string"}
 
 
-def test_a_model_that_holds_itself_ends() -> None:
+def test_a_recursive_model_has_a_finite_schema() -> None:
     parameters = schema_from_model(Node, name="walk", strict=True)["function"]["parameters"]
 
     node = parameters["$defs"]["Node"]["properties"]
@@ -150,7 +150,7 @@ def test_a_model_that_holds_itself_ends() -> None:
         (list[dict[str, int]] | None, "'value.*': it is an object with any keys"),
     ],
 )
-def test_what_strict_mode_cannot_express_is_named(annotation: Any, why: str) -> None:
+def test_an_error_names_what_strict_mode_cannot_express(annotation: Any, why: str) -> None:
     with pytest.raises(ConfigurationError) as failure:
         property_of(annotation)
 
@@ -158,20 +158,20 @@ def test_what_strict_mode_cannot_express_is_named(annotation: Any, why: str) -> 
     assert "strict=False" in str(failure.value)
 
 
-def test_a_default_that_the_model_cannot_give_is_named_unless_null_stands_for_it() -> None:
+def test_a_default_that_is_no_json_is_refused_unless_null_is_accepted() -> None:
     with pytest.raises(ConfigurationError, match="'value': it has a default that is no JSON"):
         property_of(str, default=object())
     assert property_of(str | None, default=object())["anyOf"][1] == {"type": "null"}
 
 
-def test_arguments_of_any_name_are_named() -> None:
+def test_var_keyword_is_refused() -> None:
     def call(**options: int) -> None: ...
 
     with pytest.raises(ConfigurationError, match=r"'\*\*options': it takes arguments of any name"):
         parameters_of(call)
 
 
-def test_a_list_of_one_type_stands_for_arguments_by_position() -> None:
+def test_var_positional_is_a_list_of_one_type() -> None:
     def add(*values: int) -> None: ...
 
     assert parameters_of(add)["required"] == ["values"]
