@@ -52,7 +52,7 @@ class Scalar:
 Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024 - untyped ones have to work too
 
 
-OLD = ("2.10.", "2.11.", "2.12.", "2.13.")
+OLD = ("2.11.", "2.12.", "2.13.")
 
 
 @pytest.mark.parametrize(
