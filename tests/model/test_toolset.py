@@ -146,8 +146,8 @@ def test_calls_run_in_sequence_where_that_is_asked_for(ask: Ask, options: dict[s
 def test_ordered_takes_the_functions_themselves() -> None:
     def write() -> None: ...
 
-    assert ToolSet([write, add], ordered=[write, add])._rules.ordered == {"write", "add"}
-    assert ToolSet({"put": add}, ordered=[add])._rules.ordered == {"put"}
+    assert ToolSet([write, add], ordered=[write, add])._settings.ordered == {"write", "add"}
+    assert ToolSet({"put": add}, ordered=[add])._settings.ordered == {"put"}
 
 
 def test_two_hundred_calls_at_once_are_all_answered(ask: Ask) -> None:
