@@ -89,9 +89,9 @@ def _encodable(value: Any) -> Any:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give workers whole files, as `--dist loadfile` does, and the files of `SIDECAR_FILES` to one worker."""
-    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only where it is installed
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415 - it may be missing
 
-    class ByFile(LoadFileScheduling):
+    class ByFile(LoadFileScheduling):  # type: ignore[misc] # it has no types
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
             return SIDECAR_FILES[0] if file in SIDECAR_FILES else file

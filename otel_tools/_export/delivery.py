@@ -1,15 +1,15 @@
-"""Exporter wrapper of one signal: counts undelivered items and bounds the final flush."""
+"""Exporter wrapper of one signal: exports batches, counts and logs losses, and bounds flushes and forks."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._call.forks import at_fork
 from otel_tools._export import loss_log
-from otel_tools._telemetry.instruments import dropped
+from otel_tools._export.item_counts import ItemCounts
 from otel_tools._urls import secrets_in, without_secrets
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _FLUSH_RETRY_INTERVAL: Final = 0.05
 
 
 class SignalDelivery:
-    """The way of one signal's items from the queue to its exporter, with counts of what is accepted and lost.
+    """Exports the batches of one signal, and counts what is not delivered.
 
     A forked process makes its own exporter: on a connection that parent and child both write to, neither's data
     arrives.
@@ -38,8 +38,7 @@ class SignalDelivery:
         max_fork_wait: Seconds that a fork waits at most for an export in progress.
 
     Attributes:
-        accepted: Number of items accepted so far.
-        undelivered: Number of items dropped or not delivered, without those that came after `close`.
+        counts: Counts of its items.
     """
 
     def __init__(
@@ -48,37 +47,11 @@ class SignalDelivery:
         self.signal = signal
         self._target, self._secrets = without_secrets(target), secrets_in(target)
         self._make_exporter = make_exporter
-        self._changed = threading.Condition()
-        self.accepted = 0
-        self.undelivered = 0
-        self._answered = 0
-        self._waiting = 0
-        self._in_export = 0
-        self._closed = False
-        self._abandoned = False
-        self._last_succeeded = False
+        self.counts = ItemCounts(signal, partial(self.report_failure, "more comes than it takes: the queue is full"))
         self._export_lock = _ExportLock(max_fork_wait)
         self._flush_thread: threading.Thread | None = None
         self._exporter: Any = None
         self._inherited_exporters: list[Any] = []
-        dropped.setdefault(signal, 0)
-
-    def accept(self, max_waiting: int) -> bool:
-        """Accept an item. Where ``max_waiting`` items wait already, it is dropped and counted as dropped."""
-        with self._changed:
-            if self._closed:
-                dropped[self.signal] += 1
-                return False
-            if self._waiting < max_waiting:
-                self._waiting += 1
-                self.accepted += 1
-                return True
-            self._count_undelivered(1)
-            last_succeeded = self._last_succeeded
-        # Where exports fail, the batch that fails reports why.
-        if last_succeeded:
-            self.report_failure("more comes than it takes: the queue is full")
-        return False
 
     def send(self, batch: Any, count: int, *, accepted: int = 0) -> bool:
         """Export a batch.
@@ -86,23 +59,15 @@ class SignalDelivery:
         Args:
             batch: The exporter's argument.
             count: Number of items in the batch.
-            accepted: How many of them went through `accept`.
+            accepted: How many of them went through `ItemCounts.accept`.
 
         Returns:
             Whether the batch was delivered.
         """
-        with self._changed:
-            self._waiting -= accepted
-            self._in_export += count
+        self.counts.begin_export(count, accepted)
         with self._export_lock:
             delivered, reason = self._export(batch)
-        with self._changed:
-            self._in_export -= count
-            self._answered += accepted
-            self._last_succeeded = delivered
-            if not delivered and not self._abandoned:
-                self._count_undelivered(count)
-            self._changed.notify_all()
+        self.counts.end_export(count, accepted, delivered=delivered)
         if delivered:
             loss_log.report_success(self.signal)
         else:
@@ -136,9 +101,8 @@ class SignalDelivery:
         while True:
             self.start_flush(flush)
             wait = min(_FLUSH_RETRY_INTERVAL, deadline - time.monotonic())
-            with self._changed:
-                if self._changed.wait_for(lambda: self._answered >= accepted, max(0.0, wait)):
-                    return True
+            if self.counts.wait_until_answered(accepted, wait):
+                return True
             if wait <= 0:
                 return False
 
@@ -164,28 +128,6 @@ class SignalDelivery:
             reason = reason.replace(secret, "")
         loss_log.report_failure(self.signal, self._target, reason)
 
-    def close(self) -> None:
-        """Accept no more items; later ones are dropped and counted as dropped."""
-        with self._changed:
-            self._closed = True
-
-    def abandon(self, deadline: float) -> int:
-        """Export nothing more. Items that are not answered by the deadline count as dropped.
-
-        Args:
-            deadline: On the clock of `time.monotonic`.
-
-        Returns:
-            How many items that are; 0 at a second call.
-        """
-        with self._changed:
-            if self._abandoned:
-                return 0
-            self._changed.wait_for(lambda: not self._in_export, max(0.0, deadline - time.monotonic()))
-            left, self._waiting, self._abandoned = self._waiting + self._in_export, 0, True
-            self._count_undelivered(left)
-        return left
-
     def pause(self, began: float) -> bool:
         """Start no export until `resume`, so that the process can fork. Waits for an export in progress.
 
@@ -203,17 +145,12 @@ class SignalDelivery:
 
     def after_fork(self) -> None:
         """In a forked process: start from zero. The waiting items and the connections are the parent's."""
-        self._changed = threading.Condition()
+        self.counts.after_fork()
         self._export_lock = self._export_lock.renewed()
-        self.accepted = self.undelivered = self._answered = self._waiting = self._in_export = 0
         self._flush_thread = None
         # Kept, not closed: a destructor may write to the connection that the parent still uses.
         self._inherited_exporters.append(self._exporter)
         self._exporter = None
-
-    def _count_undelivered(self, count: int) -> None:
-        self.undelivered += count
-        dropped[self.signal] += count
 
     def _export(self, batch: Any) -> tuple[bool, str]:
         """Whether the batch was delivered, and why not."""
@@ -269,12 +206,3 @@ class _ExportLock:
     def renewed(self) -> _ExportLock:
         """A new lock for a forked process."""
         return _ExportLock(self._max_fork_wait)
-
-
-def _reset_dropped() -> None:
-    """In a forked process: the parent's losses are not the child's."""
-    for signal in dropped:
-        dropped[signal] = 0
-
-
-at_fork(after_in_child=_reset_dropped)

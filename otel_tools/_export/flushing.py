@@ -33,7 +33,7 @@ def flush_all(
         metric_pipelines: Meter providers.
         deadline: On the clock of `time.monotonic`.
     """
-    waiting = [(processor, processor.delivery.accepted) for processor in processors]
+    waiting = [(processor, processor.delivery.counts.accepted) for processor in processors]
     collecting = [_BackgroundFlush(pipeline.provider.force_flush) for pipeline in metric_pipelines]
     try:
         for thread in collecting:
@@ -75,12 +75,12 @@ def shut_down_all(
         succeeds(processor.shutdown)
     # Counted before the last metrics are collected, so that these include it.
     soon = time.monotonic() + _MIN_SHARE
-    cut_short = [processor.delivery for processor in processors if processor.delivery.abandon(soon)]
+    cut_short = [processor.delivery for processor in processors if processor.delivery.counts.abandon(soon)]
     for pipeline in metric_pipelines:
         left = max(_MIN_SHARE, deadline - time.monotonic())
         succeeds(partial(pipeline.provider.shutdown, timeout_millis=left * 1000))
     last = max(deadline, time.monotonic() + _MIN_SHARE)
-    cut_short += [delivery for delivery in deliveries if delivery.abandon(last)]
+    cut_short += [delivery for delivery in deliveries if delivery.counts.abandon(last)]
     for delivery in cut_short:
         delivery.report_failure("not all was sent and answered before the end")
 

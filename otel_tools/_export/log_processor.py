@@ -52,18 +52,19 @@ class BoundedLogProcessor(BatchLogRecordProcessor):
 
     def __init__(self, delivery: SignalDelivery) -> None:
         self.delivery = delivery
+        self._accept = delivery.counts.accept
         self.exit_timeout = 30.0
         self._max_queue_size = max_queue_size(OTEL_BLRP_MAX_QUEUE_SIZE)
         super().__init__(CountingLogExporter(delivery), max_queue_size=self._max_queue_size)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue a record."""
-        if self.delivery.accept(self._max_queue_size):
+        if self._accept(self._max_queue_size):
             super().on_emit(log_record)
 
     def shutdown(self) -> None:
         """Export what is queued, for `exit_timeout` seconds at most."""
-        self.delivery.close()
+        self.delivery.counts.close()
         sdk_private.shut_down_batch_processor(
             self, super().shutdown, self.delivery.shut_down_exporter, self.exit_timeout
         )

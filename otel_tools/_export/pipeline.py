@@ -156,7 +156,7 @@ class Pipeline:
         return self._resource.merge(Resource({INSTANCE_ID: str(uuid.uuid4())}))
 
     def _undelivered(self) -> int:
-        return sum(delivery.undelivered for delivery in self._deliveries)
+        return sum(delivery.counts.undelivered for delivery in self._deliveries)
 
     def _missing_names(self) -> list[sdk_private.PrivateName]:
         if self._metric_pipelines:

@@ -104,6 +104,7 @@ class BoundedSpanProcessor(BatchSpanProcessor):
 
     def __init__(self, delivery: SignalDelivery, resource: Resource) -> None:
         self.delivery = delivery
+        self._accept = delivery.counts.accept
         self.exit_timeout = 30.0
         self._max_queue_size = max_queue_size(OTEL_BSP_MAX_QUEUE_SIZE)
         self._instance_id = resource.attributes.get(INSTANCE_ID)
@@ -114,7 +115,7 @@ class BoundedSpanProcessor(BatchSpanProcessor):
         """Queue a sampled span."""
         if self._parent_instance_ids and span.resource.attributes.get(INSTANCE_ID) in self._parent_instance_ids:
             return
-        if span.context is not None and span.context.trace_flags.sampled and self.delivery.accept(self._max_queue_size):
+        if span.context is not None and span.context.trace_flags.sampled and self._accept(self._max_queue_size):
             super().on_end(span)
 
     def after_fork(self, resource: Resource) -> None:
@@ -129,7 +130,7 @@ class BoundedSpanProcessor(BatchSpanProcessor):
 
     def shutdown(self) -> None:
         """Export what is queued, for `exit_timeout` seconds at most."""
-        self.delivery.close()
+        self.delivery.counts.close()
         sdk_private.shut_down_batch_processor(
             self, super().shutdown, self.delivery.shut_down_exporter, self.exit_timeout
         )

@@ -19,6 +19,8 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.version import __version__ as sdk_version
 
+from otel_tools._call.safe_logging import log_safely
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -143,7 +145,9 @@ def report_missing(missing: Iterable[PrivateName]) -> None:
     """Log in one line which private names are missing and what is reduced without them."""
     names = list(missing)
     if names:
-        logger.warning(
+        log_safely(
+            logger,
+            logging.WARNING,
             "OpenTelemetry SDK %s lacks private names that otel_tools uses (%s). Telemetry is exported, but %s",
             sdk_version,
             ", ".join(map(str, names)),
@@ -189,14 +193,15 @@ def forget_instruments(provider: MeterProvider, scope: str) -> None:
     with contextlib.suppress(AttributeError):
         consumer: Any = provider._measurement_consumer  # noqa: SLF001 - a name of PRIVATE_NAMES
         storages = list(consumer._reader_storages.values())  # noqa: SLF001 - as above
-        kept = [each for each in consumer._async_instruments if each.instrumentation_scope.name != scope]  # noqa: SLF001 - as above
+        observable = consumer._async_instruments  # noqa: SLF001 - as above
+        kept = [instrument for instrument in observable if instrument.instrumentation_scope.name != scope]
         matches = [storage._instrument_view_instrument_matches for storage in storages]  # noqa: SLF001 - as above
         _renew(consumer, "_lock", threading.Lock)
         for storage in storages:
             _renew(storage, "_lock", threading.RLock)
         consumer._async_instruments = kept  # noqa: SLF001 - as above
         for by_instrument in matches:
-            for instrument in [each for each in by_instrument if each.instrumentation_scope.name == scope]:
+            for instrument in [known for known in by_instrument if known.instrumentation_scope.name == scope]:
                 del by_instrument[instrument]
 
 
@@ -329,7 +334,9 @@ def is_missing_log_module(error: ImportError) -> bool:
 
 def report_missing_log_module(error: ImportError) -> None:
     """Log that log records are not exported, and why."""
-    logger.warning(
+    log_safely(
+        logger,
+        logging.WARNING,
         "OpenTelemetry SDK %s lacks private modules that otel_tools uses (%s). Traces and metrics are exported, but "
         "log records are not",
         sdk_version,

@@ -63,8 +63,8 @@ def schema_of(
         model_text, parameters = _model_schema(subject, declared, descriptions)
         text = text or model_text
     if strict:
-        var_keywords = (f"**{name}" for name, parameter in signature.items() if parameter.kind is parameter.VAR_KEYWORD)
-        var_keyword = next(var_keywords, "**kwargs")
+        starred = (f"**{name}" for name, parameter in signature.items() if parameter.kind is parameter.VAR_KEYWORD)
+        var_keyword = next(starred, "**kwargs")
         parameters = _strict(subject, parameters, without_json_default=without_json_default, var_keyword=var_keyword)
     return tool_entry(info.tool, description or text, parameters, api=api, strict=strict)
 

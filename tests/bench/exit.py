@@ -15,8 +15,8 @@ from tests.export.receiver import GrpcReceiver, HttpReceiver, free_port
 ROUNDS, PROMISE = 5, 2.0
 
 ENDS = {
-    "exit": "say(end=time.time())",
-    "SIGTERM": "say(end=time.time())\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)",
+    "exit": "report(end=time.time())",
+    "SIGTERM": "report(end=time.time())\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)",
 }
 CALLS = 'configure(service_name="s")\nfor n in range(1000): work(n)\n'
 
@@ -24,7 +24,7 @@ CALLS = 'configure(service_name="s")\nfor n in range(1000): work(n)\n'
 def seconds(ending: str, url: str, protocol: str) -> float:
     """From the last line of a program to the end of its process."""
     env = {**SLOW_COLLECTOR, "OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
-    return Program(CALLS, env, then=ENDS[ending], patient=False, measured=False).run().tail
+    return Program(CALLS, env, then=ENDS[ending], patient=False, measured=False).run().exit_seconds
 
 
 def main(rounds: int = ROUNDS) -> int:

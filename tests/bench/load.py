@@ -48,5 +48,5 @@ def main(seconds: float = SECONDS, busy: int = BUSY, syncing: int = SYNCING) -> 
 
 
 if __name__ == "__main__":
-    given = [float(argument) for argument in sys.argv[1:4]]
-    main(*given[:1], *(int(number) for number in given[1:]))
+    given = sys.argv[1:4] + [str(default) for default in (SECONDS, BUSY, SYNCING)][len(sys.argv) - 1 :]
+    main(float(given[0]), int(given[1]), int(given[2]))

@@ -1,4 +1,4 @@
-"""An async generator tool: as the sync one, and the event loop closes it once."""
+"""Async generator tools: as sync ones; and the event loop closes them once."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_the_span_is_current_in_the_body_and_never_in_the_consumer(seen: C
     assert [*between, after] == [consumer] * 4
 
 
-async def test_early_close_is_a_cancellation(seen: Captured) -> None:
+async def test_closing_a_generator_early_is_a_cancellation(seen: Captured) -> None:
     closed: list[bool] = []
 
     @tool
@@ -130,7 +130,7 @@ async def test_cancelling_the_consumer_reaches_the_body(seen: Captured) -> None:
     assert outcome_of(seen, "items") == "cancelled"
 
 
-async def test_an_error_of_the_body_is_the_very_object(seen: Captured) -> None:
+async def test_the_consumer_gets_the_exception_object_that_the_body_raised(seen: Captured) -> None:
     raised = OSError("broken")
 
     @tool
@@ -147,7 +147,7 @@ async def test_an_error_of_the_body_is_the_very_object(seen: Captured) -> None:
     assert outcome_of(seen, "items") == "error"
 
 
-async def test_one_that_is_dropped_is_closed_by_the_loop_and_counted(seen: Captured) -> None:
+async def test_a_dropped_generator_is_closed_by_the_loop_and_counted(seen: Captured) -> None:
     closed: list[bool] = []
 
     @tool
@@ -170,7 +170,9 @@ async def test_one_that_is_dropped_is_closed_by_the_loop_and_counted(seen: Captu
     assert outcome_of(seen, "items") == "cancelled"
 
 
-def test_one_that_is_open_when_the_loop_ends_is_closed_once(seen: Captured, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_generator_that_is_open_when_the_loop_ends_is_closed_once(
+    seen: Captured, caplog: pytest.LogCaptureFixture
+) -> None:
     kept: list[Any] = []
     closed: list[bool] = []
 
@@ -194,13 +196,13 @@ def test_one_that_is_open_when_the_loop_ends_is_closed_once(seen: Captured, capl
     assert outcome_of(seen, "items") == "cancelled"
 
 
-async def test_one_that_is_never_started_tells_nothing(seen: Captured) -> None:
+async def test_a_generator_that_is_never_started_reports_nothing(seen: Captured) -> None:
     await tool(echo)().aclose()
 
     assert seen.spans == ()
 
 
-async def test_an_item_lives_no_longer_than_its_consumer_wants(seen: Captured) -> None:
+async def test_the_driver_keeps_no_reference_to_an_item(seen: Captured) -> None:
     @tool
     async def items() -> AsyncGenerator[Thing, None]:
         yield Thing()

@@ -1,4 +1,4 @@
-"""The caller gives up: the very object goes on, the span ends, nothing stays active, and it is no failure."""
+"""Cancellation: the same exception object is raised, the span ends, nothing stays active, no failure is counted."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Cancelled(BaseException):
     """As trio's."""
 
 
-def is_cancelled(seen: Captured, name: str) -> None:
-    """The span and the numbers tell of a cancellation, and of no failure."""
+def assert_cancelled(seen: Captured, name: str) -> None:
+    """The span and the counts show a cancellation and no failure."""
     span = seen.span(name)
     assert span.status.status_code is StatusCode.UNSET
     assert span.events == ()
@@ -38,7 +38,7 @@ def is_cancelled(seen: Captured, name: str) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError("why"), Cancelled()])
 @pytest.mark.parametrize("options", POLICIES)
-def test_what_says_that_the_caller_gave_up_goes_on_as_it_is(
+def test_a_cancellation_reaches_the_caller_unchanged(
     seen: Captured, both: Flavour, error: BaseException, options: dict[str, Any]
 ) -> None:
     caught: list[BaseException] = []
@@ -61,12 +61,12 @@ def test_what_says_that_the_caller_gave_up_goes_on_as_it_is(
         caught.append(raised.value)
 
     assert caught[0] is error
-    is_cancelled(seen, "give_up")
+    assert_cancelled(seen, "give_up")
     assert decorated.tool.stats().active == 0
     assert decorated.tool.stats().success_rate is None
 
 
-def test_the_end_of_the_process_is_a_failure_of_the_tool(seen: Captured, both: Flavour) -> None:
+def test_a_system_exit_is_a_failure_of_the_tool(seen: Captured, both: Flavour) -> None:
     def leave() -> None:
         raise SystemExit(3)
 
@@ -99,7 +99,7 @@ async def test_a_cancelled_task_cancels_its_tool(seen: Captured, options: dict[s
         await task
 
     assert len(reached) == 1
-    is_cancelled(seen, "sleep")
+    assert_cancelled(seen, "sleep")
 
 
 async def test_a_tool_may_refuse_to_be_cancelled(seen: Captured) -> None:
@@ -128,7 +128,7 @@ async def test_a_timeout_around_a_tool_cancels_it(seen: Captured) -> None:
         async with asyncio.timeout(0.01):
             await sleep()
 
-    is_cancelled(seen, "sleep")
+    assert_cancelled(seen, "sleep")
 
 
 async def test_a_timeout_inside_a_tool_is_its_failure(seen: Captured) -> None:
@@ -162,11 +162,11 @@ async def test_one_failing_tool_of_a_group_cancels_the_others(seen: Captured) ->
     with pytest.raises(ExceptionGroup):
         await together()
 
-    is_cancelled(seen, "sleep")
+    assert_cancelled(seen, "sleep")
     assert fail.tool.stats().calls.error == 1
 
 
-def test_a_tool_that_is_never_awaited_tells_nothing(seen: Captured) -> None:
+def test_a_tool_that_is_never_awaited_reports_nothing(seen: Captured) -> None:
     @tool
     async def later() -> None:
         pass
@@ -190,7 +190,7 @@ def test_a_tool_that_is_dropped_while_it_waits_is_cancelled(seen: Captured) -> N
 
     asyncio.run(main())
 
-    is_cancelled(seen, "wait")
+    assert_cancelled(seen, "wait")
 
 
 @pytest.mark.parametrize(
@@ -206,5 +206,5 @@ def test_a_tool_that_is_dropped_while_it_waits_is_cancelled(seen: Captured) -> N
         (BaseExceptionGroup("several", [KeyboardInterrupt()]), False),
     ],
 )
-def test_which_exceptions_say_that_the_caller_gave_up(error: BaseException, cancelled: bool) -> None:
+def test_which_exceptions_are_cancellations(error: BaseException, cancelled: bool) -> None:
     assert is_cancellation(error) is cancelled

@@ -1,4 +1,4 @@
-"""The drivers perform what a policy yields, by blocking and by awaiting; the plan puts policies in their order."""
+"""The drivers perform the steps that policies yield, for sync and async tools; a plan nests the policies."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_flow_may_invoke_again_and_sleep_between(both: Flavour, closed: list[A
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-def test_no_time_passes_in_a_sleep_of_none(both: Flavour, closed: list[Any], seconds: float) -> None:
+def test_a_sleep_of_zero_or_less_returns_at_once(both: Flavour, closed: list[Any], seconds: float) -> None:
     def nap(_call: Call) -> Flow:
         yield Sleep(seconds)
         return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
@@ -86,7 +86,9 @@ def test_no_time_passes_in_a_sleep_of_none(both: Flavour, closed: list[Any], sec
 
 
 @pytest.mark.parametrize("completed", [True, False])
-def test_a_flow_may_wait_for_what_another_call_completes(both: Flavour, closed: list[Any], completed: bool) -> None:
+def test_a_flow_may_wait_for_a_future_that_another_call_completes(
+    both: Flavour, closed: list[Any], completed: bool
+) -> None:
     future: Future[int] = Future()
 
     def wait(_call: Call) -> Flow:
@@ -100,7 +102,7 @@ def test_a_flow_may_wait_for_what_another_call_completes(both: Flavour, closed: 
     assert not future.cancelled()
 
 
-async def test_a_cancelled_waiter_does_not_cancel_what_others_wait_for() -> None:
+async def test_a_cancelled_waiter_does_not_cancel_the_future_of_the_others() -> None:
     future: Future[int] = Future()
 
     def wait(_call: Call) -> Flow:
@@ -121,7 +123,7 @@ async def test_a_cancelled_waiter_does_not_cancel_what_others_wait_for() -> None
     assert await patient == 7
 
 
-def test_what_a_policy_decides_is_what_the_caller_gets(both: Flavour, closed: list[Any]) -> None:
+def test_the_caller_gets_the_outcome_that_a_policy_changed(both: Flavour, closed: list[Any]) -> None:
     replaced = PermissionError("refused")
 
     def refuse(_call: Call) -> Flow:
@@ -136,7 +138,7 @@ def test_what_a_policy_decides_is_what_the_caller_gets(both: Flavour, closed: li
     assert closed == [(1, replaced, "invalid")]
 
 
-def test_a_policy_that_breaks_is_closed_and_its_error_is_the_callers(both: Flavour, closed: list[Any]) -> None:
+def test_an_error_in_a_policy_closes_the_flow_and_reaches_the_caller(both: Flavour, closed: list[Any]) -> None:
     def broken(_call: Call) -> Flow:
         yield Invoke()
         raise RuntimeError("a bug of ours")
@@ -192,6 +194,6 @@ def test_without_policies_there_is_no_flow() -> None:
     assert compile_plan(len, Call, []).flow is None
 
 
-def test_an_outcome_shows_what_it_is() -> None:
+def test_the_repr_of_an_outcome_shows_its_value_error_and_name() -> None:
     assert repr(Outcome(3)) == "Outcome(value=3, error=None, result='ok')"
     assert Outcome.of_error(KeyboardInterrupt()).result == "cancelled"

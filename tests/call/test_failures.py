@@ -1,4 +1,4 @@
-"""What a tool raises reaches its caller as the very object, with its own traceback, and is let go of at once."""
+"""The caller gets the exception object that a tool raised, with its own traceback, and no reference to it stays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def no_collector() -> Iterator[None]:
     "error",
     [ValueError("x"), StopIteration("x"), StopAsyncIteration("x"), ExceptionGroup("x", [OSError()]), SystemExit(1)],
 )
-def test_the_caller_gets_the_very_object(
+def test_the_caller_gets_the_exception_object_that_the_function_raised(
     seen: Captured, both: Flavour, options: dict[str, Any], error: BaseException
 ) -> None:
     if both.name == "async" and isinstance(error, StopIteration):

@@ -1,4 +1,4 @@
-"""Whatever a consumer does with a generator tool, it gets what it would get of the body alone."""
+"""A generator tool behaves to its consumer as the undecorated generator does."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ USES: dict[str, Callable[[Any], Any]] = {
 )
 @pytest.mark.parametrize("use", USES.values(), ids=list(USES))
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the bodies that will not be closed
-def test_the_consumer_gets_what_the_body_alone_would_give(
+def test_a_generator_tool_behaves_as_the_undecorated_generator(
     seen: Captured, bare: Callable[..., Any], use: Callable[[Any], Any]
 ) -> None:
     without, with_it = the_same(bare, use)
@@ -186,7 +186,7 @@ async def some(g: Any) -> Any:
         *(throw_first, close_first, send_first, some),
     ],
 )
-def test_the_consumer_of_an_async_generator_gets_what_its_body_alone_would_give(
+def test_an_async_generator_tool_behaves_as_the_undecorated_generator(
     seen: Captured, bare: Callable[..., Any], use: Callable[[Any], Awaitable[Any]]
 ) -> None:
     async def tried(function: Callable[..., Any]) -> Any:

@@ -1,4 +1,4 @@
-"""A generator tool: the consumer talks to the body as if nothing stood between them, and one call tells of it all."""
+"""Generator tools: items, sends and exceptions pass through, and one call covers the whole iteration."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_send_and_throw_reach_the_body(seen: Captured) -> None:
     assert outcome_of(seen, "echo") == "ok"
 
 
-def test_the_body_gets_the_very_object_that_is_thrown_and_the_consumer_the_very_one_that_is_raised(
+def test_exceptions_pass_between_consumer_and_body_as_the_same_object(
     seen: Captured,
 ) -> None:
     got: list[BaseException] = []
@@ -185,7 +185,7 @@ def test_the_span_lasts_from_the_first_item_to_the_last(seen: Captured) -> None:
     assert tool(echo).tool.stats().active == 0
 
 
-def test_one_that_is_never_started_tells_nothing(seen: Captured) -> None:
+def test_a_generator_that_is_never_started_reports_nothing(seen: Captured) -> None:
     generator = tool(echo)()
     generator.close()
     del generator
@@ -195,7 +195,7 @@ def test_one_that_is_never_started_tells_nothing(seen: Captured) -> None:
     assert tool(echo).tool.stats().calls.total == 0
 
 
-def test_one_that_is_dropped_is_closed_and_counted(seen: Captured) -> None:
+def test_a_dropped_generator_is_closed_and_counted(seen: Captured) -> None:
     closed: list[bool] = []
 
     @tool
@@ -216,12 +216,12 @@ def test_one_that_is_dropped_is_closed_and_counted(seen: Captured) -> None:
 
 
 def dropped(box: list[Any]) -> None:
-    """The last reference goes."""
+    """Drop the last reference."""
     box.clear()
 
 
 def collected(box: list[Any]) -> None:
-    """The last reference from outside goes; one in a cycle stays for the garbage collector to find."""
+    """Drop the last reference from outside a cycle, which the garbage collector then finds."""
     box.append([box[0]])
     box[1].append(box[1])
     box.clear()
@@ -230,7 +230,7 @@ def collected(box: list[Any]) -> None:
 
 @pytest.mark.parametrize("end", [dropped, collected])
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_one_that_ends_in_another_thread_or_context_ends_in_silence(
+def test_a_generator_that_ends_in_another_thread_or_context_logs_nothing(
     seen: Captured, caplog: pytest.LogCaptureFixture, end: Callable[[list[Any]], None], elsewhere: bool
 ) -> None:
     box: list[Any] = [tool(echo)("first")]
@@ -249,7 +249,7 @@ def test_one_that_ends_in_another_thread_or_context_ends_in_silence(
     assert not trace.get_current_span().is_recording()
 
 
-def test_an_item_lives_no_longer_than_its_consumer_wants(seen: Captured) -> None:
+def test_the_driver_keeps_no_reference_to_an_item(seen: Captured) -> None:
     @tool
     def items() -> Generator[Thing, None, None]:
         yield Thing()

@@ -42,7 +42,7 @@ def attributes(seen: Captured) -> dict[str, Any]:
     return dict(seen.span("later").attributes or {})
 
 
-async def test_the_span_lasts_until_it_is_awaited(seen: Captured, options: Options) -> None:
+async def test_the_span_lasts_until_the_coroutine_is_awaited(seen: Captured, options: Options) -> None:
     later = tool(name="later", **options)(begin)  # type: ignore[call-overload] # options are options
 
     pending = later("value")
@@ -61,7 +61,7 @@ async def test_the_span_lasts_until_it_is_awaited(seen: Captured, options: Optio
     assert later.tool.stats().active == 0
 
 
-async def test_its_failure_is_the_calls(seen: Captured, options: Options) -> None:
+async def test_a_failure_of_the_coroutine_is_a_failure_of_the_call(seen: Captured, options: Options) -> None:
     later = tool(name="later", **options)(begin)  # type: ignore[call-overload] # options are options
     raised = OSError("broken")
 
@@ -73,7 +73,7 @@ async def test_its_failure_is_the_calls(seen: Captured, options: Options) -> Non
     assert later.tool.stats().calls.error == 1
 
 
-async def test_its_result_may_be_a_failure(seen: Captured) -> None:
+async def test_failed_if_is_asked_about_the_result_of_the_coroutine(seen: Captured) -> None:
     later = tool(name="later", failed_if=lambda value: value == "bad")(begin)
 
     assert await later("bad") == "bad"
@@ -81,7 +81,7 @@ async def test_its_result_may_be_a_failure(seen: Captured) -> None:
     assert attributes(seen)["error.type"] == "tool_error"
 
 
-async def test_what_is_awaited_runs_inside_the_span_in_whatever_task(seen: Captured, options: Options) -> None:
+async def test_the_coroutine_runs_inside_the_span_in_whatever_task(seen: Captured, options: Options) -> None:
     inside: list[Any] = []
 
     async def look() -> None:
@@ -96,7 +96,7 @@ async def test_what_is_awaited_runs_inside_the_span_in_whatever_task(seen: Captu
     assert inside == [seen.span("later").context]
 
 
-async def test_its_cancellation_is_the_calls(seen: Captured, options: Options) -> None:
+async def test_a_cancellation_of_the_coroutine_is_a_cancellation_of_the_call(seen: Captured, options: Options) -> None:
     later = tool(name="later", **options)(begin)  # type: ignore[call-overload] # options are options
 
     task = asyncio.create_task(later("value"))
@@ -110,7 +110,9 @@ async def test_its_cancellation_is_the_calls(seen: Captured, options: Options) -
 
 
 @pytest.mark.parametrize("collected", [False, True])
-def test_one_that_nobody_awaits_is_not_active_for_ever(seen: Captured, options: Options, collected: bool) -> None:
+def test_a_coroutine_that_is_never_awaited_does_not_stay_active(
+    seen: Captured, options: Options, collected: bool
+) -> None:
     later = tool(name="later", **options)(begin)  # type: ignore[call-overload] # options are options
 
     with warnings.catch_warnings(record=True) as told:
@@ -127,7 +129,7 @@ def test_one_that_nobody_awaits_is_not_active_for_ever(seen: Captured, options: 
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python tells of Stuck
-def test_one_that_will_not_be_closed_is_not_active_for_ever(seen: Captured) -> None:
+def test_a_coroutine_that_refuses_to_close_does_not_stay_active(seen: Captured) -> None:
     class Stuck(Exception):  # noqa: N818 - nobody catches it
         pass
 
@@ -154,7 +156,7 @@ def test_one_that_will_not_be_closed_is_not_active_for_ever(seen: Captured) -> N
     assert later.tool.stats().calls.total == 1
 
 
-def test_a_result_that_lies_about_its_class_is_given_back_untouched(seen: Captured, options: Options) -> None:
+def test_a_result_that_lies_about_its_class_is_returned_unchanged(seen: Captured, options: Options) -> None:
     def unbound(_: object) -> Any:
         raise RuntimeError("working outside of request context")
 

@@ -1,4 +1,4 @@
-"""Threads for functions that may take only so long: enough of them, none left over, none in the way."""
+"""Worker threads for functions with a timeout: always one available, idle ones end, none delays the process's end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def started(thread_budget: ThreadBudget, function: Callable[..., Any], *args: Any) -> Future[Outcome]:
+def start_job(thread_budget: ThreadBudget, function: Callable[..., Any], *args: Any) -> Future[Outcome]:
     future = thread_budget.start(contextvars.copy_context(), function, args, {})
     assert future is not None
     return future
@@ -33,45 +33,45 @@ def test_a_job_has_the_outcome_of_its_function() -> None:
     def fail() -> None:
         raise error
 
-    assert started(thread_budget, len, "abc").result(10).value == 3
-    assert started(thread_budget, fail).result(10).error is error
+    assert start_job(thread_budget, len, "abc").result(10).value == 3
+    assert start_job(thread_budget, fail).result(10).error is error
 
 
-def test_what_is_no_exception_of_a_tool_is_for_the_caller_to_raise() -> None:
+def test_a_base_exception_of_a_job_is_raised_to_the_caller() -> None:
     with pytest.raises(SystemExit):
-        started(ThreadBudget(), sys.exit, 3).result(10)
+        start_job(ThreadBudget(), sys.exit, 3).result(10)
 
 
 def test_a_stop_iteration_is_an_outcome_like_any_other() -> None:
-    assert isinstance(started(ThreadBudget(), next, iter(())).result(10).error, StopIteration)
+    assert isinstance(start_job(ThreadBudget(), next, iter(())).result(10).error, StopIteration)
 
 
 def test_an_idle_worker_is_used_again() -> None:
     thread_budget = ThreadBudget()
-    first = started(thread_budget, threading.get_ident).result(10).value
+    first = start_job(thread_budget, threading.get_ident).result(10).value
 
-    assert started(thread_budget, threading.get_ident).result(10).value == first
+    assert start_job(thread_budget, threading.get_ident).result(10).value == first
 
 
 def test_jobs_that_start_jobs_never_wait_for_a_worker() -> None:
     thread_budget = ThreadBudget()
 
     def nested(depth: int) -> int:
-        return 0 if depth == 0 else 1 + int(started(thread_budget, nested, depth - 1).result(10).value)
+        return 0 if depth == 0 else 1 + int(start_job(thread_budget, nested, depth - 1).result(10).value)
 
     assert nested(50) == 50
 
 
-def test_a_worker_that_nobody_needs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_IDLE_TIMEOUT", 0.05)
     monkeypatch.setattr(threads, "idle", [])
-    thread = started(ThreadBudget(), threading.current_thread).result(10).value
+    thread = start_job(ThreadBudget(), threading.current_thread).result(10).value
 
     thread.join(10)
 
     assert not thread.is_alive()
     assert threads.idle == []
-    assert started(ThreadBudget(), threading.current_thread).result(10).value is not thread
+    assert start_job(ThreadBudget(), threading.current_thread).result(10).value is not thread
 
 
 def test_no_job_is_lost_to_a_worker_that_is_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +79,11 @@ def test_no_job_is_lost_to_a_worker_that_is_about_to_end(monkeypatch: pytest.Mon
     thread_budget = ThreadBudget()
 
     for _ in range(300):
-        assert started(thread_budget, len, "").result(10).value == 0
+        assert start_job(thread_budget, len, "").result(10).value == 0
         time.sleep(0.0005)
 
 
-def test_the_context_is_the_callers_and_what_is_set_in_it_stays_there() -> None:
+def test_a_job_runs_in_the_callers_context_and_what_it_sets_there_stays_there() -> None:
     variable = contextvars.ContextVar("variable", default="nothing")
     variable.set("caller")
 
@@ -92,7 +92,7 @@ def test_the_context_is_the_callers_and_what_is_set_in_it_stays_there() -> None:
         variable.set("worker")
         return before
 
-    assert started(ThreadBudget(), work).result(10).value == "caller"
+    assert start_job(ThreadBudget(), work).result(10).value == "caller"
     assert variable.get() == "caller"
 
 
@@ -107,13 +107,13 @@ class Counting(Call):
 
 def test_abandoned_functions_are_counted_until_they_end_and_bounded() -> None:
     thread_budget, go = ThreadBudget(), threading.Event()
-    futures = [started(thread_budget, go.wait, 10) for _ in range(MAX_ABANDONED)]
+    futures = [start_job(thread_budget, go.wait, 10) for _ in range(MAX_ABANDONED)]
     for future in futures:
         thread_budget.abandon(future, Counting((), {}))
 
     assert Counting.running == len(thread_budget.abandoned) == MAX_ABANDONED
     assert thread_budget.start(contextvars.copy_context(), len, ("",), {}) is None
-    assert started(ThreadBudget(), len, "").result(10).value == 0, "the bound is each tool's own"
+    assert start_job(ThreadBudget(), len, "").result(10).value == 0, "the bound is each tool's own"
 
     go.set()
     wait(futures, 10)
@@ -122,12 +122,12 @@ def test_abandoned_functions_are_counted_until_they_end_and_bounded() -> None:
             break
         time.sleep(0.005)
     assert Counting.running == len(thread_budget.abandoned) == 0
-    assert started(thread_budget, len, "").result(10).value == 0
+    assert start_job(thread_budget, len, "").result(10).value == 0
 
 
-def test_a_function_that_ended_in_the_meantime_is_not_counted_for_long() -> None:
+def test_a_function_that_has_ended_when_it_is_abandoned_is_not_counted() -> None:
     thread_budget = ThreadBudget()
-    future = started(thread_budget, len, "")
+    future = start_job(thread_budget, len, "")
     future.result(10)
 
     thread_budget.abandon(future, Counting((), {}))

@@ -1,4 +1,4 @@
-"""What these tests share: receivers on free ports, and programs that run as processes of their own."""
+"""Fixtures: OTLP receivers on free ports."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def receiver() -> Iterator[HttpReceiver]:
-    """An OTLP/HTTP receiver that takes everything."""
+    """An OTLP/HTTP receiver that accepts everything."""
     with HttpReceiver() as started:
         yield started
 
 
 @pytest.fixture
 def grpc_receiver() -> Iterator[GrpcReceiver]:
-    """An OTLP/gRPC receiver that takes everything."""
+    """An OTLP/gRPC receiver that accepts everything."""
     with GrpcReceiver() as started:
         yield started

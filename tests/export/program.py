@@ -1,4 +1,4 @@
-"""Small programs that run as processes of their own: what `configure()` does, it does to a whole process."""
+"""Runs small programs as processes of their own, because `configure()` sets up a whole process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IN_TIME: Final = 40.0
 """Seconds, on a machine that is busy with other things. How long it takes on an idle one: ``tests/bench/exit.py``."""
 
 FORK_IS_MEANT: Final = "ignore:This process:DeprecationWarning"
-"""From Python 3.12 on a fork beside other threads is warned of, and here it is what is tested."""
+"""From Python 3.12 on, a fork beside other threads gives a warning. These tests do that on purpose."""
 
 PRELUDE: Final = """\
 import json, logging, os, signal, sys, threading, time
@@ -44,7 +44,7 @@ def work(n=0):
 def fail():
     raise ValueError("no such city")
 
-def say(**facts):
+def report(**facts):
     sys.stdout.write(json.dumps(facts) + "\\n")
     sys.stdout.flush()
 
@@ -64,7 +64,7 @@ def until(condition, seconds=60):
         time.sleep(0.01)
 
 """
-"""What every program begins with. It tells the test what it sees as lines of JSON."""
+"""The first lines of every program. `report` sends facts to the test as lines of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +73,23 @@ class Ended:
 
     Attributes:
         code: Its exit code; minus the signal that ended it.
-        said: What it told the test, all lines in one dictionary.
+        reported: The facts that it reported, all lines in one dictionary.
         out: Its standard output.
         err: Its standard error.
-        tail: Seconds from the moment that it told as ``end`` to the end of the process.
-        in_time: Whether it ended by itself.
+        exit_seconds: Seconds from the time that it reported as ``end`` to the end of the process.
+        in_time: Whether it ended without being killed.
     """
 
     code: int
-    said: dict[str, Any]
+    reported: dict[str, Any]
     out: str
     err: str
-    tail: float
+    exit_seconds: float
     in_time: bool
 
     @property
     def lines(self) -> list[str]:
-        """What stands on standard error, line by line."""
+        """The lines of standard error that are not empty."""
         return [line for line in self.err.splitlines() if line.strip()]
 
 
@@ -98,26 +98,26 @@ class Program:
     """A program that can be run.
 
     Attributes:
-        script: What it does, after the prelude.
-        env: Environment variables beside the usual; none of this process's ``OTEL_*`` are handed on.
-        seconds: It is killed after so long.
-        meanwhile: Called with the running program.
-        then: What it does after that.
+        script: The code after the prelude.
+        env: Additional environment variables. This process's ``OTEL_*`` variables are not inherited.
+        seconds: It is killed after this time.
+        while_running: Called with the running program.
+        then: The code after the script; indented on its own.
         patient: Its end waits for the collector as long as that takes, so that nothing is lost on a busy machine. Not
             for programs whose collector is gone, or whose end is what is tested.
-        measured: Let `coverage` see it, where the tests run under it; that takes time and writes a file of its own.
+        measured: Whether `coverage` measures it, if it measures the tests. That takes time.
     """
 
     script: str
     env: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 180.0
-    meanwhile: Callable[[Running], None] | None = None
+    while_running: Callable[[Running], None] | None = None
     then: str = ""
     patient: bool = True
     measured: bool = True
 
     def run(self) -> Ended:
-        """Run it to its end."""
+        """Run the program to its end."""
         with tempfile.TemporaryDirectory(prefix="otel-tools-test-") as folder:
             file = Path(folder, "program.py")
             file.write_text(PRELUDE + textwrap.dedent(self.script) + textwrap.dedent(self.then))
@@ -125,15 +125,15 @@ class Program:
             patience = {"PATIENCE": "60"} if self.patient else {}
             running = Running([sys.executable, str(file)], {**patience, **self.env, **unmeasured}, self.seconds)
             try:
-                if self.meanwhile is not None:
-                    self.meanwhile(running)
+                if self.while_running is not None:
+                    self.while_running(running)
                 return running.wait()
             finally:
                 running.kill()
 
 
 class Running:
-    """A program that runs."""
+    """A running program."""
 
     def __init__(self, command: list[str], env: Mapping[str, str], seconds: float) -> None:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
@@ -141,8 +141,8 @@ class Running:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._err: list[str] = []
         self._out: list[str] = []
-        self.said: dict[str, Any] = {}
-        # A process group of its own, so that nothing that it forks outlives the test.
+        self.reported: dict[str, Any] = {}
+        # A process group of its own, so that no child process outlives the test.
         self.process = subprocess.Popen(
             command,
             env={**inherited, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": FORK_IS_MEANT, **env},
@@ -155,24 +155,24 @@ class Running:
         for reader in self._readers:
             reader.start()
 
-    def told(self, what: str, seconds: float = 90.0) -> Any:
-        """Wait until the program tells something."""
+    def wait_for(self, fact: str, seconds: float = 90.0) -> Any:
+        """Wait until the program reports a fact; its value."""
         deadline = time.monotonic() + seconds
-        while what not in self.said:
+        while fact not in self.reported:
             try:
                 line = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
             except queue.Empty:
                 line = None
-            assert line is not None, f"the program never told {what!r}; it said {self.said} and {''.join(self._err)}"
+            assert line is not None, f"never reported: {fact!r}; reported: {self.reported}; {''.join(self._err)}"
             self._note(line)
-        return self.said[what]
+        return self.reported[fact]
 
     def send(self, number: int) -> None:
         """Send it a signal."""
         self.process.send_signal(number)
 
     def wait(self) -> Ended:
-        """Its end."""
+        """Wait for its end."""
         try:
             code = self.process.wait(max(0.0, self._deadline - time.monotonic()))
             ended, in_time = time.time(), True
@@ -185,15 +185,15 @@ class Running:
             self._note(self._lines.get() or "")
         return Ended(
             code,
-            self.said,
+            self.reported,
             "".join(self._out),
             "".join(self._err),
-            ended - self.said.get("end", ended),
+            ended - self.reported.get("end", ended),
             in_time,
         )
 
     def kill(self) -> None:
-        """End it and all that it forked, and what it is read by."""
+        """Kill it and its child processes, and end the threads that read its output."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -206,7 +206,7 @@ class Running:
     def _note(self, line: str) -> None:
         if line.startswith("{"):
             with contextlib.suppress(ValueError):
-                self.said |= json.loads(line)
+                self.reported |= json.loads(line)
 
     def _read_out(self) -> None:
         assert self.process.stdout is not None
@@ -221,6 +221,6 @@ class Running:
 
 
 def run_all(programs: Mapping[str, Program], at_once: int = 4) -> dict[str, Ended]:
-    """Run programs side by side; most of them spend their time waiting."""
+    """Run programs in parallel; most of them mostly wait."""
     with ThreadPoolExecutor(at_once) as pool:
         return dict(zip(programs, pool.map(Program.run, programs.values()), strict=True))

@@ -1,4 +1,4 @@
-"""Real OTLP receivers, HTTP and gRPC, on free loopback ports; each can be told to fail as real ones do."""
+"""OTLP receivers, HTTP and gRPC, on free loopback ports. Each can be set to fail as real collectors do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from tests.export.seen import Request, Seen
+from tests.export.received import Received, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,13 +37,13 @@ _DECODE: Final[dict[str, Callable[[bytes], bytes]]] = {"gzip": gzip.decompress, 
 
 
 def free_port() -> int:
-    """A loopback port on which nothing listens."""
+    """The number of a loopback port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-class HttpReceiver(Seen):
+class HttpReceiver(Received):
     """OTLP over HTTP/1.1 with keep-alive.
 
     Args:
@@ -71,7 +71,7 @@ class HttpReceiver(Seen):
         self._ended.set()
         self._server.shutdown()
         for connection in list(self._open):
-            # A handler that waits for the next request of a client that is gone wakes up of this.
+            # Wakes up a handler that waits for the next request of a client that is gone.
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -80,11 +80,11 @@ class HttpReceiver(Seen):
         self._thread.join()
 
     def connected(self, connection: socket.socket, *, on: bool) -> None:
-        """A client came or went."""
+        """Note that a client has connected or disconnected."""
         (self._open.add if on else self._open.discard)(connection)
 
     def take(self, request: Request, body: bytes) -> tuple[int, bytes]:
-        """Answer a request: status and body."""
+        """Answer a request; the status and body of the answer."""
         self.attempts.append(request)
         if self.answer == "hang":
             self._ended.wait()
@@ -138,17 +138,17 @@ def _handler_of(receiver: HttpReceiver) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
 
         def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-            # Only what is no proper request comes here: two processes on one connection would.
+            # Called for malformed requests, as two processes on one connection would send.
             receiver.problems.append(f"{code} {message}: {getattr(self, 'raw_requestline', b'')!r}")
             super().send_error(code, message, explain)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-            """Say nothing."""
+            """Write no line for each request."""
 
     return Handler
 
 
-class GrpcReceiver(Seen):
+class GrpcReceiver(Received):
     """OTLP over gRPC.
 
     Args:

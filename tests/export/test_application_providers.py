@@ -1,4 +1,4 @@
-"""The application's own providers stay: `configure()` steps aside with one line, and tools find what is set later."""
+"""Providers that the application has set: `configure()` keeps them and logs one line; tools use them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.export.receiver import HttpReceiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.export.seen import Seen
+    from tests.export.received import Received
 
 THEIRS: Final = """
 from opentelemetry import metrics, trace
@@ -52,23 +52,23 @@ SCRIPTS: Final = {
         configure(service_name="both")
         configure(service_name="both")
         for n in range(3): work(n)
-        say(spans=len(spans.get_finished_spans()), counted=counted(), flush=flush(), shutdown=shutdown(),
+        report(spans=len(spans.get_finished_spans()), counted=counted(), flush=flush(), shutdown=shutdown(),
             same=[trace.get_tracer_provider() is tracer_provider, metrics.get_meter_provider() is meter_provider],
             handler=signal.getsignal(signal.SIGTERM) is before)
         work()
-        say(after=len(spans.get_finished_spans()))
+        report(after=len(spans.get_finished_spans()))
         """,
     "traces": """
         provider = their_traces()
         configure(service_name="traces")
         for n in range(3): work(n)
-        say(spans=len(spans.get_finished_spans()), flush=flush(), same=trace.get_tracer_provider() is provider)
+        report(spans=len(spans.get_finished_spans()), flush=flush(), same=trace.get_tracer_provider() is provider)
         """,
     "metrics": """
         provider = their_metrics()
         configure(service_name="metrics")
         for n in range(3): work(n)
-        say(counted=counted(), flush=flush(), same=metrics.get_meter_provider() is provider)
+        report(counted=counted(), flush=flush(), same=metrics.get_meter_provider() is provider)
         """,
     "later": """
         work()
@@ -76,7 +76,7 @@ SCRIPTS: Final = {
         for n in range(3): work(n)
         try: fail()
         except ValueError: pass
-        say(spans=len(spans.get_finished_spans()), counted=counted(), mine=calls())
+        report(spans=len(spans.get_finished_spans()), counted=counted(), mine=calls())
         """,
     "twice": """
         configure(service_name="twice")
@@ -106,13 +106,13 @@ SCRIPTS: Final = {
         shutdown()
         configure(service_name="again")
         work()
-        say(ok=calls())
+        report(ok=calls())
         """,
 }
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[tuple[Seen, dict[str, Ended]]]:
+def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
     with HttpReceiver() as receiver:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
         programs = {
@@ -124,47 +124,51 @@ def lab() -> Iterator[tuple[Seen, dict[str, Ended]]]:
         yield receiver, ended
 
 
-def test_all_providers_are_the_applications(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    seen, ended = lab
-    said = ended["both"].said
-    assert said["spans"] == 3
-    assert said["counted"]["otel_tools.calls"] == 3
-    assert said["counted"]["gen_ai.execute_tool.duration"] == 3
-    assert said["same"] == [True, True]
-    assert said["handler"] is True
-    assert (said["flush"], said["shutdown"], said["after"]) == (True, True, 4)
-    assert seen.of("both").requests == []
+def test_all_signals_are_left_to_the_application(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen, ended = runs
+    reported = ended["both"].reported
+    assert reported["spans"] == 3
+    assert reported["counted"]["otel_tools.calls"] == 3
+    assert reported["counted"]["gen_ai.execute_tool.duration"] == 3
+    assert reported["same"] == [True, True]
+    assert reported["handler"] is True
+    assert (reported["flush"], reported["shutdown"], reported["after"]) == (True, True, 4)
+    assert seen.service("both").requests == []
     assert ended["both"].lines == [
         "the application has set its own provider for metrics and traces: configure() leaves it alone"
     ]
 
 
-def test_one_signal_is_the_applications_and_the_other_ours(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    seen, ended = lab
+def test_one_signal_is_left_to_the_application_and_the_other_is_set_up(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen, ended = runs
     traces, metrics = ended["traces"], ended["metrics"]
-    assert (traces.said["spans"], traces.said["flush"], traces.said["same"]) == (3, True, True)
-    assert (seen.of("traces").spans, seen.of("traces").calls("work"), seen.of("traces").durations("work")) == ([], 3, 3)
+    assert (traces.reported["spans"], traces.reported["flush"], traces.reported["same"]) == (3, True, True)
+    assert (
+        seen.service("traces").spans,
+        seen.service("traces").calls("work"),
+        seen.service("traces").durations("work"),
+    ) == ([], 3, 3)
     assert traces.lines == ["the application has set its own provider for traces: configure() leaves it alone"]
 
-    assert metrics.said["counted"]["otel_tools.calls"] == 3
-    assert (metrics.said["flush"], metrics.said["same"]) == (True, True)
-    assert (len(seen.of("metrics").spans), seen.of("metrics").points) == (3, [])
+    assert metrics.reported["counted"]["otel_tools.calls"] == 3
+    assert (metrics.reported["flush"], metrics.reported["same"]) == (True, True)
+    assert (len(seen.service("metrics").spans), seen.service("metrics").points) == (3, [])
     assert metrics.lines == ["the application has set its own provider for metrics: configure() leaves it alone"]
 
 
-def test_providers_that_are_set_after_decoration_are_found(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    said = lab[1]["later"].said
-    assert said["mine"] == 4
-    # The call before there was any is in the numbers; it has no span, and the histogram did not see it.
-    assert said["spans"] == 4
-    assert said["counted"]["otel_tools.calls"] == 5
-    assert said["counted"]["gen_ai.execute_tool.duration"] == 4
-    assert lab[1]["later"].err == ""
+def test_providers_that_are_set_after_decoration_are_found(runs: tuple[Received, dict[str, Ended]]) -> None:
+    reported = runs[1]["later"].reported
+    assert reported["mine"] == 4
+    # The counter includes the call before any provider was set; that call has no span and no histogram point.
+    assert reported["spans"] == 4
+    assert reported["counted"]["otel_tools.calls"] == 5
+    assert reported["counted"]["gen_ai.execute_tool.duration"] == 4
+    assert runs[1]["later"].err == ""
 
 
-def test_a_second_call_changes_content_and_redaction_and_nothing_else(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    seen, ended = lab
-    spans = seen.of("twice").spans
+def test_a_second_call_changes_content_and_redaction_and_nothing_else(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen, ended = runs
+    spans = seen.service("twice").spans
     assert [span.attributes.get("gen_ai.tool.call.arguments") for span in spans] == [
         None,
         '{"n":"secret"}',
@@ -172,24 +176,24 @@ def test_a_second_call_changes_content_and_redaction_and_nothing_else(lab: tuple
         None,
         None,
     ]
-    assert not seen.of("other").spans
-    assert seen.of("twice").calls("work") == 5
+    assert not seen.service("other").spans
+    assert seen.service("twice").calls("work") == 5
     assert ended["twice"].lines == [
         "configure() was called before with other arguments; the first configuration stays",
         "configure() was called before with other arguments; the first configuration stays",
     ]
 
 
-def test_the_applications_instruments_leave_by_our_providers(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    seen = lab[0].of("instruments")
+def test_our_providers_export_the_applications_instruments(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen = runs[0].service("instruments")
     assert seen.value("orders") == 2
     [request] = [span for span in seen.spans if span.name == "request"]
     assert [span.parent for span in seen.spans_of("work")] == [request.id]
 
 
-def test_after_shutdown_there_is_no_second_start_and_that_is_said(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    seen, ended = lab
-    assert ended["again"].said["ok"] == 2
-    assert len(seen.of("again").spans) == 1
+def test_configure_after_shutdown_warns_and_starts_nothing(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen, ended = runs
+    assert ended["again"].reported["ok"] == 2
+    assert len(seen.service("again").spans) == 1
     [line] = ended["again"].lines
     assert "shutdown()" in line

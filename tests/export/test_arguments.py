@@ -1,4 +1,4 @@
-"""Every argument of `configure()`: what it refuses, how it says so, and that nothing is set up by then."""
+"""The arguments of `configure()`: what it refuses, with which message, and that nothing is set up then."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ from tests.export.receiver import HttpReceiver
     ],
     ids=lambda value: repr(value) if isinstance(value, dict) else "",
 )
-def test_what_cannot_work_is_refused_at_once(arguments: dict[str, Any], says: str) -> None:
+def test_an_unusable_argument_is_refused_at_once(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         configure(**arguments)
 
     message = str(refused.value)
     assert message.startswith("configure(")
-    # In this order: which argument, its value, what is accepted.
+    # In this order: the argument, its value, what is accepted.
     assert re.search(".*".join(map(re.escape, says.split())), message), message
     assert_nothing_is_set_up()
 
 
-def test_headers_are_credentials_and_stay_out_of_the_error() -> None:
+def test_header_values_are_not_in_the_error() -> None:
     for headers in ("authorization=s3cret", {"authorization": 53}, {"authorization": "s3cret\n"}):
         with pytest.raises(ConfigurationError) as refused:
             configure(headers=headers)  # type: ignore[arg-type] # what is tested
@@ -112,7 +112,7 @@ def test_a_file_that_may_not_be_written_is_named(tmp_path: Path) -> None:
         ("OTEL_METRIC_EXPORT_INTERVAL", "inf", "milliseconds above 0"),
     ],
 )
-def test_a_variable_that_cannot_work_is_refused_at_once(
+def test_an_unusable_variable_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -126,13 +126,13 @@ def test_a_variable_that_cannot_work_is_refused_at_once(
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        # The SDK refuses these in its own way, each at another point of the way.
+        # The SDK refuses each of these at another stage of the set-up.
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096"),
         ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
         ("OTEL_METRICS_EXEMPLAR_FILTER", "sometimes"),
     ],
 )
-def test_what_the_sdk_refuses_names_the_variables_and_leaves_nothing_behind(
+def test_an_error_of_the_sdk_names_the_variables_and_sets_nothing_up(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -154,24 +154,28 @@ def test_after_an_error_a_good_call_works(receiver: HttpReceiver) -> None:
                 configure(service_name="bad", **bad)
             except ConfigurationError:
                 pass
-        # One that the SDK refuses when it is half set up.
+        # The SDK refuses this one half way through the set-up.
         os.environ["OTEL_METRICS_EXEMPLAR_FILTER"] = "sometimes"
         try:
             configure(service_name="bad")
         except ConfigurationError as error:
-            say(refused=str(error))
+            report(refused=str(error))
         del os.environ["OTEL_METRICS_EXEMPLAR_FILTER"]
         configure(service_name="good")
         work()
-        say(left=flush(), threads=sorted(thread.name for thread in threading.enumerate()))
+        report(left=flush(), threads=sorted(thread.name for thread in threading.enumerate()))
         """,
         {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
     ).run()
 
     assert ended.code == 0, ended.err
-    assert "OTEL_METRICS_EXEMPLAR_FILTER" in ended.said["refused"]
-    assert ended.said["left"] is True
-    assert ended.said["threads"] == ["MainThread", "OtelBatchSpanRecordProcessor", "OtelPeriodicExportingMetricReader"]
+    assert "OTEL_METRICS_EXEMPLAR_FILTER" in ended.reported["refused"]
+    assert ended.reported["left"] is True
+    assert ended.reported["threads"] == [
+        "MainThread",
+        "OtelBatchSpanRecordProcessor",
+        "OtelPeriodicExportingMetricReader",
+    ]
     assert {span.resource["service.name"] for span in receiver.spans} == {"good"}
     assert ended.err == ""
 

@@ -1,4 +1,4 @@
-"""What arrives at a real receiver after one bare `configure()` and some calls: the resource, the spans, the metrics."""
+"""The resource, spans and metrics that arrive at a receiver after a bare `configure()` and some calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.export.program import Ended
-    from tests.export.seen import PointSeen, Seen
+    from tests.export.received import Received, ReceivedPoint
 
 SCRIPT = """
 from otel_tools import Objective, tool
@@ -35,10 +35,10 @@ try:
     fail()
 except ValueError:
     pass
-say(flush=flush(), shutdown=shutdown(), again=shutdown())
+report(flush=flush(), shutdown=shutdown(), again=shutdown())
 """
 
-Arrived = tuple["Seen", "Ended"]
+Arrived = tuple["Received", "Ended"]
 
 
 @pytest.fixture(scope="module", params=["http/protobuf", "grpc"])
@@ -50,9 +50,9 @@ def arrived(request: pytest.FixtureRequest) -> Iterator[Arrived]:
         yield receiver, ended
 
 
-def test_everything_leaves_in_silence(arrived: Arrived) -> None:
+def test_everything_is_exported_without_a_log_line(arrived: Arrived) -> None:
     seen, ended = arrived
-    assert ended.said == {"flush": True, "shutdown": True, "again": True}
+    assert ended.reported == {"flush": True, "shutdown": True, "again": True}
     assert ended.err == ""
     assert seen.problems == []
 
@@ -81,7 +81,7 @@ def test_each_call_is_one_span_under_the_agents(arrived: Arrived) -> None:
     assert sorted(span.name for span in seen.spans) == sorted(
         ["execute_tool work"] * 5 + ["execute_tool search", "execute_tool fail", "invoke_agent planner"]
     )
-    assert seen.twice() == []
+    assert seen.duplicate_span_ids() == []
     [parent] = [span for span in seen.spans if span.name == "invoke_agent planner"]
     for span in (*seen.spans_of("work"), *seen.spans_of("search")):
         assert (span.trace, span.parent) == (parent.trace, parent.id)
@@ -109,11 +109,11 @@ def test_the_metrics_count_each_call_once(arrived: Arrived) -> None:
     }
 
 
-def test_exemplars_lead_to_the_trace(arrived: Arrived) -> None:
+def test_exemplars_have_the_trace_id(arrived: Arrived) -> None:
     seen, _ = arrived
 
     def exemplars(tool: str) -> set[str]:
-        def is_of(point: PointSeen) -> bool:
+        def is_of(point: ReceivedPoint) -> bool:
             return point.attributes.get("gen_ai.tool.name") == tool
 
         return {trace for point in seen.points if is_of(point) for trace in point.exemplars}

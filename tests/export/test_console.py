@@ -1,4 +1,4 @@
-"""`exporter="console"` and `exporter="none"`, and programs that are not files."""
+"""`exporter="console"` and `exporter="none"`, and a program given with ``python -c``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_console_shows_spans_and_metrics() -> None:
         """
         configure(service_name="s", exporter="console")
         for n in range(3): work(n)
-        say(flush=flush())
+        report(flush=flush())
         """
     ).run()
 
@@ -28,19 +28,19 @@ def test_the_console_shows_spans_and_metrics() -> None:
     assert '"service.name": "s"' in ended.out
 
 
-def test_none_sets_nothing_up_and_counts() -> None:
+def test_exporter_none_sets_nothing_up_and_calls_are_counted() -> None:
     ended = Program(
         """
         before = set(threading.enumerate()), signal.getsignal(signal.SIGTERM)
         configure(service_name="s", exporter="none")
         work()
         after = set(threading.enumerate()), signal.getsignal(signal.SIGTERM)
-        say(same=before == after, flush=flush(), shutdown=shutdown(), ok=calls())
+        report(same=before == after, flush=flush(), shutdown=shutdown(), ok=calls())
         """
     ).run()
 
     assert (ended.code, ended.err) == (0, "")
-    assert ended.said == {"same": True, "flush": True, "shutdown": True, "ok": 1}
+    assert ended.reported == {"same": True, "flush": True, "shutdown": True, "ok": 1}
 
 
 def test_a_program_on_the_command_line_flushes_too(receiver: HttpReceiver) -> None:

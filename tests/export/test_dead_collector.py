@@ -1,4 +1,4 @@
-"""With a collector that is gone, hangs or refuses, a process ends in time, and says so in one line a minute."""
+"""With a collector that is gone, hangs or refuses, a process ends in time and logs one line a minute."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def lost_often():
     lost = dropped["metrics"] > 10 and dropped["traces"] > calls() / 2
     return calls() > 50 and lost and time.monotonic() > ends
 until(lost_often)
-say(ok=calls(), dropped=dropped, end=time.time())
+report(ok=calls(), dropped=dropped, end=time.time())
 """
 """Time for many batches and export intervals; each is given up after a quarter of a second."""
 
 SHORT: Final = """
 configure(service_name="s")
 for n in range(7): work(n)
-say(end=time.time())
+report(end=time.time())
 """
 
 OFTEN: Final = {
@@ -37,11 +37,11 @@ OFTEN: Final = {
     "OTEL_EXPORTER_OTLP_TIMEOUT": "0.25",
 }
 
-WHYS: Final = ("closed port", "hangs", "refuses", "overloaded", "no such host")
+FAILURES: Final = ("closed port", "hangs", "refuses", "overloaded", "no such host")
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[dict[str, Ended]]:
+def runs() -> Iterator[dict[str, Ended]]:
     with (
         HttpReceiver("hang") as hanging,
         HttpReceiver("refuse") as refusing,
@@ -55,14 +55,14 @@ def lab() -> Iterator[dict[str, Ended]]:
         endpoints = {
             "http": dict(
                 zip(
-                    WHYS,
+                    FAILURES,
                     (f"http://user:s3cret@{dead}", hanging.url, refusing.url, overloaded.url, nowhere),
                     strict=True,
                 )
             ),
             "grpc": dict(
                 zip(
-                    WHYS,
+                    FAILURES,
                     (f"http://{dead}", hanging_grpc.url, refusing_grpc.url, overloaded_grpc.url, nowhere),
                     strict=True,
                 )
@@ -70,12 +70,12 @@ def lab() -> Iterator[dict[str, Ended]]:
         }
         programs = {}
         for protocol, urls in endpoints.items():
-            for why, url in urls.items():
+            for failure, url in urls.items():
                 env = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
                 if protocol == "grpc":
                     env["OTEL_EXPORTER_OTLP_PROTOCOL"] = "grpc"
-                programs[f"{protocol} long {why}"] = Program(LONG, {**env, **OFTEN}, patient=False, measured=False)
-                programs[f"{protocol} short {why}"] = Program(
+                programs[f"{protocol} long {failure}"] = Program(LONG, {**env, **OFTEN}, patient=False, measured=False)
+                programs[f"{protocol} short {failure}"] = Program(
                     SHORT, {**env, **SLOW_COLLECTOR}, patient=False, measured=False
                 )
         secret = {
@@ -86,48 +86,50 @@ def lab() -> Iterator[dict[str, Ended]]:
         yield run_all(programs, at_once=6)
 
 
-@pytest.mark.parametrize("why", WHYS)
+@pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 @pytest.mark.parametrize("length", ["long", "short"])
-def test_the_process_ends_in_time_and_says_it_once(lab: dict[str, Ended], protocol: str, length: str, why: str) -> None:
-    ended = lab[f"{protocol} {length} {why}"]
+def test_the_process_ends_in_time_and_logs_one_line(
+    runs: dict[str, Ended], protocol: str, length: str, failure: str
+) -> None:
+    ended = runs[f"{protocol} {length} {failure}"]
     assert ended.in_time
     assert ended.code == 0
-    assert ended.tail < IN_TIME
+    assert ended.exit_seconds < IN_TIME
     [line] = ended.lines
     assert line.startswith("telemetry cannot be delivered to http://")
     assert "dropped so far: " in line
     assert "otel-tools doctor" in line
 
 
-def test_a_password_in_the_url_is_not_in_the_line(lab: dict[str, Ended]) -> None:
+def test_a_password_in_the_url_is_not_in_the_line(runs: dict[str, Ended]) -> None:
     for case in ("http long closed port", "http short closed port", "grpc secret"):
-        [line] = lab[case].lines
+        [line] = runs[case].lines
         assert "127.0.0.1" in line
         assert "s3cret" not in line
         assert "k3y" not in line
 
 
-@pytest.mark.parametrize("why", WHYS)
+@pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_a_short_program_says_all_that_it_lost(lab: dict[str, Ended], protocol: str, why: str) -> None:
-    [line] = lab[f"{protocol} short {why}"].lines
+def test_a_short_program_logs_all_its_losses(runs: dict[str, Ended], protocol: str, failure: str) -> None:
+    [line] = runs[f"{protocol} short {failure}"].lines
     assert "7 of traces, " in line
     assert " of metrics" in line
 
 
-def test_the_reason_is_the_collectors_and_not_that_the_process_ends(lab: dict[str, Ended]) -> None:
+def test_the_logged_reason_is_the_collectors_error(runs: dict[str, Ended]) -> None:
     for protocol in ("http", "grpc"):
-        assert "onnection refused" in lab[f"{protocol} short closed port"].lines[0]
-    assert "500" in lab["http short refuses"].lines[0]
-    assert "INTERNAL" in lab["grpc short refuses"].lines[0]
-    assert "Service Unavailable" in lab["http short overloaded"].lines[0]
-    assert "UNAVAILABLE" in lab["grpc short overloaded"].lines[0]
+        assert "onnection refused" in runs[f"{protocol} short closed port"].lines[0]
+    assert "500" in runs["http short refuses"].lines[0]
+    assert "INTERNAL" in runs["grpc short refuses"].lines[0]
+    assert "Service Unavailable" in runs["http short overloaded"].lines[0]
+    assert "UNAVAILABLE" in runs["grpc short overloaded"].lines[0]
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_many_batches_failed_for_the_one_line(lab: dict[str, Ended], protocol: str) -> None:
-    said = lab[f"{protocol} long refuses"].said
-    assert said["ok"] > 50
-    assert said["dropped"]["traces"] > said["ok"] / 2
-    assert said["dropped"]["metrics"] > 10
+def test_many_failed_batches_make_one_line(runs: dict[str, Ended], protocol: str) -> None:
+    reported = runs[f"{protocol} long refuses"].reported
+    assert reported["ok"] > 50
+    assert reported["dropped"]["traces"] > reported["ok"] / 2
+    assert reported["dropped"]["metrics"] > 10

@@ -1,4 +1,4 @@
-"""The ``OTEL_*`` variables are honoured, and an argument in code wins over them."""
+"""The ``OTEL_*`` variables apply, and an argument of `configure()` wins over them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.export.receiver import GrpcReceiver, HttpReceiver, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.export.seen import Seen
+    from tests.export.received import Received
 
 BARE: Final = "configure()\nfor n in range(20): work(n)\n"
 NAMED: Final = "configure(service_name={0!r}{1})\nfor n in range(20): work(n)\n"
@@ -23,7 +23,7 @@ def named(service: str, more: str = "") -> str:
 
 
 def programs(http: str, grpc: str) -> dict[str, Program]:
-    """Each under the name of its service. The receiver is given by variable, unless that is what is tested."""
+    """The programs, by the name of their service. A variable sets the receiver, unless that is what is tested."""
     dead = f"http://127.0.0.1:{free_port()}"
     cases: dict[str, tuple[str, Mapping[str, str]]] = {
         "by-variable": (BARE, {"OTEL_SERVICE_NAME": "by-variable", "OTEL_RESOURCE_ATTRIBUTES": "team=search"}),
@@ -76,16 +76,16 @@ def programs(http: str, grpc: str) -> dict[str, Program]:
             {"OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": "logs"},
         ),
         "disabled": (
-            named("disabled") + "say(ok=calls(), flush=flush(), hooked=signal.getsignal(15) != signal.SIG_DFL)",
+            named("disabled") + "report(ok=calls(), flush=flush(), hooked=signal.getsignal(15) != signal.SIG_DFL)",
             {"OTEL_SDK_DISABLED": "true"},
         ),
         "config-file": (
-            named("config-file") + "say(ok=calls(), flush=flush())",
+            named("config-file") + "report(ok=calls(), flush=flush())",
             {"OTEL_CONFIG_FILE": "otel.yaml"},
         ),
         "none": (
             named("none", ", exporter='none'")
-            + "say(ok=calls(), flush=flush(), sdk='opentelemetry.sdk' in sys.modules)",
+            + "report(ok=calls(), flush=flush(), sdk='opentelemetry.sdk' in sys.modules)",
             {},
         ),
     }
@@ -96,103 +96,107 @@ def programs(http: str, grpc: str) -> dict[str, Program]:
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[tuple[Seen, Seen, dict[str, Ended]]]:
+def runs() -> Iterator[tuple[Received, Received, dict[str, Ended]]]:
     with HttpReceiver() as http, GrpcReceiver() as grpc:
         yield http, grpc, run_all(programs(http.url, grpc.url))
 
 
 @pytest.fixture
-def http(lab: tuple[Seen, Seen, dict[str, Ended]]) -> Seen:
-    return lab[0]
+def http(runs: tuple[Received, Received, dict[str, Ended]]) -> Received:
+    return runs[0]
 
 
 @pytest.fixture
-def grpc(lab: tuple[Seen, Seen, dict[str, Ended]]) -> Seen:
-    return lab[1]
+def grpc(runs: tuple[Received, Received, dict[str, Ended]]) -> Received:
+    return runs[1]
 
 
 @pytest.fixture
-def ended(lab: tuple[Seen, Seen, dict[str, Ended]]) -> dict[str, Ended]:
-    return lab[2]
+def ended(runs: tuple[Received, Received, dict[str, Ended]]) -> dict[str, Ended]:
+    return runs[2]
 
 
-def test_all_end_well_and_in_silence(ended: dict[str, Ended], http: Seen) -> None:
+def test_all_programs_succeed_and_only_two_log(ended: dict[str, Ended], http: Received) -> None:
     assert {service: each.code for service, each in ended.items() if each.code} == {}
     loud = {service for service, each in ended.items() if each.err}
     assert loud == {"config-file", "traces-apart"}, {service: ended[service].err for service in loud}
     assert http.problems == []
 
 
-def test_service_name_and_resource_attributes(http: Seen) -> None:
-    assert {span.resource["team"] for span in http.of("by-variable").spans} == {"search"}
-    assert {point.resource["team"] for point in http.of("by-argument").points} == {"x"}
-    assert http.of("by-resource").instances == {"pod-7"}
-    assert not http.of("loses").spans
+def test_service_name_and_resource_attributes(http: Received) -> None:
+    assert {span.resource["team"] for span in http.service("by-variable").spans} == {"search"}
+    assert {point.resource["team"] for point in http.service("by-argument").points} == {"x"}
+    assert http.service("by-resource").instances == {"pod-7"}
+    assert not http.service("loses").spans
     for service in ("by-variable", "by-argument"):
-        assert len(http.of(service).instances) == 1
+        assert len(http.service(service).instances) == 1
 
 
-def test_endpoints(http: Seen, ended: dict[str, Ended]) -> None:
-    apart = http.of("traces-apart")
+def test_endpoints(http: Received, ended: dict[str, Ended]) -> None:
+    apart = http.service("traces-apart")
     assert (len(apart.spans), len(apart.points)) == (20, 0)
     assert len(ended["traces-apart"].lines) == 1
-    assert (len(http.of("endpoint-wins").spans), http.of("endpoint-wins").calls("work")) == (20, 20)
+    assert (len(http.service("endpoint-wins").spans), http.service("endpoint-wins").calls("work")) == (20, 20)
 
 
-def test_headers(http: Seen) -> None:
-    for request in http.of("headers").requests:
+def test_headers(http: Received) -> None:
+    for request in http.service("headers").requests:
         assert (request.headers["x-team"], request.headers["authorization"]) == ("search", "Bearer abc")
-    assert {request.headers["x-team"] for request in http.of("headers-win").requests} == {"code"}
+    assert {request.headers["x-team"] for request in http.service("headers-win").requests} == {"code"}
 
 
-def test_compression(http: Seen) -> None:
-    assert {request.headers["content-encoding"] for request in http.of("gzip").requests} == {"gzip"}
-    assert len(http.of("gzip").spans) == 20
+def test_compression(http: Received) -> None:
+    assert {request.headers["content-encoding"] for request in http.service("gzip").requests} == {"gzip"}
+    assert len(http.service("gzip").spans) == 20
 
 
-def test_protocol(http: Seen, grpc: Seen) -> None:
-    assert (len(grpc.of("grpc").spans), grpc.of("grpc").calls("work"), http.of("grpc").requests) == (20, 20, [])
-    assert len(grpc.of("grpc-no-scheme").spans) == 20
-    assert (len(grpc.of("grpc-traces").spans), grpc.of("grpc-traces").points) == (20, [])
-    assert (http.of("grpc-traces").spans, http.of("grpc-traces").calls("work")) == ([], 20)
+def test_protocol(http: Received, grpc: Received) -> None:
+    assert (
+        len(grpc.service("grpc").spans),
+        grpc.service("grpc").calls("work"),
+        http.service("grpc").requests,
+    ) == (20, 20, [])
+    assert len(grpc.service("grpc-no-scheme").spans) == 20
+    assert (len(grpc.service("grpc-traces").spans), grpc.service("grpc-traces").points) == (20, [])
+    assert (http.service("grpc-traces").spans, http.service("grpc-traces").calls("work")) == ([], 20)
 
 
-def test_exporters(http: Seen, ended: dict[str, Ended]) -> None:
-    assert (http.of("no-traces").spans, http.of("no-traces").calls("work")) == ([], 20)
-    assert (len(http.of("no-metrics").spans), http.of("no-metrics").points) == (20, [])
-    assert http.of("console-traces").spans == []
+def test_exporters(http: Received, ended: dict[str, Ended]) -> None:
+    assert (http.service("no-traces").spans, http.service("no-traces").calls("work")) == ([], 20)
+    assert (len(http.service("no-metrics").spans), http.service("no-metrics").points) == (20, [])
+    assert http.service("console-traces").spans == []
     assert ended["console-traces"].out.count('"name": "execute_tool work"') == 20
-    assert len(http.of("exporter-wins").spans) == 20
+    assert len(http.service("exporter-wins").spans) == 20
 
 
-def test_sampling_thins_traces_and_never_the_counts(http: Seen) -> None:
-    assert (http.of("sampler").spans, http.of("sampler").calls("work")) == ([], 20)
-    assert len(http.of("sampler-loses").spans) == 20
-    assert (http.of("no-sample").spans, http.of("no-sample").durations("work")) == ([], 20)
-    half = http.of("half")
+def test_sampling_reduces_traces_and_not_the_counts(http: Received) -> None:
+    assert (http.service("sampler").spans, http.service("sampler").calls("work")) == ([], 20)
+    assert len(http.service("sampler-loses").spans) == 20
+    assert (http.service("no-sample").spans, http.service("no-sample").durations("work")) == ([], 20)
+    half = http.service("half")
     assert 100 < len(half.spans) < 300
     assert (half.calls("work"), half.durations("work")) == (400, 400)
 
 
-def test_delta_temporality(http: Seen) -> None:
-    delta = http.of("delta")
+def test_delta_temporality(http: Received) -> None:
+    delta = http.service("delta")
     assert (delta.calls("work"), delta.durations("work")) == (25, 25)
     assert [point.value for point in delta.points if point.metric == "gen_ai.execute_tool.duration"] == [20, 5]
 
 
-def test_exceptions_as_log_events_where_asked_for(http: Seen) -> None:
-    [event] = http.of("logs").logs
-    [span] = http.of("logs").spans_of("fail")
+def test_exceptions_are_log_events_where_the_variable_says_so(http: Received) -> None:
+    [event] = http.service("logs").logs
+    [span] = http.service("logs").spans_of("fail")
     assert event.event == "gen_ai.execute_tool.exception"
     assert (event.trace, event.attributes["exception.type"]) == (span.trace, "ValueError")
-    assert http.of("headers").logs == []
+    assert http.service("headers").logs == []
 
 
-def test_where_nothing_is_set_up_the_tools_work_and_count(http: Seen, ended: dict[str, Ended]) -> None:
+def test_tools_work_and_count_where_nothing_is_set_up(http: Received, ended: dict[str, Ended]) -> None:
     for service in ("disabled", "config-file", "none"):
-        assert http.of(service).requests == []
-        assert ended[service].said["ok"] == 20
-        assert ended[service].said["flush"] is True
-    assert ended["disabled"].said["hooked"] is False
-    assert ended["none"].said["sdk"] is False
+        assert http.service(service).requests == []
+        assert ended[service].reported["ok"] == 20
+        assert ended[service].reported["flush"] is True
+    assert ended["disabled"].reported["hooked"] is False
+    assert ended["none"].reported["sdk"] is False
     assert ended["config-file"].lines == ["OTEL_CONFIG_FILE is set: configure() leaves the providers to it"]

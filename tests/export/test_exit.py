@@ -1,4 +1,4 @@
-"""However a process ends, what it counted has left by then."""
+"""Telemetry is delivered before the process ends, for every way in which it may end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.export.receiver import HttpReceiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.export.seen import Seen
+    from tests.export.received import Received
 
 BATCHES: Final = 1200
 """More spans than one request takes."""
@@ -31,9 +31,9 @@ SCRIPTS: Final = {
         """,
     "Ctrl-C": """
         for n in range(5): work(n)
-        # Where the tests run in the background of a shell, it is ignored.
+        # In a background job of a shell, the signal is ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        say(ready=True)
+        report(ready=True)
         time.sleep(20)
         """,
     "a thread that goes on": """
@@ -61,7 +61,7 @@ SCRIPTS: Final = {
         """,
     "os._exit after a flush": """
         for n in range(5): work(n)
-        say(flush=flush())
+        report(flush=flush())
         os._exit(0)
         """,
     "asyncio": """
@@ -80,7 +80,7 @@ EARLIER: Final = """
 import atexit
 def last():
     work()
-    say(ok=calls(), left=[flush(), shutdown()])
+    report(ok=calls(), left=[flush(), shutdown()])
 atexit.register(last)
 configure(service_name="earlier")
 work()
@@ -89,7 +89,7 @@ work()
 
 def programs(url: str) -> dict[str, Program]:
     def interrupt(running: Running) -> None:
-        running.told("ready")
+        running.wait_for("ready")
         running.send(signal.SIGINT)
 
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
@@ -98,7 +98,7 @@ def programs(url: str) -> dict[str, Program]:
             "\nconfigure(service_name=os.environ['CASE'])\n",
             {**env, "CASE": name},
             then=script,
-            meanwhile=interrupt if name == "Ctrl-C" else None,
+            while_running=interrupt if name == "Ctrl-C" else None,
         )
         for name, script in SCRIPTS.items()
     }
@@ -106,7 +106,7 @@ def programs(url: str) -> dict[str, Program]:
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[tuple[Seen, dict[str, Ended]]]:
+def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
     with HttpReceiver() as receiver:
         ended = run_all(programs(receiver.url))
         yield receiver, ended
@@ -114,30 +114,30 @@ def lab() -> Iterator[tuple[Seen, dict[str, Ended]]]:
 
 
 @pytest.mark.parametrize("how", SCRIPTS)
-def test_everything_has_left(lab: tuple[Seen, dict[str, Ended]], how: str) -> None:
-    seen = lab[0].of(how)
+def test_everything_is_delivered_by_the_end(runs: tuple[Received, dict[str, Ended]], how: str) -> None:
+    seen = runs[0].service(how)
     expected = BATCHES if how == "the end of the script" else 5
     assert len(seen.spans_of("work")) == expected
     assert (seen.calls("work"), seen.durations("work")) == (expected, expected)
-    assert seen.twice() == []
+    assert seen.duplicate_span_ids() == []
     assert seen.value("otel_tools.call.active") == 0
 
 
-def test_the_exit_is_the_programs_own(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    codes = {how: each.code for how, each in lab[1].items() if each.code}
+def test_the_exit_code_is_the_programs_own(runs: tuple[Received, dict[str, Ended]]) -> None:
+    codes = {how: each.code for how, each in runs[1].items() if each.code}
     assert codes == {"an exception": 1, "sys.exit": 7, "sys.exit in a tool": 7, "Ctrl-C": -signal.SIGINT}
-    loud = {how: each.lines[-1] for how, each in lab[1].items() if each.err}
+    loud = {how: each.lines[-1] for how, each in runs[1].items() if each.err}
     assert loud == {"an exception": "ValueError: no such city", "Ctrl-C": "KeyboardInterrupt"}
 
 
-def test_a_batch_is_no_bigger_than_the_sdk_makes_it(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    seen = lab[0].of("the end of the script")
+def test_a_batch_is_no_bigger_than_the_sdk_makes_it(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen = runs[0].service("the end of the script")
     assert len({span.request for span in seen.spans}) == 3
 
 
-def test_after_the_last_flush_tools_still_work(lab: tuple[Seen, dict[str, Ended]]) -> None:
-    seen, ended = lab
+def test_after_the_last_flush_tools_still_work(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen, ended = runs
     # A handler that was registered before configure() runs after telemetry has ended.
-    assert ended["earlier"].said == {"ok": 2, "left": [True, True]}
+    assert ended["earlier"].reported == {"ok": 2, "left": [True, True]}
     assert ended["earlier"].err == ""
-    assert seen.of("earlier").calls("work") == 1
+    assert seen.service("earlier").calls("work") == 1

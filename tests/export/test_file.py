@@ -1,4 +1,4 @@
-"""`exporter="file"`: OTLP JSON lines that any reader of the format takes, from any number of processes."""
+"""`exporter="file"`: valid OTLP JSON lines, also where several processes write one file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ try:
     fail()
 except ValueError:
     pass
-say(flush=flush())
+report(flush=flush())
 work()
 """
 
@@ -52,7 +52,7 @@ if __name__ == "__main__":
     for process in processes: process.start()
     child(150)
     for process in processes: process.join()
-    say(shutdown=shutdown())
+    report(shutdown=shutdown())
 """
 
 
@@ -81,10 +81,10 @@ def ended(folder: Path) -> dict[str, Ended]:
                 configure(service_name="s", exporter="file", file=folder + "/telemetry.jsonl")
                 work()
                 shutil.rmtree(folder)
-                say(lost=flush())
+                report(lost=flush())
                 os.mkdir(folder)
                 work()
-                say(found=flush())
+                report(found=flush())
                 """,
                 {"TO": str(folder / "gone")},
             ),
@@ -94,7 +94,7 @@ def ended(folder: Path) -> dict[str, Ended]:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
                 configure(service_name="s", exporter="file", file=os.environ["TO"])
                 for n in range(5): work(n)
-                say(flush=flush(), shutdown=shutdown(), ok=calls())
+                report(flush=flush(), shutdown=shutdown(), ok=calls())
                 """,
                 {"TO": str(folder / "limited.jsonl")},
                 measured=False,
@@ -103,7 +103,7 @@ def ended(folder: Path) -> dict[str, Ended]:
                 """
                 configure(service_name="s", exporter="file", file="/dev/full")
                 for n in range(5): work(n)
-                say(flush=flush(), shutdown=shutdown(), ok=calls())
+                report(flush=flush(), shutdown=shutdown(), ok=calls())
                 """
             ),
         }
@@ -124,7 +124,7 @@ def every(value: Any, key: str) -> list[Any]:
 
 
 def parsed(line: dict[str, Any]) -> Message:
-    """A line as protobuf, by the reader that protobuf has; it wants ids as base64, as OTLP JSON does not."""
+    """A line parsed by protobuf's JSON reader, which needs ids in base64; OTLP JSON has them in hexadecimal."""
 
     def with_base64_ids(value: Any) -> Any:
         if isinstance(value, list):
@@ -141,7 +141,7 @@ def parsed(line: dict[str, Any]) -> Message:
 
 
 def test_each_line_is_one_otlp_object(folder: Path, ended: dict[str, Ended]) -> None:
-    assert (ended["one"].code, ended["one"].err, ended["one"].said) == (0, "", {"flush": True})
+    assert (ended["one"].code, ended["one"].err, ended["one"].reported) == (0, "", {"flush": True})
     lines = read(folder / "one.jsonl")
     assert {kind for line in lines for kind in line} == set(KINDS)
     assert (folder / "one.jsonl").read_bytes().endswith(b"}\n")
@@ -169,13 +169,13 @@ def test_ids_are_hexadecimal_enums_numbers_and_long_integers_texts(folder: Path,
     assert all(isinstance(each, (float, dict)) for each in every(lines, "sum"))
 
 
-def test_what_the_file_held_before_stays(folder: Path, ended: dict[str, Ended]) -> None:
+def test_the_file_is_appended_to(folder: Path, ended: dict[str, Ended]) -> None:
     lines = read(folder / "before.jsonl")
     assert lines[0] == {"resourceSpans": []}
     assert len(lines) > 2
 
 
-def test_the_temporality_is_what_the_variable_asks_for(folder: Path, ended: dict[str, Ended]) -> None:
+def test_the_variable_sets_the_temporality(folder: Path, ended: dict[str, Ended]) -> None:
     lines = read(folder / "delta.jsonl")
     durations = [metric for metrics in every(lines, "metrics") for metric in metrics if "histogram" in metric]
     counts = [
@@ -188,8 +188,8 @@ def test_the_temporality_is_what_the_variable_asks_for(folder: Path, ended: dict
     assert counts == ["3", "1"]
 
 
-def test_processes_that_share_a_file_do_not_tear_its_lines(folder: Path, ended: dict[str, Ended]) -> None:
-    assert (ended["crowd"].code, ended["crowd"].said) == (0, {"shutdown": True}), ended["crowd"].err
+def test_processes_that_share_a_file_write_whole_lines(folder: Path, ended: dict[str, Ended]) -> None:
+    assert (ended["crowd"].code, ended["crowd"].reported) == (0, {"shutdown": True}), ended["crowd"].err
     path = folder / "crowd.jsonl"
     assert path.stat().st_size > 5 * 150 * 3000
     lines = read(path)
@@ -204,16 +204,16 @@ def test_processes_that_share_a_file_do_not_tear_its_lines(folder: Path, ended: 
     assert len(instances) == 5
 
 
-def test_a_file_that_is_gone_or_full_is_a_loss_like_any_other(ended: dict[str, Ended]) -> None:
+def test_items_for_a_missing_or_full_file_count_as_dropped(ended: dict[str, Ended]) -> None:
     assert ended["gone"].code == 0
-    assert (ended["gone"].said["lost"], ended["gone"].said["found"]) == (False, True)
+    assert (ended["gone"].reported["lost"], ended["gone"].reported["found"]) == (False, True)
     [line] = ended["gone"].lines
     assert "telemetry.jsonl (" in line
     assert "No such file" in line
-    assert (ended["full"].code, ended["full"].said) == (0, {"flush": False, "shutdown": False, "ok": 5})
+    assert (ended["full"].code, ended["full"].reported) == (0, {"flush": False, "shutdown": False, "ok": 5})
     [line] = ended["full"].lines
     assert "telemetry cannot be delivered to /dev/full (" in line
     assert "No space left" in line
-    assert (ended["limited"].code, ended["limited"].said) == (0, {"flush": False, "shutdown": False, "ok": 5})
+    assert (ended["limited"].code, ended["limited"].reported) == (0, {"flush": False, "shutdown": False, "ok": 5})
     [line] = ended["limited"].lines
     assert "only a part of a line" in line or "File too large" in line

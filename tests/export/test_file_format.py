@@ -1,4 +1,4 @@
-"""The file that we write is the file that the collector's own exporter writes of the same telemetry."""
+"""Our file equals the file that the collector's file exporter writes for the same telemetry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ service:
 """
 
 SCRIPT: Final = """
-# What the process sends by OTLP, it also hands to our file exporters: the same spans, points and records.
+# The process gives the spans, points and records that it sends by OTLP to our file exporters too.
 from pathlib import Path
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -65,7 +65,7 @@ with agent("planner", conversation_id="c-1") as span:
     search("x")
     try: fail()
     except ValueError: pass
-say(shutdown=shutdown())
+report(shutdown=shutdown())
 """
 
 
@@ -99,7 +99,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.sidecar
-def test_field_by_field(collector: tuple[int, Path], tmp_path: Path) -> None:
+def test_the_file_equals_the_collectors_field_by_field(collector: tuple[int, Path], tmp_path: Path) -> None:
     port, theirs = collector
     ours = tmp_path / "ours.jsonl"
     ended = Program(
@@ -110,7 +110,7 @@ def test_field_by_field(collector: tuple[int, Path], tmp_path: Path) -> None:
             "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": "logs/dup",
         },
     ).run()
-    assert (ended.code, ended.err, ended.said) == (0, "", {"shutdown": True})
+    assert (ended.code, ended.err, ended.reported) == (0, "", {"shutdown": True})
 
     deadline = time.monotonic() + 60
     while len(lines(theirs)) < len(lines(ours)):

@@ -1,4 +1,4 @@
-"""`flush(timeout)` and `shutdown()` say whether everything left, and do not wait for a request that hangs."""
+"""`flush(timeout)` and `shutdown()` return whether all was delivered, and do not wait for a hanging request."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def timed(do, *args):
 
 configure(service_name="s")
 for n in range(10): work(n)
-say(flush=timed(flush, float(os.environ["FLUSH_SECONDS"])))
+report(flush=timed(flush, float(os.environ["FLUSH_SECONDS"])))
 for n in range(5): work(n)
-say(again=timed(flush, float(os.environ["FLUSH_SECONDS"])), shutdown=timed(shutdown))
-say(second=timed(shutdown), after=timed(flush))
+report(again=timed(flush, float(os.environ["FLUSH_SECONDS"])), shutdown=timed(shutdown))
+report(second=timed(shutdown), after=timed(flush))
 for n in range(5): work(n)
-say(ok=calls(), active=stats()["work"].active, end=time.time())
+report(ok=calls(), active=stats()["work"].active, end=time.time())
 """
 
 EMPTY: Final = """
 configure(service_name="s")
-say(flush=flush(), shutdown=shutdown())
+report(flush=flush(), shutdown=shutdown())
 """
 
 BUSY: Final = """
@@ -42,10 +42,10 @@ def load():
         time.sleep(0.0005)
 threads = [threading.Thread(target=load) for _ in range(3)]
 for thread in threads: thread.start()
-say(flushes=[flush() for _ in range(10)])
+report(flushes=[flush() for _ in range(10)])
 over.set()
 for thread in threads: thread.join()
-say(shutdown=shutdown(), ok=calls())
+report(shutdown=shutdown(), ok=calls())
 """
 
 RACE: Final = """
@@ -55,12 +55,12 @@ answers = []
 threads = [threading.Thread(target=lambda: answers.append(shutdown())) for _ in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-say(answers=answers)
+report(answers=answers)
 """
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[dict[str, Ended]]:
+def runs() -> Iterator[dict[str, Ended]]:
     with (
         HttpReceiver() as up,
         HttpReceiver("hang") as hanging,
@@ -99,45 +99,45 @@ def lab() -> Iterator[dict[str, Ended]]:
         ended = run_all(programs)
         assert {name: each.err for name, each in ended.items() if each.code} == {}
         assert (len(up.spans_of("work")), up.calls("work")) == (15, 15)
-        assert len(busy.spans) == busy.calls("work") == ended["busy"].said["ok"]
+        assert len(busy.spans) == busy.calls("work") == ended["busy"].reported["ok"]
         assert len(raced.spans) == raced.calls("work") == 50
         yield ended
 
 
-def test_with_a_receiver_all_is_true(lab: dict[str, Ended]) -> None:
-    said = lab["up"].said
-    assert [said[each][0] for each in ("flush", "again", "shutdown", "second", "after")] == [True] * 5
-    assert lab["up"].err == ""
+def test_flush_and_shutdown_are_true_with_a_receiver(runs: dict[str, Ended]) -> None:
+    reported = runs["up"].reported
+    assert [reported[each][0] for each in ("flush", "again", "shutdown", "second", "after")] == [True] * 5
+    assert runs["up"].err == ""
 
 
-@pytest.mark.parametrize("why", ["down", "hanging", "refusing", "overloaded", "hanging grpc", "down grpc"])
-def test_what_did_not_leave_is_false_within_the_timeout(lab: dict[str, Ended], why: str) -> None:
-    said = lab[why].said
-    assert said["flush"][0] is False
-    assert said["again"][0] is False
-    assert said["shutdown"][0] is False
-    assert max(said[each][1] for each in ("flush", "again", "shutdown")) < IN_TIME
-    assert len(lab[why].lines) == 1
+@pytest.mark.parametrize("failure", ["down", "hanging", "refusing", "overloaded", "hanging grpc", "down grpc"])
+def test_flush_and_shutdown_are_false_where_nothing_arrives(runs: dict[str, Ended], failure: str) -> None:
+    reported = runs[failure].reported
+    assert reported["flush"][0] is False
+    assert reported["again"][0] is False
+    assert reported["shutdown"][0] is False
+    assert max(reported[each][1] for each in ("flush", "again", "shutdown")) < IN_TIME
+    assert len(runs[failure].lines) == 1
 
 
-@pytest.mark.parametrize("why", ["up", "down", "hanging"])
-def test_after_shutdown_tools_work_and_count_and_nothing_is_left_to_do(lab: dict[str, Ended], why: str) -> None:
-    said = lab[why].said
-    assert (said["ok"], said["active"]) == (20, 0)
+@pytest.mark.parametrize("failure", ["up", "down", "hanging"])
+def test_after_shutdown_tools_work_and_count_and_nothing_is_left_to_do(runs: dict[str, Ended], failure: str) -> None:
+    reported = runs[failure].reported
+    assert (reported["ok"], reported["active"]) == (20, 0)
     for each in ("second", "after"):
-        assert said[each][0] is True
-        assert said[each][1] < IN_TIME
-    assert lab[why].tail < IN_TIME
+        assert reported[each][0] is True
+        assert reported[each][1] < IN_TIME
+    assert runs[failure].exit_seconds < IN_TIME
 
 
-def test_nothing_to_send_is_everything(lab: dict[str, Ended]) -> None:
-    assert lab["nothing to send"].said == {"flush": True, "shutdown": True}
+def test_flush_is_true_where_nothing_waits(runs: dict[str, Ended]) -> None:
+    assert runs["nothing to send"].reported == {"flush": True, "shutdown": True}
 
 
-def test_calls_that_go_on_meanwhile_do_not_make_a_flush_fail(lab: dict[str, Ended]) -> None:
-    assert lab["busy"].said["flushes"] == [True] * 10
-    assert lab["busy"].said["shutdown"] is True
+def test_calls_that_go_on_meanwhile_do_not_make_a_flush_fail(runs: dict[str, Ended]) -> None:
+    assert runs["busy"].reported["flushes"] == [True] * 10
+    assert runs["busy"].reported["shutdown"] is True
 
 
-def test_shutdown_by_many_threads_at_once_waits_for_the_one_that_does_it(lab: dict[str, Ended]) -> None:
-    assert lab["race"].said["answers"] == [True] * 8
+def test_shutdown_by_many_threads_at_once_waits_for_the_one_that_does_it(runs: dict[str, Ended]) -> None:
+    assert runs["race"].reported["answers"] == [True] * 8

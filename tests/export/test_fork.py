@@ -1,4 +1,4 @@
-"""After a fork: parent and child each count and send their own, nothing twice and nothing of the other's."""
+"""After a fork, parent and child each count and export their own calls, and no item arrives twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.export.receiver import GrpcReceiver, HttpReceiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.export.seen import Seen
+    from tests.export.received import Received
 
 BEGIN: Final = """
 configure(service_name="s")
@@ -31,14 +31,14 @@ SCRIPTS: Final = {
         flush()
         child = os.fork()
         if child == 0:
-            say(zero=numbers())
+            report(zero=numbers())
             for n in range(3): work(n)
-            say(child=numbers(), flush=flush())
+            report(child=numbers(), flush=flush())
             sys.exit(4)
-        # Only now, so that a connection that both use would carry both.
+        # Waits until now, so that a connection that both used would carry the data of both.
         end(child, 4)
         for n in range(2): work(n)
-        say(parent=numbers())
+        report(parent=numbers())
         """,
     "prefork": """
         for n in range(2): work(n)
@@ -63,7 +63,7 @@ SCRIPTS: Final = {
             for n in range(3): work(n)
             grandchild = os.fork()
             if grandchild == 0:
-                say(grandchild_zero=numbers())
+                report(grandchild_zero=numbers())
                 work()
                 sys.exit()
             for n in range(1): work(n)
@@ -79,13 +79,13 @@ SCRIPTS: Final = {
         with agent("planner"):
             child = forks()
             if child == 0:
-                say(inside=numbers(), forks=[forks.tool.stats().calls.total, forks.tool.stats().active])
+                report(inside=numbers(), forks=[forks.tool.stats().calls.total, forks.tool.stats().active])
                 work()
         if child == 0:
-            say(child=numbers(), forks_after=[forks.tool.stats().calls.total, forks.tool.stats().active])
+            report(child=numbers(), forks_after=[forks.tool.stats().calls.total, forks.tool.stats().active])
             sys.exit()
         end(child)
-        say(parent_forks=[forks.tool.stats().calls.total, forks.tool.stats().active])
+        report(parent_forks=[forks.tool.stats().calls.total, forks.tool.stats().active])
         """,
     "generator": """
         @tool
@@ -98,11 +98,11 @@ SCRIPTS: Final = {
         if child == 0:
             list(half)
             list(pages())
-            say(child=[pages.tool.stats().calls.total, pages.tool.stats().active])
+            report(child=[pages.tool.stats().calls.total, pages.tool.stats().active])
             sys.exit()
         list(half)
         end(child)
-        say(parent=[pages.tool.stats().calls.total, pages.tool.stats().active])
+        report(parent=[pages.tool.stats().calls.total, pages.tool.stats().active])
         """,
     "theirs": """
         from opentelemetry import metrics, trace
@@ -126,11 +126,11 @@ CASES: Final = [
     ("fork", "named"),
 ]
 
-Lab = dict[tuple[str, str], tuple["Seen", Ended]]
+Runs = dict[tuple[str, str], tuple["Received", Ended]]
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def runs() -> Iterator[Runs]:
     receivers = {case: GrpcReceiver() if case[1] == "grpc" else HttpReceiver() for case in CASES}
     for receiver in receivers.values():
         receiver.__enter__()
@@ -142,7 +142,7 @@ def lab() -> Iterator[Lab]:
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if case[1] == "grpc" else "http/protobuf",
                 "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta" if case[1] == "delta" else "cumulative",
                 "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=pod-7" if case[1] == "named" else "",
-                # So that something leaves before the fork, at it and after it.
+                # So that exports happen before, during and after the fork.
                 "OTEL_METRIC_EXPORT_INTERVAL": "40",
                 "OTEL_BSP_SCHEDULE_DELAY": "30",
             },
@@ -156,7 +156,7 @@ def lab() -> Iterator[Lab]:
         receiver.__exit__()
 
 
-def by_instance(seen: Seen, tool: str = "work") -> list[tuple[int, float, float]]:
+def by_instance(seen: Received, tool: str = "work") -> list[tuple[int, float, float]]:
     """Spans, counted calls and counted durations of each process, fewest first."""
     return sorted(
         (len(seen.spans_of(tool, instance)), seen.calls(tool, instance=instance), seen.durations(tool, instance))
@@ -165,11 +165,11 @@ def by_instance(seen: Seen, tool: str = "work") -> list[tuple[int, float, float]
 
 
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
-def test_nothing_is_torn_twice_or_shared(lab: Lab, case: tuple[str, str]) -> None:
-    seen, ended = lab[case]
+def test_no_item_arrives_broken_or_twice_and_no_connection_is_shared(runs: Runs, case: tuple[str, str]) -> None:
+    seen, ended = runs[case]
     assert (ended.code, ended.err) == (0, "")
     assert seen.problems == []
-    assert seen.twice() == []
+    assert seen.duplicate_span_ids() == []
     senders: dict[str, set[str]] = {}
     for each in seen.items:
         senders.setdefault(each.request.connection, set()).add(each.instance)
@@ -177,63 +177,63 @@ def test_nothing_is_torn_twice_or_shared(lab: Lab, case: tuple[str, str]) -> Non
     assert min(point.value for point in seen.points if point.metric == "otel_tools.call.active") >= 0
 
 
-def test_a_child_does_not_report_under_the_name_that_its_parent_was_given(lab: Lab) -> None:
-    seen, _ = lab["fork", "named"]
+def test_a_child_does_not_use_the_instance_id_that_its_parent_was_given(runs: Runs) -> None:
+    seen, _ = runs["fork", "named"]
     assert len(seen.instances) == 2
     assert len(seen.spans_of("work", "pod-7")) == seen.calls("work", instance="pod-7") == 7
 
 
 @pytest.mark.parametrize("how", ["cumulative", "delta", "grpc", "named"])
-def test_the_child_counts_from_zero_and_the_parent_goes_on(lab: Lab, how: str) -> None:
-    seen, ended = lab["fork", how]
-    assert ended.said["zero"] == [0, 0, False]
-    assert ended.said["child"] == [3, 0, True]
-    assert ended.said["parent"] == [7, 0, True]
-    assert ended.said["flush"] is True
+def test_the_child_counts_from_zero_and_the_parent_goes_on(runs: Runs, how: str) -> None:
+    seen, ended = runs["fork", how]
+    assert ended.reported["zero"] == [0, 0, False]
+    assert ended.reported["child"] == [3, 0, True]
+    assert ended.reported["parent"] == [7, 0, True]
+    assert ended.reported["flush"] is True
     assert by_instance(seen) == [(3, 3, 3), (7, 7, 7)]
 
 
 @pytest.mark.parametrize("how", ["cumulative", "delta", "grpc"])
-def test_a_server_that_forks_its_workers_and_works_itself(lab: Lab, how: str) -> None:
-    seen, _ = lab["prefork", how]
+def test_a_server_and_its_forked_workers_count_their_own_calls(runs: Runs, how: str) -> None:
+    seen, _ = runs["prefork", how]
     assert by_instance(seen) == [(6, 6, 6), (8, 8, 8), (12, 12, 12)]
 
 
 @pytest.mark.parametrize("how", ["cumulative", "delta", "grpc"])
-def test_a_child_that_forks_too(lab: Lab, how: str) -> None:
-    seen, ended = lab["nested", how]
-    assert ended.said["grandchild_zero"] == [0, 0, False]
+def test_a_forked_child_forks_too(runs: Runs, how: str) -> None:
+    seen, ended = runs["nested", how]
+    assert ended.reported["grandchild_zero"] == [0, 0, False]
     assert by_instance(seen) == [(1, 1, 1), (4, 4, 4), (5, 5, 5)]
 
 
 @pytest.mark.parametrize("how", ["cumulative", "delta", "grpc"])
-def test_a_call_that_forks_is_the_parents_alone(lab: Lab, how: str) -> None:
-    seen, ended = lab["inside", how]
-    assert ended.said["inside"] == [0, 0, False]
-    assert ended.said["forks"] == ended.said["forks_after"] == [0, 0]
-    assert ended.said["child"] == [1, 0, True]
-    assert ended.said["parent_forks"] == [1, 0]
+def test_a_call_that_forks_is_counted_in_the_parent_alone(runs: Runs, how: str) -> None:
+    seen, ended = runs["inside", how]
+    assert ended.reported["inside"] == [0, 0, False]
+    assert ended.reported["forks"] == ended.reported["forks_after"] == [0, 0]
+    assert ended.reported["child"] == [1, 0, True]
+    assert ended.reported["parent_forks"] == [1, 0]
     assert by_instance(seen) == [(1, 1, 1), (1, 1, 1)]
     [forked] = seen.spans_of("forks")
     [planner] = [span for span in seen.spans if span.name == "invoke_agent planner"]
     assert seen.calls("forks", instance=forked.instance) == seen.calls("forks") == 1
-    # What the child does is a part of the same run.
+    # The child's call belongs to the same trace.
     [in_child] = [span for span in seen.spans_of("work") if span.instance != forked.instance]
     assert (in_child.trace, in_child.parent) == (planner.trace, planner.id)
     assert in_child.attributes["gen_ai.agent.name"] == "planner"
 
 
 @pytest.mark.parametrize("how", ["cumulative", "delta", "grpc"])
-def test_a_generator_that_is_half_way_is_the_parents(lab: Lab, how: str) -> None:
-    seen, ended = lab["generator", how]
-    assert ended.said == {"child": [1, 0], "parent": [1, 0]}
+def test_a_generator_open_at_the_fork_is_counted_in_the_parent_alone(runs: Runs, how: str) -> None:
+    seen, ended = runs["generator", how]
+    assert ended.reported == {"child": [1, 0], "parent": [1, 0]}
     assert by_instance(seen, "pages") == [(1, 1, 1), (1, 1, 1)]
 
 
 @pytest.mark.parametrize("how", ["cumulative", "grpc"])
-def test_the_applications_own_spans_and_instruments_go_on(lab: Lab, how: str) -> None:
-    seen, _ = lab["theirs", how]
+def test_the_applications_spans_and_instruments_are_exported_after_a_fork(runs: Runs, how: str) -> None:
+    seen, _ = runs["theirs", how]
     assert sorted(span.name for span in seen.spans) == ["execute_tool work", "in the child", "request"]
     assert by_instance(seen) == [(0, 0, 0), (1, 1, 1)]
-    # The SDK hands the parent's count on to the child; that is so with and without this library.
+    # The child inherits the parent's count; that is the SDK's behaviour without this library too.
     assert sorted(seen.value("orders", instance) for instance in seen.instances) == [2, 3]

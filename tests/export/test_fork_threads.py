@@ -1,4 +1,4 @@
-"""Forks while other threads are calling tools and exporting: no lock of theirs may stop the child."""
+"""Forks while other threads call tools and export: no lock that they hold stops the child."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.export.seen import Seen
+    from tests.export.received import Received
 
 FORKS: Final = 20
 TRACES: Final = {"otel_tools__export__signal": "traces"}
@@ -46,21 +46,21 @@ for _ in range(20):
         started = time.monotonic()
         if not shutdown(90):
             os._exit(3)
-        # No thread waits for a lock that a thread of the parent's held, and has to be given up.
+        # Longer, and a thread has waited for a lock that a thread of the parent holds.
         os._exit(0 if time.monotonic() - started < 80 else 4)
     codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 over.set()
 for thread in threads: thread.join()
-say(codes=codes, ok=calls())
+report(codes=codes, ok=calls())
 """
 
 OFTEN: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "20", "OTEL_BSP_SCHEDULE_DELAY": "5", "OTEL_BSP_MAX_QUEUE_SIZE": "1000"}
 
-Lab = tuple["dict[str, Seen]", dict[str, Ended]]
+Runs = tuple["dict[str, Received]", dict[str, Ended]]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     file = tmp_path_factory.mktemp("fork") / "telemetry.jsonl"
     with HttpReceiver() as http, GrpcReceiver() as grpc:
         programs = {
@@ -76,19 +76,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("way", ["http", "grpc", "file"])
-def test_each_child_works_counts_its_own_and_ends(lab: Lab, way: str) -> None:
-    ended = lab[1][way]
+def test_each_child_works_counts_its_own_and_ends(runs: Runs, way: str) -> None:
+    ended = runs[1][way]
     assert ended.in_time
     assert ended.code == 0, ended.err
-    assert ended.said["codes"] == [0] * FORKS, ended.err
-    assert ended.said["ok"] > 100
+    assert ended.reported["codes"] == [0] * FORKS, ended.err
+    assert ended.reported["ok"] > 100
 
 
 @pytest.mark.parametrize("way", ["http", "grpc"])
-def test_every_number_arrives_once_and_under_its_own_process(lab: Lab, way: str) -> None:
-    seen, ended = lab[0][way], lab[1][way]
+def test_every_number_arrives_once_and_under_its_own_process(runs: Runs, way: str) -> None:
+    seen, ended = runs[0][way], runs[1][way]
     assert seen.problems == []
-    assert seen.twice() == []
+    assert seen.duplicate_span_ids() == []
     assert len(seen.instances) == FORKS + 1
     numbers = sorted(
         (
@@ -98,7 +98,7 @@ def test_every_number_arrives_once_and_under_its_own_process(lab: Lab, way: str)
         )
         for instance in seen.instances
     )
-    parents = ended.said["ok"]
+    parents = ended.reported["ok"]
     assert numbers == [(3, 3, 3)] * FORKS + [(parents, parents, parents)]
 
 
@@ -117,7 +117,7 @@ def test_a_dead_collector_does_not_slow_down_one_that_forks_often() -> None:
     configure(service_name="s")
     for n in range(600): work(n)
     time.sleep(0.3)
-    say(without=without, seconds=fork_often())
+    report(without=without, seconds=fork_often())
     """
     with HttpReceiver("hang") as hanging, GrpcReceiver("hang") as hanging_grpc:
         ends = {
@@ -127,30 +127,30 @@ def test_a_dead_collector_does_not_slow_down_one_that_forks_often() -> None:
         }
         ended = run_all(
             {
-                why: Program(
+                failure: Program(
                     often,
                     {
                         "OTEL_EXPORTER_OTLP_ENDPOINT": url,
-                        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if why.endswith("grpc") else "http/protobuf",
+                        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if failure.endswith("grpc") else "http/protobuf",
                     },
                     patient=False,
                 )
-                for why, url in ends.items()
+                for failure, url in ends.items()
             }
         )
     for each in ended.values():
         assert each.code == 0, each.err
         # Not a second each, beside what a fork takes on this machine.
-        assert each.said["seconds"] < 20 + 10 * each.said["without"]
+        assert each.reported["seconds"] < 20 + 10 * each.reported["without"]
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-def test_a_fork_in_the_middle_of_an_export_that_hangs(tmp_path: Path, protocol: str) -> None:
+def test_a_child_forked_during_a_hanging_export_delivers(tmp_path: Path, protocol: str) -> None:
     go_on = tmp_path / "go-on"
 
     def recover(running: Running) -> None:
-        running.told("stuck")
-        # What hangs goes on hanging; what comes now is answered.
+        running.wait_for("stuck")
+        # The hanging request stays unanswered; later requests are answered.
         receiver.answer = "ok"
         go_on.touch()
 
@@ -161,15 +161,15 @@ def test_a_fork_in_the_middle_of_an_export_that_hangs(tmp_path: Path, protocol: 
             from opentelemetry import metrics
             metrics.get_meter("application").create_counter("orders").add(1)
             for n in range(5): work(n)
-            say(stuck=flush(0.3))
+            report(stuck=flush(0.3))
             until(lambda: os.path.exists(os.environ["GO_ON"]))
             child = os.fork()
             if child == 0:
                 for n in range(3): work(n)
                 started = time.monotonic()
-                say(flush=flush(), shutdown=shutdown(), seconds=time.monotonic() - started)
+                report(flush=flush(), shutdown=shutdown(), seconds=time.monotonic() - started)
                 os._exit(0)
-            say(code=os.waitpid(child, 0)[1])
+            report(code=os.waitpid(child, 0)[1])
             os._exit(0)
             """,
             {
@@ -178,10 +178,10 @@ def test_a_fork_in_the_middle_of_an_export_that_hangs(tmp_path: Path, protocol: 
                 "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
                 "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
             },
-            meanwhile=recover,
+            while_running=recover,
         ).run()
 
-        assert ended.said["stuck"] is False
-        assert (ended.said["flush"], ended.said["shutdown"], ended.said["code"]) == (True, True, 0)
-        assert ended.said["seconds"] < IN_TIME
+        assert ended.reported["stuck"] is False
+        assert (ended.reported["flush"], ended.reported["shutdown"], ended.reported["code"]) == (True, True, 0)
+        assert ended.reported["seconds"] < IN_TIME
         assert len(receiver.spans) == receiver.calls("work") == receiver.durations("work") == 3

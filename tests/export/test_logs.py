@@ -1,4 +1,4 @@
-"""`configure(logs=...)`: lines of JSON on standard error, records to the collector, and an end in time."""
+"""`configure(logs=...)`: lines of JSON on standard error, log records to the collector, and a bounded end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.export.receiver import HttpReceiver, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.export.seen import LogSeen, Seen
+    from tests.export.received import Received, ReceivedLog
 
 LOGGED: Final = """
 log = logging.getLogger("shop")
@@ -37,7 +37,7 @@ def sell_some():
 
 SCRIPTS: Final = {
     "json": 'configure(service_name="json", logs="json")\nsell_some()\nshutdown()\nlog.warning("closed")',
-    "otlp": 'configure(service_name="otlp", logs="otlp")\nsell_some()\nsay(flushed=flush())',
+    "otlp": 'configure(service_name="otlp", logs="otlp")\nsell_some()\nreport(flushed=flush())',
     "both": 'configure(service_name="both", logs="both")\nsell_some()',
     "off": 'configure(service_name="off")\nsell_some()',
     "stream": 'configure(service_name="stream", logs="json", log_stream=sys.stdout)\nsell_some()',
@@ -59,7 +59,7 @@ SCRIPTS: Final = {
         set_logger_provider(provider)
         configure(service_name="theirs", logs="otlp")
         sell_some()
-        say(kept=[str(each.log_record.body) for each in kept.get_finished_logs()])
+        report(kept=[str(each.log_record.body) for each in kept.get_finished_logs()])
         """,
     "own handler": """
         logging.basicConfig(level=logging.INFO, format="%(levelname)s|%(message)s", stream=sys.stdout)
@@ -73,7 +73,7 @@ SCRIPTS: Final = {
         log.warning("child" if child == 0 else "parent", extra={"n": 2})
         sell(3)
         if child == 0:
-            say(child=flush())
+            report(child=flush())
             os._exit(0)
         os.waitpid(child, 0)
         """,
@@ -94,13 +94,13 @@ import atexit
 @atexit.register
 def last():
     shutdown()
-    say(dropped=dropped["logs"])
-say(end=time.time())
+    report(dropped=dropped["logs"])
+report(end=time.time())
 """
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[tuple[dict[str, Ended], Seen]]:
+def runs() -> Iterator[tuple[dict[str, Ended], Received]]:
     with HttpReceiver() as receiver, HttpReceiver("hang") as hanging, HttpReceiver("overloaded") as overloaded:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
         programs = {
@@ -127,28 +127,28 @@ def lines_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-def logs_of(lab: tuple[dict[str, Ended], Seen], service: str) -> list[LogSeen]:
-    return lab[1].of(service).logs
+def logs_of(runs: tuple[dict[str, Ended], Received], service: str) -> list[ReceivedLog]:
+    return runs[1].service(service).logs
 
 
-def numbers(logs: list[LogSeen]) -> list[int]:
+def numbers(logs: list[ReceivedLog]) -> list[int]:
     return [log.attributes["n"] for log in logs if "n" in log.attributes]
 
 
-def outcomes(logs: list[LogSeen]) -> list[str]:
+def outcomes(logs: list[ReceivedLog]) -> list[str]:
     return [log.attributes["otel_tools.outcome"] for log in logs if log.event == "tool.call"]
 
 
-def test_every_program_ends_well(lab: tuple[dict[str, Ended], Seen]) -> None:
-    assert {name: each.err for name, each in lab[0].items() if each.code and name != "sigterm"} == {}
+def test_every_program_succeeds(runs: tuple[dict[str, Ended], Received]) -> None:
+    assert {name: each.err for name, each in runs[0].items() if each.code and name != "sigterm"} == {}
 
 
 @pytest.mark.parametrize("name", ["json", "both"])
-def test_standard_error_is_lines_of_json(name: str, lab: tuple[dict[str, Ended], Seen]) -> None:
-    ended, seen = lab
+def test_standard_error_is_lines_of_json(name: str, runs: tuple[dict[str, Ended], Received]) -> None:
+    ended, seen = runs
     lines = [json.loads(line) for line in ended[name].lines if line != "closed"]
 
-    spans = {span.attributes["otel_tools.outcome"]: span for span in seen.of(name).spans_of("sell")}
+    spans = {span.attributes["otel_tools.outcome"]: span for span in seen.service(name).spans_of("sell")}
     assert [(line["message"].partition(":")[0], line.get("tool")) for line in lines] == [
         ("open", None),
         ("sold 1\n{}", "sell"),
@@ -164,17 +164,15 @@ def test_standard_error_is_lines_of_json(name: str, lab: tuple[dict[str, Ended],
     ]
 
 
-def test_after_shutdown_logging_is_as_it_was(lab: tuple[dict[str, Ended], Seen]) -> None:
-    assert lab[0]["json"].lines[-1] == "closed"
+def test_shutdown_restores_logging(runs: tuple[dict[str, Ended], Received]) -> None:
+    assert runs[0]["json"].lines[-1] == "closed"
 
 
 @pytest.mark.parametrize("name", ["otlp", "both", "sigterm"])
-def test_the_collector_gets_records_with_the_trace_that_they_belong_to(
-    name: str, lab: tuple[dict[str, Ended], Seen]
-) -> None:
-    logs = logs_of(lab, name)
+def test_records_arrive_with_their_trace(name: str, runs: tuple[dict[str, Ended], Received]) -> None:
+    logs = logs_of(runs, name)
 
-    traces = {span.attributes["otel_tools.outcome"]: span.trace for span in lab[1].of(name).spans_of("sell")}
+    traces = {span.attributes["otel_tools.outcome"]: span.trace for span in runs[1].service(name).spans_of("sell")}
     assert numbers(logs) == [0, 1, -1]
     assert outcomes(logs) == ["ok", "error"]
     # A batch is sorted by logger.
@@ -184,52 +182,52 @@ def test_the_collector_gets_records_with_the_trace_that_they_belong_to(
     }
 
 
-def test_a_flush_sends_them(lab: tuple[dict[str, Ended], Seen]) -> None:
-    assert lab[0]["otlp"].said["flushed"] is True
+def test_a_flush_exports_records(runs: tuple[dict[str, Ended], Received]) -> None:
+    assert runs[0]["otlp"].reported["flushed"] is True
 
 
 @pytest.mark.parametrize("name", ["json", "off", "stream", "no exporter", "disabled", "own handler", "theirs"])
-def test_the_collector_gets_no_records_that_were_not_asked_for(name: str, lab: tuple[dict[str, Ended], Seen]) -> None:
-    assert logs_of(lab, name) == []
+def test_no_records_arrive_where_none_are_configured(name: str, runs: tuple[dict[str, Ended], Received]) -> None:
+    assert logs_of(runs, name) == []
 
 
-def test_without_logs_nothing_is_said_that_the_application_does_not_say(lab: tuple[dict[str, Ended], Seen]) -> None:
-    assert lab[0]["off"].lines == ["open", "sold 1", "{}", "sold -1", "{}"]
+def test_without_logs_only_the_application_logs(runs: tuple[dict[str, Ended], Received]) -> None:
+    assert runs[0]["off"].lines == ["open", "sold 1", "{}", "sold -1", "{}"]
 
 
-def test_lines_go_to_the_stream_that_is_given(lab: tuple[dict[str, Ended], Seen]) -> None:
-    assert len(lines_of(lab[0]["stream"].out)) == 5
-    assert lab[0]["stream"].lines == []
+def test_lines_go_to_the_given_stream(runs: tuple[dict[str, Ended], Received]) -> None:
+    assert len(lines_of(runs[0]["stream"].out)) == 5
+    assert runs[0]["stream"].lines == []
 
 
 @pytest.mark.parametrize("name", ["no exporter", "disabled"])
-def test_lines_need_no_exporter(name: str, lab: tuple[dict[str, Ended], Seen]) -> None:
-    assert [line.get("tool") for line in lines_of(lab[0][name].err)] == [None, "sell", "sell", "sell", "sell"]
+def test_lines_need_no_exporter(name: str, runs: tuple[dict[str, Ended], Received]) -> None:
+    assert [line.get("tool") for line in lines_of(runs[0][name].err)] == [None, "sell", "sell", "sell", "sell"]
 
 
-def test_records_of_exporting_are_not_exported(lab: tuple[dict[str, Ended], Seen]) -> None:
-    logs = logs_of(lab, "debug")
+def test_records_of_exporting_are_not_exported(runs: tuple[dict[str, Ended], Received]) -> None:
+    logs = logs_of(runs, "debug")
 
     assert numbers(logs) == [0, 1, -1] * 3
     assert len(logs) == 15
 
 
-def test_records_go_to_a_provider_of_the_applications_own(lab: tuple[dict[str, Ended], Seen]) -> None:
-    kept = lab[0]["theirs"].said["kept"]
+def test_records_go_to_a_provider_of_the_applications_own(runs: tuple[dict[str, Ended], Received]) -> None:
+    kept = runs[0]["theirs"].reported["kept"]
 
     assert [body for body in kept if not body.startswith("tool.call")] == ["open", "sold 1\n{}", "sold -1\n{}"]
     assert len(kept) == 5
 
 
-def test_the_applications_handlers_write_what_they_wrote(lab: tuple[dict[str, Ended], Seen]) -> None:
-    written = [line for line in lab[0]["own handler"].out.splitlines() if "tool.call" not in line]
+def test_the_applications_handlers_write_the_same_lines(runs: tuple[dict[str, Ended], Received]) -> None:
+    written = [line for line in runs[0]["own handler"].out.splitlines() if "tool.call" not in line]
 
     assert written == ["WARNING|open", "WARNING|sold 1", "{}", "WARNING|sold -1", "{}"]
-    assert len(lines_of(lab[0]["own handler"].err)) == 5
+    assert len(lines_of(runs[0]["own handler"].err)) == 5
 
 
-def test_parent_and_child_of_a_fork_send_their_own(lab: tuple[dict[str, Ended], Seen]) -> None:
-    logs = logs_of(lab, "fork")
+def test_parent_and_child_of_a_fork_export_their_own_records(runs: tuple[dict[str, Ended], Received]) -> None:
+    logs = logs_of(runs, "fork")
 
     by_process: dict[str, list[int]] = {}
     for log in logs:
@@ -237,19 +235,19 @@ def test_parent_and_child_of_a_fork_send_their_own(lab: tuple[dict[str, Ended], 
             by_process.setdefault(log.resource["service.instance.id"], []).append(log.attributes["n"])
     assert sorted(by_process.values()) == [[1, 2, 3], [2, 3]]
     assert outcomes(logs) == ["ok", "ok"]
-    assert lab[0]["fork"].said["child"] is True
-    assert [line["message"] for line in lines_of(lab[0]["fork"].err)].count("child") == 1
+    assert runs[0]["fork"].reported["child"] is True
+    assert [line["message"] for line in lines_of(runs[0]["fork"].err)].count("child") == 1
 
 
 @pytest.mark.parametrize("why", ["closed port", "hangs", "overloaded"])
 def test_a_dead_collector_does_not_delay_the_end_and_losses_are_counted(
-    why: str, lab: tuple[dict[str, Ended], Seen]
+    why: str, runs: tuple[dict[str, Ended], Received]
 ) -> None:
-    ended = lab[0][why]
+    ended = runs[0][why]
 
     assert ended.in_time
-    assert ended.tail < IN_TIME
-    assert ended.said["dropped"] == 14
+    assert ended.exit_seconds < IN_TIME
+    assert ended.reported["dropped"] == 14
 
 
 @pytest.mark.parametrize(
@@ -263,14 +261,14 @@ def test_a_dead_collector_does_not_delay_the_end_and_losses_are_counted(
         ({"logs": "json", "log_stream": "file.log"}, "a text stream is needed"),
     ],
 )
-def test_what_cannot_work_is_said_at_once(arguments: dict[str, Any], named: str) -> None:
+def test_an_unusable_logs_argument_is_refused_at_once(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         configure(**arguments)
 
     assert named in str(raised.value)
 
 
-def test_lines_of_json_without_their_library_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_json_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings_module, "find_spec", lambda _name: None)
 
     with pytest.raises(ConfigurationError, match=r"pip install 'otel_tools\[logs\]'"):

@@ -1,4 +1,4 @@
-"""What could not be delivered is counted to the item, exported once that is possible, and over when it is over."""
+"""Items that are not delivered are counted exactly, and the count is exported as soon as that is possible."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ configure(service_name="s")
 for n in range(30): work(n)
 until(lambda: dropped["traces"] == 30)
 until(lambda: dropped["metrics"] > 0)
-say(lost=True)
+report(lost=True)
 until(flush)
 for n in range(12): work(n)
-say(flush=flush(), dropped=dict(dropped))
+report(flush=flush(), dropped=dict(dropped))
 """
 
 
@@ -32,15 +32,15 @@ def outage(receiver_type: type[HttpReceiver | GrpcReceiver], protocol: str) -> N
     port = free_port()
 
     def come_back(running: Running) -> None:
-        running.told("lost")
+        running.wait_for("lost")
         with receiver_type(port=port) as receiver:
             ended = running.wait()
         assert ended.code == 0, ended.err
-        assert ended.said["flush"] is True
-        lost = ended.said["dropped"]
+        assert ended.reported["flush"] is True
+        lost = ended.reported["dropped"]
         assert lost["traces"] == 30
         assert len(receiver.spans) == 12
-        # Cumulative metrics lose nothing but time.
+        # Cumulative metrics are complete again with the next export.
         assert (receiver.calls("work"), receiver.durations("work")) == (42, 42)
         assert receiver.value("otel_tools.export.dropped", otel_tools__export__signal="traces") == 30
         assert receiver.value("otel_tools.export.dropped", otel_tools__export__signal="metrics") == lost["metrics"] > 0
@@ -53,26 +53,26 @@ def outage(receiver_type: type[HttpReceiver | GrpcReceiver], protocol: str) -> N
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
     }
-    Program(OUTAGE, env, meanwhile=come_back).run()
+    Program(OUTAGE, env, while_running=come_back).run()
 
 
-def test_when_the_collector_comes_back_all_goes_on_and_the_losses_are_told() -> None:
+def test_after_an_outage_export_resumes_and_losses_are_exported() -> None:
     outage(HttpReceiver, "http/protobuf")
 
 
-def test_the_same_by_grpc() -> None:
+def test_after_an_outage_export_resumes_by_grpc() -> None:
     outage(GrpcReceiver, "grpc")
 
 
 def test_a_collector_that_fails_now_and_then_does_not_fill_the_log(receiver: HttpReceiver) -> None:
     def flap(running: Running) -> None:
-        running.told("ready")
+        running.wait_for("ready")
         ends = time.monotonic() + 1.5
         while time.monotonic() < ends:
             receiver.answer = "refuse" if receiver.answer == "ok" else "ok"
             time.sleep(0.08)
         receiver.answer = "refuse"
-        running.told("lost")
+        running.wait_for("lost")
         receiver.answer = "ok"
         running.send(10)
 
@@ -83,27 +83,27 @@ def test_a_collector_that_fails_now_and_then_does_not_fill_the_log(receiver: Htt
         over = threading.Event()
         signal.signal(signal.SIGUSR1, lambda *_: over.set())
         configure(service_name="s")
-        say(ready=True)
+        report(ready=True)
         while not over.is_set():
             work()
             time.sleep(0.005)
-            if dropped["traces"]: say(lost=True)
-        say(shutdown=shutdown(), ok=calls())
+            if dropped["traces"]: report(lost=True)
+        report(shutdown=shutdown(), ok=calls())
         """,
         {**OFTEN, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
-        meanwhile=flap,
+        while_running=flap,
     ).run()
 
-    assert ended.said["shutdown"] is True
+    assert ended.reported["shutdown"] is True
     assert len(ended.lines) == 2, ended.err
     assert "cannot be delivered" in ended.lines[0]
     assert "delivered again" in ended.lines[1]
     dropped = receiver.value("otel_tools.export.dropped", otel_tools__export__signal="traces")
     assert dropped > 0
-    assert len(receiver.spans) + dropped == receiver.calls("work") == ended.said["ok"]
+    assert len(receiver.spans) + dropped == receiver.calls("work") == ended.reported["ok"]
 
 
-def test_what_the_queue_has_no_place_for_is_counted_exactly(receiver: HttpReceiver) -> None:
+def test_items_beyond_the_queue_are_counted_exactly(receiver: HttpReceiver) -> None:
     ended = Program(
         """
         configure(service_name="s")
@@ -112,7 +112,7 @@ def test_what_the_queue_has_no_place_for_is_counted_exactly(receiver: HttpReceiv
         threads = [threading.Thread(target=load) for _ in range(4)]
         for thread in threads: thread.start()
         for thread in threads: thread.join()
-        say(shutdown=shutdown())
+        report(shutdown=shutdown())
         """,
         {
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
@@ -121,22 +121,22 @@ def test_what_the_queue_has_no_place_for_is_counted_exactly(receiver: HttpReceiv
         },
     ).run()
 
-    assert ended.said["shutdown"] is True
+    assert ended.reported["shutdown"] is True
     assert receiver.calls("work") == receiver.durations("work") == 8000
     dropped = receiver.value("otel_tools.export.dropped", otel_tools__export__signal="traces")
     assert dropped > 0
     assert len(receiver.spans) + dropped == 8000
-    assert receiver.twice() == []
+    assert receiver.duplicate_span_ids() == []
     [line] = ended.lines
     assert "the queue is full" in line
 
 
-def test_a_signal_that_is_lost_whole_is_counted_whole(receiver: HttpReceiver) -> None:
+def test_a_signal_that_never_arrives_is_counted_in_full(receiver: HttpReceiver) -> None:
     ended = Program(
         """
         configure(service_name="s")
         for n in range(300): work(n)
-        say(shutdown=shutdown())
+        report(shutdown=shutdown())
         """,
         {
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{receiver.url}/v1/metrics",
@@ -145,9 +145,9 @@ def test_a_signal_that_is_lost_whole_is_counted_whole(receiver: HttpReceiver) ->
         patient=False,
     ).run()
 
-    assert ended.said["shutdown"] is False
+    assert ended.reported["shutdown"] is False
     assert receiver.calls("work") == 300
-    # The metrics leave last: what the traces lost is in them.
+    # Metrics are exported last, so they include the losses of traces.
     assert receiver.value("otel_tools.export.dropped", otel_tools__export__signal="traces") == 300
     [line] = ended.lines
     assert "300 of traces" in line
@@ -163,12 +163,12 @@ def test_a_thousand_tools_keep_every_series(receiver: HttpReceiver) -> None:
         for each in failing:
             try: each()
             except ValueError: pass
-        say(shutdown=shutdown())
+        report(shutdown=shutdown())
         """,
         {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
     ).run()
 
-    assert (ended.said["shutdown"], ended.err) == (True, "")
+    assert (ended.reported["shutdown"], ended.err) == (True, "")
     calls = [point for point in receiver.points if point.metric == "otel_tools.calls"]
     named = [point.attributes["gen_ai.tool.name"] for point in calls]
     # Two series each, `ok` and `error`, beside those of the two tools that every program here has.

@@ -1,4 +1,4 @@
-"""Processes made by `multiprocessing`, by each of its ways: what they counted has left when they end."""
+"""Processes of `multiprocessing`, by each start method, deliver their telemetry before they end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.export.receiver import GrpcReceiver, HttpReceiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.export.seen import Seen
+    from tests.export.received import Received
 
 FORK: Final = """
 import multiprocessing
@@ -40,7 +40,7 @@ if __name__ == "__main__":
     processes.append(fork.Process(target=fails, args=(5,)))
     for process in processes: process.start()
     for process in processes: process.join()
-    say(codes=[process.exitcode for process in processes])
+    report(codes=[process.exitcode for process in processes])
 
     ready = fork.Event()
     process = fork.Process(target=killed, args=(6, ready))
@@ -48,15 +48,15 @@ if __name__ == "__main__":
     ready.wait()
     process.terminate()
     process.join()
-    say(terminated=process.exitcode)
+    report(terminated=process.exitcode)
 
     pool = fork.Pool(2)
-    say(closed=pool.map(child, [1] * 8, chunksize=1))
+    report(closed=pool.map(child, [1] * 8, chunksize=1))
     pool.close()
     pool.join()
     with fork.Pool(2) as pool:
-        say(left=pool.map(child, [1] * 8, chunksize=1))
-    say(end=time.time())
+        report(left=pool.map(child, [1] * 8, chunksize=1))
+    report(end=time.time())
 """
 
 OTHERS: Final = """
@@ -74,14 +74,14 @@ if __name__ == "__main__":
     for process in processes: process.join()
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         pool.submit(child, 5).result()
-    say(codes=[process.exitcode for process in processes])
+    report(codes=[process.exitcode for process in processes])
 """
 
-Lab = tuple["dict[str, Seen]", dict[str, Ended]]
+Runs = tuple["dict[str, Received]", dict[str, Ended]]
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def runs() -> Iterator[Runs]:
     with (
         HttpReceiver() as fork,
         GrpcReceiver() as fork_grpc,
@@ -100,7 +100,7 @@ def lab() -> Iterator[Lab]:
             way: Program(
                 FORK if way in {"fork", "fork grpc"} else OTHERS,
                 {
-                    # Forked from a parent that configured nothing, as servers do that have a hook for it.
+                    # Forked from a parent that is not configured, as by servers with a hook that runs in each worker.
                     "WAY": "fork" if way == "own" else way,
                     "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
                     "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if way.endswith("grpc") else "http/protobuf",
@@ -112,7 +112,7 @@ def lab() -> Iterator[Lab]:
         yield dict(seen), run_all(programs)
 
 
-def totals(seen: Seen) -> list[float]:
+def totals(seen: Received) -> list[float]:
     """The calls of each process, which its spans and its histogram agree on."""
     found = []
     for instance in seen.instances:
@@ -123,12 +123,12 @@ def totals(seen: Seen) -> list[float]:
 
 
 @pytest.mark.parametrize("way", ["fork", "fork grpc"])
-def test_forked_processes_and_pools(lab: Lab, way: str) -> None:
-    seen, ended = lab[0][way], lab[1][way]
+def test_forked_processes_and_pools_deliver_their_own(runs: Runs, way: str) -> None:
+    seen, ended = runs[0][way], runs[1][way]
     assert (ended.code, ended.err) == (0, "")
-    assert ended.said["codes"] == [0, 0, 5]
-    assert ended.said["terminated"] == -15
-    assert seen.problems == seen.twice() == []
+    assert ended.reported["codes"] == [0, 0, 5]
+    assert ended.reported["terminated"] == -15
+    assert seen.problems == seen.duplicate_span_ids() == []
     # The parent, three processes, the one that was terminated, and two pools whose two workers share eight calls.
     numbers = totals(seen)
     assert {1, 3, 4, 5, 6} <= set(numbers)
@@ -136,9 +136,9 @@ def test_forked_processes_and_pools(lab: Lab, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["spawn", "forkserver", "own"])
-def test_processes_that_configure_themselves(lab: Lab, way: str) -> None:
-    seen, ended = lab[0][way], lab[1][way]
+def test_processes_that_configure_themselves_deliver_their_own(runs: Runs, way: str) -> None:
+    seen, ended = runs[0][way], runs[1][way]
     assert (ended.code, ended.err) == (0, "")
-    assert ended.said["codes"] == [0, 0]
+    assert ended.reported["codes"] == [0, 0]
     assert totals(seen) == [3, 4, 5]
-    assert seen.problems == seen.twice() == []
+    assert seen.problems == seen.duplicate_span_ids() == []

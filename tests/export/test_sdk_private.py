@@ -1,4 +1,4 @@
-"""The private names of the OpenTelemetry SDK: each exists where it is expected, and telemetry leaves without it.
+"""The private names of the OpenTelemetry SDK: each exists, and telemetry is exported without it too.
 
 The contract tests fail with the name that moved and with the place that uses it. The fallback tests run a program in
 which the SDK has the name no more: its source is loaded with the name renamed throughout.
@@ -31,7 +31,7 @@ from tests.export.receiver import HttpReceiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.export.seen import Seen
+    from tests.export.received import Received
 
 FOLDER: Final = Path(otel_tools._export.__path__[0])
 LOG_MODULES: Final = (
@@ -213,11 +213,11 @@ from opentelemetry import metrics
 orders = metrics.get_meter("application").create_counter("orders")
 orders.add(2)
 for n in range(5): work(n)
-say(flush=flush())
+report(flush=flush())
 child = os.fork()
 if child == 0:
     for n in range(3): work(n)
-    say(child_flush=flush())
+    report(child_flush=flush())
     sys.exit()
 assert os.waitpid(child, 0)[1] == 0
 for n in range(2): work(n)
@@ -236,7 +236,7 @@ NAMES: Final = sorted({private.name for private in PRIVATE_NAMES})
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[dict[str, tuple[Seen, Ended]]]:
+def runs() -> Iterator[dict[str, tuple[Received, Ended]]]:
     receivers = {name: HttpReceiver() for name in NAMES}
     for receiver in receivers.values():
         receiver.__enter__()
@@ -252,22 +252,22 @@ def lab() -> Iterator[dict[str, tuple[Seen, Ended]]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_the_name_all_arrives_and_flush_says_so(lab: dict[str, tuple[Seen, Ended]], name: str) -> None:
-    seen, ended = lab[name]
+def test_without_the_name_all_arrives_and_flush_says_so(runs: dict[str, tuple[Received, Ended]], name: str) -> None:
+    seen, ended = runs[name]
     assert (ended.code, ended.in_time) == (0, True), ended.err
-    assert (ended.said["flush"], ended.said["child_flush"]) == (True, True)
+    assert (ended.reported["flush"], ended.reported["child_flush"]) == (True, True)
     assert sorted(
         (len(seen.spans_of("work", instance)), seen.calls("work", instance=instance), seen.durations("work", instance))
         for instance in seen.instances
     ) == [(3, 3, 3), (7, 7, 7)]
     assert seen.value("orders") >= 2
-    assert seen.twice() == []
+    assert seen.duplicate_span_ids() == []
     assert seen.problems == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_the_name_one_line_says_what_is_reduced(lab: dict[str, tuple[Seen, Ended]], name: str) -> None:
-    [line] = lab[name][1].lines
+def test_without_the_name_one_line_says_what_is_reduced(runs: dict[str, tuple[Received, Ended]], name: str) -> None:
+    [line] = runs[name][1].lines
     concerned = [private for private in PRIVATE_NAMES if private.name == name]
     for private in concerned:
         assert str(private) in line
@@ -279,7 +279,7 @@ def test_without_the_name_one_line_says_what_is_reduced(lab: dict[str, tuple[See
 def test_without_the_name_flush_is_false_where_nothing_arrives(name: str) -> None:
     with HttpReceiver("refuse") as refuses:
         ended = Program(RENAME, {"GONE": name, "OTEL_EXPORTER_OTLP_ENDPOINT": refuses.url}, then=WORK).run()
-    assert (ended.said["flush"], ended.said["child_flush"]) == (False, False)
+    assert (ended.reported["flush"], ended.reported["child_flush"]) == (False, False)
 
 
 def test_without_the_resource_and_without_traces_a_child_has_an_instance_id_of_its_own() -> None:
@@ -288,7 +288,7 @@ def test_without_the_resource_and_without_traces_a_child_has_an_instance_id_of_i
         ended = Program(RENAME, {"GONE": "_sdk_config", **env}, then=WORK).run()
         # The application's own metrics in the child are the third.
         assert sorted(receiver.calls("work", instance=instance) for instance in receiver.instances) == [0, 3, 7]
-    assert (ended.said["flush"], ended.said["child_flush"]) == (True, True)
+    assert (ended.reported["flush"], ended.reported["child_flush"]) == (True, True)
 
 
 def test_without_the_batch_processors_name_the_end_is_bounded() -> None:
@@ -296,11 +296,11 @@ def test_without_the_batch_processors_name_the_end_is_bounded() -> None:
         ended = Program(
             RENAME,
             {**SLOW_COLLECTOR, "GONE": "_batch_processor", "OTEL_EXPORTER_OTLP_ENDPOINT": hangs.url},
-            then="configure(service_name='s')\nfor n in range(5): work(n)\nsay(end=time.time())",
+            then="configure(service_name='s')\nfor n in range(5): work(n)\nreport(end=time.time())",
             patient=False,
         ).run()
     assert ended.in_time
-    assert ended.tail < 25, "the public shutdown waits 30 s"
+    assert ended.exit_seconds < 25, "the public shutdown waits 30 s"
 
 
 def test_a_failed_fork_handler_makes_flush_false() -> None:
@@ -313,14 +313,14 @@ sdk_private.resource_of = breaks
 child = os.fork()
 if child == 0:
     for n in range(3): work(n)
-    say(flush=flush())
+    report(flush=flush())
     os._exit(0)
 os.waitpid(child, 0)
 """
     with HttpReceiver() as receiver:
         ended = Program(breaks, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}).run()
         assert len(receiver.spans_of("work")) == 3
-    assert ended.said["flush"] is False
+    assert ended.reported["flush"] is False
     [line] = ended.lines
     assert line == "the metrics of this forked process are not exported: RuntimeError('it is not there')"
 
@@ -332,9 +332,9 @@ def test_without_the_modules_of_logs_traces_and_metrics_arrive(hidden: str) -> N
         ended = Program(
             HIDE_LOGS,
             {"HIDDEN": hidden, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
-            then=script + "say(flush=flush())",
+            then=script + "report(flush=flush())",
         ).run()
-        assert (ended.code, ended.said["flush"]) == (0, True), ended.err
+        assert (ended.code, ended.reported["flush"]) == (0, True), ended.err
         assert (len(receiver.spans), receiver.calls("work"), receiver.logs) == (5, 5, [])
     [line] = [line for line in ended.lines if line.startswith("OpenTelemetry SDK")]
     assert "log records are not" in line

@@ -19,7 +19,7 @@ _LONGEST_BUILD: Final = 280  # seconds, less than a test may take
 
 _INSTALL: Final = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
 
-TESTING: Final = ("pytest>=8.3", "pytest-asyncio>=0.25", "pytest-timeout>=2.3")
+TESTING: Final = ("pytest>=8.3", "pytest-asyncio>=0.25.3", "pytest-timeout>=2.3")
 
 
 class Unavailable(Exception):  # noqa: N818 - no error: what it says is why a test is skipped

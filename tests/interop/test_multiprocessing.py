@@ -60,7 +60,7 @@ if __name__ == "__main__":
         results.append(queue.get())
         process.join()
     assert results == [w.bare(oslo, days=2)] * 7, results
-    say(results=[each.model_dump() for each in results], inherited=METHOD == "fork")
+    report(results=[each.model_dump() for each in results], inherited=METHOD == "fork")
 """
 
 METHODS = ["spawn"] if sys.platform == "win32" else ["fork", "spawn", "forkserver"]
@@ -74,7 +74,7 @@ def test_tools_in_other_processes(method: str) -> None:
         assert ended.code == 0, ended.err
         receiver.wait(lambda seen: len(seen.spans) >= 8)
         spans = receiver.spans
-    assert ended.said["results"] == [w.EXPECTED.model_dump()] * 7
+    assert ended.reported["results"] == [w.EXPECTED.model_dump()] * 7
     [agent] = [span for span in spans if span.name == "invoke_agent travel"]
     calls = [span for span in spans if span.name.startswith("execute_tool")]
     assert Counter(span.name for span in calls) == {"execute_tool weather": 6, "execute_tool weather_async": 1}

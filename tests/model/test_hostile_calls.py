@@ -351,7 +351,7 @@ def test_a_message_without_calls_needs_no_answer(said: Any) -> None:
 def test_the_answer_lists_the_most_similar_names() -> None:
     for name in ("get_wether", "getWeather", "functions.get_weather", "GET-WEATHER", "weather_get"):
         (answer,) = asked([chat(name)])
-        assert "get_weather" in json.loads(answer["content"])["error"]["message"]
+        assert " The nearest: get_weather" in json.loads(answer["content"])["error"]["message"]
 
 
 def test_the_answer_has_the_position_of_a_json_error() -> None:

@@ -52,6 +52,9 @@ class Scalar:
 Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024 - untyped ones have to work too
 
 
+OLD = ("2.10.", "2.11.", "2.12.", "2.13.")
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -71,7 +74,11 @@ Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024 - untyped ones have
         (memoryview(b"text"), "text"),
         ({1: (2, 3), None: frozenset({4})}, {"1": [2, 3], "None": [4]}),
         (Pair(1, 2), [1, 2]),
-        (collections.deque([1]), [1]),
+        pytest.param(
+            collections.deque([1]),
+            [1],
+            marks=pytest.mark.skipif(pydantic.VERSION.startswith(OLD), reason="pydantic 2.13 cannot serialize a deque"),
+        ),
         (range(3), [0, 1, 2]),
         (map(str, [1, 2]), ["1", "2"]),
         ({"n": Scalar(1.5), "array": [Scalar([1, 2])]}, {"n": 1.5, "array": [[1, 2]]}),

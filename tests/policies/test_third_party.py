@@ -6,6 +6,7 @@ import asyncio
 import copy
 import functools
 import gc
+import inspect
 import pickle
 import random
 import threading
@@ -134,11 +135,12 @@ CACHES: dict[str, Callable[[], Any]] = {
     "cache": lambda: functools.cache(plain),
     "cached": lambda: cachetools.cached({})(plain),
     "cached, locked": lambda: cachetools.cached({}, lock=threading.RLock())(plain),
-    "cached, condition": lambda: cachetools.cached({}, condition=threading.Condition())(plain),
     "cached, info": lambda: cachetools.cached(cachetools.LRUCache(16), info=True)(plain),
     "cached, locked, info": lambda: cachetools.cached(cachetools.LRUCache(16), lock=threading.Lock(), info=True)(plain),
     "cached, ttl, info": lambda: cachetools.cached(cachetools.TTLCache(16, 60), info=True)(plain),
 }
+if "condition" in inspect.signature(cachetools.cached).parameters:  # from cachetools 6 on
+    CACHES["cached, condition"] = lambda: cachetools.cached({}, condition=threading.Condition())(plain)
 every_cache = pytest.mark.parametrize("make", CACHES.values(), ids=CACHES)
 
 
@@ -248,6 +250,8 @@ class TestCaches:
     @pytest.mark.parametrize("info", [True, False])
     def test_a_bound_method_of_cachedmethod(self, info: bool) -> None:
         cachedmethod: Any = cachetools.cachedmethod
+        if "info" not in inspect.signature(cachedmethod).parameters:
+            pytest.skip("before cachetools 8, a method that is cached is a function")
 
         class Place:
             def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""`capture`, for the tests of people who use the library."""
+"""`capture`: the telemetry of a block, in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def work(n: int = 0) -> int:
 CALLS = {names.TOOL_NAME: "work", names.OUTCOME: "ok"}
 
 
-def test_the_example_of_the_module_holds() -> None:
+def test_a_span_and_a_count_of_a_call_are_captured() -> None:
     with capture() as seen:
         work(1)
 
@@ -26,7 +26,7 @@ def test_the_example_of_the_module_holds() -> None:
     assert seen.value(names.CALLS.name, CALLS) == 1
 
 
-def test_numbers_start_at_zero_in_the_block_and_are_what_they_were_after_it() -> None:
+def test_counts_start_at_zero_in_the_block_and_are_restored_after_it() -> None:
     with capture():
         work()
         before = work.tool.stats()
@@ -38,7 +38,7 @@ def test_numbers_start_at_zero_in_the_block_and_are_what_they_were_after_it() ->
         assert work.tool.stats() == before
 
 
-def test_what_was_seen_can_be_read_inside_the_block_and_after_it() -> None:
+def test_captured_telemetry_can_be_read_inside_the_block_and_after_it() -> None:
     with capture() as seen:
         work()
         assert seen.value(names.CALLS.name, CALLS) == 1
@@ -51,7 +51,7 @@ def test_what_was_seen_can_be_read_inside_the_block_and_after_it() -> None:
     assert [point.count for point in seen.points(names.DURATION.name)] == [2]
 
 
-def test_a_tool_made_in_the_block_has_counted_nothing_after_it() -> None:
+def test_a_tool_made_in_the_block_has_no_counts_after_it() -> None:
     with capture():
         made = tool(name="made_in_the_block")(lambda: 1)
         made()
@@ -77,7 +77,7 @@ def test_a_call_that_began_before_the_block_is_counted_where_it_began() -> None:
     assert outer.value(names.CALLS.name, {names.TOOL_NAME: "items", names.OUTCOME: "ok"}) == 1
 
 
-def test_what_is_not_there_is_an_error_that_lists_what_is() -> None:
+def test_a_missing_span_or_point_is_an_error_that_lists_those_that_exist() -> None:
     with capture() as seen:
         work()
         work()
@@ -91,7 +91,7 @@ def test_what_is_not_there_is_an_error_that_lists_what_is() -> None:
     assert seen.points("no.such.metric") == []
 
 
-def test_a_block_that_fails_ends_as_well() -> None:
+def test_a_block_that_raises_ends_the_capture() -> None:
     with pytest.raises(ZeroDivisionError), capture() as seen:
         work(n=work(0) // 0)
     work()

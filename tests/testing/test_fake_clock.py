@@ -1,4 +1,4 @@
-"""`FakeClock`: what takes hours by it takes no time, in threads and tasks, and ends with its block."""
+"""`FakeClock`: hours pass in no real time, in threads and tasks, until its block ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_sleep_moves_the_clock_and_takes_no_time(both: Flavour) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_its_epoch_is_a_date_that_headers_can_be_compared_with() -> None:
+def test_its_time_starts_at_the_beginning_of_2026() -> None:
     with FakeClock() as fake:
         fake.advance(60)
         assert datetime.fromtimestamp(clock.time(), UTC) == datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
@@ -51,7 +51,7 @@ def test_after_the_block_time_is_real_again_and_never_goes_back() -> None:
     assert clock.sleep is time.sleep
 
 
-def test_what_a_tool_remembers_is_as_old_as_it_is(seen: Captured) -> None:
+def test_tokens_and_cached_values_keep_their_age_from_block_to_block(seen: Captured) -> None:
     calls: list[None] = []
     limited = tool(name="limited_before", rate_limit=RateLimit(1, per=60, max_wait=0))(lambda: 1)
     kept = tool(name="kept_before", cache=Cache(ttl=60))(lambda: calls.append(None))
@@ -68,7 +68,7 @@ def test_what_a_tool_remembers_is_as_old_as_it_is(seen: Captured) -> None:
     assert len(calls) == 2
 
 
-def test_a_clock_in_a_clock_gives_the_outer_one_its_time() -> None:
+def test_time_that_passes_on_an_inner_clock_passes_on_the_outer_one_too() -> None:
     with FakeClock() as outer:
         outer.advance(10)
         with FakeClock() as inner:
@@ -88,7 +88,7 @@ def test_a_back_off_takes_no_time(both: Flavour) -> None:
     assert fake.slept == [600, 600]
 
 
-def test_tokens_and_entries_come_and_go_by_it(both: Flavour) -> None:
+def test_tokens_refill_and_cached_values_expire_by_it(both: Flavour) -> None:
     calls: list[None] = []
     cached: Any = tool(name="kept", cache=Cache(ttl=60))(both.function(lambda: calls.append(None)))
     limited: Any = tool(name="limited", rate_limit=RateLimit(1, per=60))(both.function(lambda: 1))
@@ -117,7 +117,7 @@ def test_a_wait_ends_when_the_clock_has_passed_its_end() -> None:
     assert answers == [False]
 
 
-def test_a_wait_ends_when_it_is_over_and_the_clock_stays(both: Flavour) -> None:
+def test_a_wait_that_succeeds_does_not_move_the_clock(both: Flavour) -> None:
     future: Future[None] = Future()
     with FakeClock() as fake:
         threading.Timer(0.02, future.set_result, [None]).start()
@@ -149,7 +149,7 @@ def test_a_wait_that_nobody_ends_moves_the_clock_itself(both: Flavour) -> None:
     assert fake.elapsed == pytest.approx(300)
 
 
-def test_a_timeout_ends_where_the_clock_is_moved_past_it_by_somebody_else() -> None:
+def test_a_timeout_expires_when_somebody_else_moves_the_clock_past_it() -> None:
     async def main() -> float:
         waiting = asyncio.Event()
 

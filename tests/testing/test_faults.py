@@ -1,4 +1,4 @@
-"""`faults`: what a tool calls is slow, flaky or down, on demand, the same each time, and under the tool's policies."""
+"""`faults`: injected latency and errors, repeatable, which the tool's policies handle as the function's own."""
 
 from __future__ import annotations
 
@@ -17,37 +17,43 @@ if TYPE_CHECKING:
     from tests.conftest import Flavour
 
 
-def ended(both: Flavour, function: Callable[..., Any], *args: Any) -> Any:
+def result_or_error_type(both: Flavour, function: Callable[..., Any], *args: Any) -> Any:
     try:
         return both.call(function, *args)
     except Exception as error:
         return type(error)
 
 
-def test_a_sequence_says_what_happens_attempt_by_attempt(both: Flavour) -> None:
+def test_a_sequence_sets_what_each_attempt_does(both: Flavour) -> None:
     decorated = tool(name="scripted")(both.function(lambda value: value))
     refused = RateLimited("no")
 
     with faults(decorated, sequence=[TimeoutError, refused, None, {"error": "down"}]) as injected:
-        assert [ended(both, decorated, 1) for _ in range(5)] == [TimeoutError, RateLimited, 1, {"error": "down"}, 1]
+        assert [result_or_error_type(both, decorated, 1) for _ in range(5)] == [
+            TimeoutError,
+            RateLimited,
+            1,
+            {"error": "down"},
+            1,
+        ]
 
     assert (injected.attempts, injected.injected) == (5, 3)
     assert both.call(decorated, 1) == 1
 
 
-def test_a_rate_fails_that_share_and_a_seed_gives_the_same_again(both: Flavour) -> None:
+def test_a_rate_fails_about_that_share_and_a_seed_repeats_the_faults(both: Flavour) -> None:
     decorated = tool(name="flaky")(both.function(lambda: 1))
 
     def run(seed: int, latency: float = 0.0) -> list[Any]:
         with FakeClock(), faults(decorated, error=ConnectionError, rate=0.3, seed=seed, latency=latency):
-            return [ended(both, decorated) for _ in range(200)]
+            return [result_or_error_type(both, decorated) for _ in range(200)]
 
     assert run(1) == run(1) == run(1, latency=2)
     assert run(1) != run(2)
     assert 30 <= run(1).count(ConnectionError) <= 90
 
 
-def test_faults_come_under_the_policies(seen: Captured, both: Flavour) -> None:
+def test_policies_handle_faults_as_the_functions_own(seen: Captured, both: Flavour) -> None:
     decorated = tool(
         name="guarded",
         retry=Retry(attempts=2, initial=0),
@@ -97,7 +103,7 @@ def test_generators_fail_before_their_first_item() -> None:
         assert asyncio.run(all_of()) == [1]
 
 
-def test_methods_are_tools_too() -> None:
+def test_methods_can_have_faults() -> None:
     class Api:
         @tool
         def get(self) -> int:
@@ -124,7 +130,7 @@ def test_methods_are_tools_too() -> None:
         ({"sequence": 5}, "a list is needed"),
     ],
 )
-def test_nonsense_is_refused(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message), faults(tool(name="fine")(len), **arguments):
         pass
 
@@ -138,12 +144,12 @@ def test_an_open_circuit_is_seen_without_the_function_being_reached(both: Flavou
     decorated = tool(name="open", circuit_breaker=CircuitBreaker(failures=1))(both.function(lambda: 1))
 
     with FakeClock(), faults(decorated, error=ConnectionError) as injected:
-        assert [ended(both, decorated) for _ in range(3)] == [ConnectionError, CircuitOpen, CircuitOpen]
+        assert [result_or_error_type(both, decorated) for _ in range(3)] == [ConnectionError, CircuitOpen, CircuitOpen]
     assert injected.attempts == 1
 
 
-def test_faults_add_up(both: Flavour) -> None:
+def test_faults_of_nested_blocks_add_up(both: Flavour) -> None:
     decorated = tool(name="twice")(both.function(lambda: 1))
 
     with faults(decorated, sequence=[ConnectionError]), faults(decorated, sequence=[TimeoutError]):
-        assert [ended(both, decorated) for _ in range(3)] == [TimeoutError, ConnectionError, 1]
+        assert [result_or_error_type(both, decorated) for _ in range(3)] == [TimeoutError, ConnectionError, 1]

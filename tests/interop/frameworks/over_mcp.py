@@ -16,7 +16,7 @@ from tests.interop import weather as w
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.export.seen import SpanSeen
+    from tests.export.received import ReceivedSpan
 
 FOLDER = Path(__file__).parent
 
@@ -25,7 +25,7 @@ class Conversation:
     """An agent that called the tools of an MCP server, each a process of its own.
 
     Attributes:
-        said: What the client said.
+        reported: The facts that the client reported.
         spans: What both sent to a collector.
     """
 
@@ -38,15 +38,15 @@ class Conversation:
                 stack.callback(client.kill)
                 ended = client.wait()
             assert ended.code == 0, ended.err
-            self.said: dict[str, Any] = ended.said
+            self.reported: dict[str, Any] = ended.reported
             receiver.wait(lambda seen: len([each for each in seen.spans if each.name.startswith("execute_tool")]) >= 5)
             self.spans = receiver.spans
 
-    def calls(self, tool: str) -> list[SpanSeen]:
+    def calls(self, tool: str) -> list[ReceivedSpan]:
         """The spans of a tool's calls."""
         return [span for span in self.spans if span.name == f"execute_tool {tool}"]
 
-    def way(self, span: SpanSeen) -> list[tuple[str, str]]:
+    def way(self, span: ReceivedSpan) -> list[tuple[str, str]]:
         """Name and service of the spans above one, the innermost first."""
         above = {each.id: each for each in self.spans if each.trace == span.trace}
         way = []
@@ -61,11 +61,11 @@ class Conversation:
         Raises:
             AssertionError: Something else is the case.
         """
-        told = self.said["told"]
+        told = self.reported["told"]
         assert told["weather"] == told["bare"]
         assert told["weather_async"] == told["bare_async"]
         for tool in ("weather", "weather_async"):
-            retried, cached, bare = self.said[tool]
+            retried, cached, bare = self.reported[tool]
             assert w.EXPECTED.model_dump() in bare.values()
             assert retried == cached == bare
             attributes = [span.attributes for span in self.calls(tool)]

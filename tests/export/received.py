@@ -1,4 +1,4 @@
-"""What a receiver was sent, flattened: a line for each span, point and log record, with the resource it came under."""
+"""The telemetry that a receiver got: one flat value for each span, data point and log record, with its resource."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Attributes = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """One request as it came in."""
+    """One export request."""
 
     path: str
     headers: Mapping[str, str]
@@ -29,7 +29,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class SpanSeen:
+class ReceivedSpan:
     """One span."""
 
     name: str
@@ -42,13 +42,13 @@ class SpanSeen:
 
     @property
     def instance(self) -> str:
-        """Which process made it."""
+        """The instance id of the process that made it."""
         return str(self.resource["service.instance.id"])
 
 
 @dataclass(frozen=True, slots=True)
-class PointSeen:
-    """One data point; ``value`` is the count of a histogram's."""
+class ReceivedPoint:
+    """One data point; for a histogram, ``value`` is its count and ``total`` its sum."""
 
     metric: str
     unit: str
@@ -62,12 +62,12 @@ class PointSeen:
 
     @property
     def instance(self) -> str:
-        """Which process made it."""
+        """The instance id of the process that made it."""
         return str(self.resource["service.instance.id"])
 
 
 @dataclass(frozen=True, slots=True)
-class LogSeen:
+class ReceivedLog:
     """One log record."""
 
     event: str
@@ -76,15 +76,15 @@ class LogSeen:
     resource: Attributes
 
 
-class Seen:
-    """Everything that arrived so far; safe to read while more arrives."""
+class Received:
+    """All telemetry that has arrived. Safe to read while more arrives."""
 
     def __init__(self) -> None:
         self._arrived = threading.Condition()
         self._requests: list[Request] = []
-        self._spans: list[SpanSeen] = []
-        self._points: list[PointSeen] = []
-        self._logs: list[LogSeen] = []
+        self._spans: list[ReceivedSpan] = []
+        self._points: list[ReceivedPoint] = []
+        self._logs: list[ReceivedLog] = []
         self.problems: list[str] = []
 
     @property
@@ -94,36 +94,36 @@ class Seen:
             return list(self._requests)
 
     @property
-    def spans(self) -> list[SpanSeen]:
+    def spans(self) -> list[ReceivedSpan]:
         """All spans, oldest first."""
         with self._arrived:
             return list(self._spans)
 
     @property
-    def points(self) -> list[PointSeen]:
+    def points(self) -> list[ReceivedPoint]:
         """All data points, oldest first."""
         with self._arrived:
             return list(self._points)
 
     @property
-    def logs(self) -> list[LogSeen]:
+    def logs(self) -> list[ReceivedLog]:
         """All log records, oldest first."""
         with self._arrived:
             return list(self._logs)
 
     @property
-    def items(self) -> list[SpanSeen | PointSeen]:
+    def items(self) -> list[ReceivedSpan | ReceivedPoint]:
         """All spans and data points."""
         return [*self.spans, *self.points]
 
     @property
     def instances(self) -> set[str]:
-        """The processes that anything came from."""
+        """The instance ids of all processes that sent something."""
         return {each.instance for each in self.items}
 
-    def of(self, service: str) -> Seen:
-        """What came from one service so far."""
-        part = Seen()
+    def service(self, service: str) -> Received:
+        """The telemetry of one service."""
+        part = Received()
         part._spans = [span for span in self.spans if span.resource["service.name"] == service]
         part._points = [point for point in self.points if point.resource["service.name"] == service]
         part._logs = [log for log in self.logs if log.resource["service.name"] == service]
@@ -131,9 +131,9 @@ class Seen:
         return part
 
     def value(self, metric: str, instance: str | None = None, **attributes: Any) -> float:
-        """What a metric says in the end, over its series with these attributes (dots are written as ``__``).
+        """The final value of a metric, summed over its series with these attributes (dots are written as ``__``).
 
-        The last point of a cumulative series, the sum of all points of a delta one; 0 where there is none.
+        The last point of a cumulative series, the sum of all points of a delta series; 0 where there is none.
         """
         wanted = {key.replace("__", "."): value for key, value in attributes.items()}
         series: dict[tuple[str, frozenset[tuple[str, Any]]], float] = {}
@@ -147,27 +147,27 @@ class Seen:
         return sum(series.values())
 
     def calls(self, tool: str, outcome: str = "ok", instance: str | None = None) -> float:
-        """The counter of a tool's calls with an outcome."""
+        """How many calls of a tool with an outcome the counter has."""
         return self.value("otel_tools.calls", instance, gen_ai__tool__name=tool, otel_tools__outcome=outcome)
 
     def durations(self, tool: str, instance: str | None = None) -> float:
-        """How many calls the histogram of durations has."""
+        """How many calls of a tool the histogram of durations has."""
         return self.value("gen_ai.execute_tool.duration", instance, gen_ai__tool__name=tool)
 
-    def spans_of(self, tool: str, instance: str | None = None) -> list[SpanSeen]:
-        """The spans of a tool's calls."""
+    def spans_of(self, tool: str, instance: str | None = None) -> list[ReceivedSpan]:
+        """The spans of the calls of a tool."""
         named = [span for span in self.spans if span.name == f"execute_tool {tool}"]
         return [span for span in named if instance in {None, span.instance}]
 
-    def twice(self) -> list[str]:
+    def duplicate_span_ids(self) -> list[str]:
         """Span ids that arrived more than once."""
         return [each for each, count in Counter(span.id for span in self.spans).items() if count > 1]
 
-    def wait(self, until: Callable[[Seen], object], seconds: float = 60.0) -> None:
-        """Return as soon as a condition on what arrived holds.
+    def wait(self, until: Callable[[Received], object], seconds: float = 60.0) -> None:
+        """Wait until a condition on what has arrived holds.
 
         Raises:
-            AssertionError: It never did.
+            AssertionError: It did not within the time.
         """
         deadline = time.monotonic() + seconds
         while not until(self):
@@ -181,7 +181,7 @@ class Seen:
         request: Request,
         message: ExportTraceServiceRequest | ExportMetricsServiceRequest | ExportLogsServiceRequest,
     ) -> None:
-        """Take in what a request carried."""
+        """Store the contents of a request."""
         kind = message.DESCRIPTOR.name
         with self._arrived:
             self._requests.append(request)
@@ -206,12 +206,12 @@ def _plain(value: Any) -> Any:
     return getattr(value, kind) if kind else None
 
 
-def _spans(request: Request, message: Any) -> Iterable[SpanSeen]:
+def _spans(request: Request, message: Any) -> Iterable[ReceivedSpan]:
     for each in message.resource_spans:
         resource = attributes_of(each.resource.attributes)
         for scope in each.scope_spans:
             for span in scope.spans:
-                yield SpanSeen(
+                yield ReceivedSpan(
                     span.name,
                     span.trace_id.hex(),
                     span.span_id.hex(),
@@ -222,7 +222,7 @@ def _spans(request: Request, message: Any) -> Iterable[SpanSeen]:
                 )
 
 
-def _points(request: Request, message: Any) -> Iterable[PointSeen]:
+def _points(request: Request, message: Any) -> Iterable[ReceivedPoint]:
     for each in message.resource_metrics:
         resource = attributes_of(each.resource.attributes)
         for scope in each.scope_metrics:
@@ -232,7 +232,7 @@ def _points(request: Request, message: Any) -> Iterable[PointSeen]:
                 for point in data.data_points:
                     histogram = hasattr(point, "bucket_counts")
                     value = float(point.count if histogram else getattr(point, point.WhichOneof("value")))
-                    yield PointSeen(
+                    yield ReceivedPoint(
                         metric.name,
                         metric.unit,
                         delta,
@@ -245,9 +245,9 @@ def _points(request: Request, message: Any) -> Iterable[PointSeen]:
                     )
 
 
-def _logs(message: Any) -> Iterable[LogSeen]:
+def _logs(message: Any) -> Iterable[ReceivedLog]:
     for each in message.resource_logs:
         resource = attributes_of(each.resource.attributes)
         for scope in each.scope_logs:
             for record in scope.log_records:
-                yield LogSeen(record.event_name, record.trace_id.hex(), attributes_of(record.attributes), resource)
+                yield ReceivedLog(record.event_name, record.trace_id.hex(), attributes_of(record.attributes), resource)

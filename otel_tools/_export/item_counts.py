@@ -1,0 +1,127 @@
+"""Counts of one signal's items: waiting, in export, answered, and dropped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from otel_tools._call.forks import at_fork
+from otel_tools._telemetry.instruments import dropped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools._export.endpoint import TelemetrySignal
+
+__all__ = ["ItemCounts"]
+
+
+class ItemCounts:
+    """How many items of a signal are accepted, exported and lost. Safe to use from several threads.
+
+    Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+        report_full_queue: Called when an item is dropped because the queue is full, while exports succeed.
+
+    Attributes:
+        accepted: Number of items accepted so far.
+        undelivered: Number of items dropped or not delivered, without those that came after `close`.
+    """
+
+    def __init__(self, signal: TelemetrySignal, report_full_queue: Callable[[], None]) -> None:
+        self._signal = signal
+        self._report_full_queue = report_full_queue
+        self._changed = threading.Condition()
+        self.accepted = 0
+        self.undelivered = 0
+        self._waiting = 0
+        self._in_export = 0
+        self._answered = 0
+        self._closed = False
+        self._abandoned = False
+        self._last_succeeded = False
+        dropped.setdefault(signal, 0)
+
+    def accept(self, max_waiting: int) -> bool:
+        """Accept an item. Where ``max_waiting`` items wait already, it is dropped and counted as dropped."""
+        with self._changed:
+            if self._closed:
+                dropped[self._signal] += 1
+                return False
+            if self._waiting < max_waiting:
+                self._waiting += 1
+                self.accepted += 1
+                return True
+            self._count_undelivered(1)
+            last_succeeded = self._last_succeeded
+        # Where exports fail, the batch that fails reports why.
+        if last_succeeded:
+            self._report_full_queue()
+        return False
+
+    def begin_export(self, count: int, accepted: int) -> None:
+        """Count a batch as in export.
+
+        Args:
+            count: Number of items in the batch.
+            accepted: How many of them went through `accept`.
+        """
+        with self._changed:
+            self._waiting -= accepted
+            self._in_export += count
+
+    def end_export(self, count: int, accepted: int, *, delivered: bool) -> None:
+        """Count a batch as answered, and as dropped where it was not delivered."""
+        with self._changed:
+            self._in_export -= count
+            self._answered += accepted
+            self._last_succeeded = delivered
+            if not delivered and not self._abandoned:
+                self._count_undelivered(count)
+            self._changed.notify_all()
+
+    def wait_until_answered(self, accepted: int, seconds: float) -> bool:
+        """Wait until the first ``accepted`` items are answered; whether they are within the time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._answered >= accepted, max(0.0, seconds))
+
+    def close(self) -> None:
+        """Accept no more items; later ones are dropped and counted as dropped."""
+        with self._changed:
+            self._closed = True
+
+    def abandon(self, deadline: float) -> int:
+        """Count the items that are not answered by the deadline as dropped, whatever becomes of them.
+
+        Args:
+            deadline: On the clock of `time.monotonic`.
+
+        Returns:
+            How many items these are; 0 at a second call.
+        """
+        with self._changed:
+            if self._abandoned:
+                return 0
+            self._changed.wait_for(lambda: not self._in_export, max(0.0, deadline - time.monotonic()))
+            left, self._waiting, self._abandoned = self._waiting + self._in_export, 0, True
+            self._count_undelivered(left)
+        return left
+
+    def after_fork(self) -> None:
+        """In a forked process: start from zero, with a lock that no thread of the parent holds."""
+        self._changed = threading.Condition()
+        self.accepted = self.undelivered = self._answered = self._waiting = self._in_export = 0
+
+    def _count_undelivered(self, count: int) -> None:
+        self.undelivered += count
+        dropped[self._signal] += count
+
+
+def _reset_dropped() -> None:
+    """In a forked process: the parent's losses are not the child's."""
+    for signal in dropped:
+        dropped[signal] = 0
+
+
+at_fork(after_in_child=_reset_dropped)
