@@ -1,4 +1,4 @@
-"""`run_loop` and `arun_loop`: the loop around a model and its tools, for those who have none of their own."""
+"""`run_loop` and `arun_loop`: call a model and run the tools that it calls, until it answers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class LoopResult:
     """How a loop ended.
 
     Attributes:
-        outcome: ``answered``: the model had no more to ask for; ``max_turns``: it still asked in its last turn.
-        text: What the model said last; empty where that was no text.
-        messages: The whole conversation, with an answer to each call: it can go on from here.
-        turns: How often the model was asked.
-        tool_calls: How often it called each tool, by the name that it used.
+        outcome: ``answered``: the last response had no tool calls; ``max_turns``: it still had some.
+        text: The text of the last response; empty where there was none.
+        messages: The whole conversation, with an answer to each call, so that it can be continued.
+        turns: How many requests were made.
+        tool_calls: How often each tool was called, by the name that the model used.
         response: The client's last response, with its usage and finish reason.
     """
 
@@ -54,31 +54,31 @@ def run_loop(  # noqa: PLR0913 - what a user may want to say; all but four have 
     agent_name: str = "agent",
     **options: Any,
 ) -> LoopResult:
-    """Let a model call tools until it answers in words, inside an ``invoke_agent`` span.
+    """Let a model call tools until it answers with text, inside an ``invoke_agent`` span.
 
     Args:
-        client: An ``openai.OpenAI``, or what has its methods.
+        client: An ``openai.OpenAI``, or an object with the same methods.
         messages: The conversation so far, in the form of the API; it is not changed. A text is the user's message.
         tools: What the model may call.
         model: The model's name.
-        max_turns: How often the model is asked at most. The calls of its last turn are made too.
-        parallel: Whether the model may ask for several calls at once.
+        max_turns: The most requests to the model. The calls of its last turn are made too.
+        parallel: Whether the model may make several tool calls in one turn.
         api: ``chat`` for Chat Completions, ``responses`` for the Responses API.
         agent_name: ``gen_ai.agent.name`` of the span, and of the tools' spans under it.
-        options: More for each request, such as ``temperature=0``.
+        options: Further arguments of each request, such as ``temperature=0``.
 
     Raises:
-        ConfigurationError: An argument cannot work.
-        openai.OpenAIError: The model could not be asked. What a tool raises is told the model and not raised.
+        ConfigurationError: An argument has an impossible value.
+        openai.OpenAIError: A request failed. What a tool raises is not raised but answered to the model.
     """
-    talk = _Talk(client, messages, tools, model, max_turns, parallel, api, options)
+    conversation = _Conversation(client, messages, tools, model, max_turns, parallel, api, options)
     with agent(agent_name):
         for _ in range(max_turns):
-            response = talk.heard(talk.ask())
+            response = conversation.add_response(conversation.request())
             if not calls_in(response):
-                return talk.result("answered")
-            talk.messages += talk.tools.run(response)
-    return talk.result("max_turns")
+                return conversation.result("answered")
+            conversation.messages += conversation.tools.run(response)
+    return conversation.result("max_turns")
 
 
 async def arun_loop(  # noqa: PLR0913 - as run_loop
@@ -94,40 +94,40 @@ async def arun_loop(  # noqa: PLR0913 - as run_loop
     **options: Any,
 ) -> LoopResult:
     """As `run_loop`, with an ``openai.AsyncOpenAI``."""
-    talk = _Talk(client, messages, tools, model, max_turns, parallel, api, options)
+    conversation = _Conversation(client, messages, tools, model, max_turns, parallel, api, options)
     with agent(agent_name):
         for _ in range(max_turns):
-            response = talk.heard(await talk.ask())
+            response = conversation.add_response(await conversation.request())
             if not calls_in(response):
-                return talk.result("answered")
-            talk.messages += await talk.tools.arun(response)
-    return talk.result("max_turns")
+                return conversation.result("answered")
+            conversation.messages += await conversation.tools.arun(response)
+    return conversation.result("max_turns")
 
 
-class _Api(NamedTuple):
-    """How one of the two APIs is spoken.
+class _ApiMethods(NamedTuple):
+    """How requests are made, and responses read, with one of the two APIs.
 
     Attributes:
-        conversation: What it calls the messages.
-        create: The client's method.
-        said: The messages of a response.
-        text: The words of a response.
+        messages_parameter: The parameter of ``create`` that takes the conversation.
+        create: Returns the client's method for requests.
+        messages_in: The messages in a response.
+        text_of: The text of a response.
     """
 
-    conversation: str
+    messages_parameter: str
     create: Callable[[Any], Callable[..., Any]]
-    said: Callable[[Any], list[Any]]
-    text: Callable[[Any], str | None]
+    messages_in: Callable[[Any], list[Any]]
+    text_of: Callable[[Any], str | None]
 
 
-_APIS: Final[dict[str, _Api]] = {
-    "chat": _Api(
+_API_METHODS: Final[dict[str, _ApiMethods]] = {
+    "chat": _ApiMethods(
         "messages",
         lambda client: client.chat.completions.create,
         lambda response: [choice.message for choice in response.choices[:1]],
         lambda response: response.choices[0].message.content if response.choices else "",
     ),
-    "responses": _Api(
+    "responses": _ApiMethods(
         "input",
         lambda client: client.responses.create,
         lambda response: response.output,
@@ -136,7 +136,7 @@ _APIS: Final[dict[str, _Api]] = {
 }
 
 
-class _Talk:
+class _Conversation:
     """A conversation with a model."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the arguments of run_loop
@@ -150,7 +150,7 @@ class _Talk:
         api: Api,
         options: dict[str, Any],
     ) -> None:
-        if api not in _APIS:
+        if api not in _API_METHODS:
             raise ConfigurationError(f"run_loop(api={api!r}): 'chat' or 'responses' is needed")
         if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
             raise ConfigurationError(f"run_loop(max_turns={max_turns!r}): a whole number from 1 on is needed")
@@ -160,7 +160,7 @@ class _Talk:
             )
         self.tools = tools if isinstance(tools, ToolSet) else ToolSet(tools)
         self.messages: list[Any] = [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
-        self._api = _APIS[api]
+        self._api = _API_METHODS[api]
         self._create = self._api.create(client)
         self._request: dict[str, Any] = {"model": model, **options}
         if schemas := self.tools.schemas(api=api):
@@ -169,19 +169,19 @@ class _Talk:
         self._calls: Counter[str] = Counter()
         self._response: Any = None
 
-    def ask(self) -> Any:
-        """Send the conversation; a response, or what is to be awaited for it."""
-        return self._create(**self._request, **{self._api.conversation: self.messages})
+    def request(self) -> Any:
+        """Send the conversation; returns the response, or an awaitable for it."""
+        return self._create(**self._request, **{self._api.messages_parameter: self.messages})
 
-    def heard(self, response: Any) -> Any:
-        """Take in what the model said."""
-        self.messages += self._api.said(response)
+    def add_response(self, response: Any) -> Any:
+        """Add the messages of a response to the conversation."""
+        self.messages += self._api.messages_in(response)
         self._turns += 1
         self._calls.update(call.name for call in calls_in(response) if call.name)
         self._response = response
         return response
 
     def result(self, outcome: LoopOutcome) -> LoopResult:
-        """How it ended."""
-        text = self._api.text(self._response) or ""
+        """The result of the loop."""
+        text = self._api.text_of(self._response) or ""
         return LoopResult(outcome, text, self.messages, self._turns, dict(self._calls), self._response)

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from otel_tools._model.toolset import background_loop
-from otel_tools._model.toolset.background_loop import run_on_private_loop
+from otel_tools._model.toolset.background_loop import run_on_background_loop
 
 
 async def where() -> tuple[int, str, bool]:
@@ -20,29 +20,29 @@ async def where() -> tuple[int, str, bool]:
     return id(asyncio.get_running_loop()), thread.name, thread.daemon
 
 
-def test_all_that_is_run_shares_one_loop_on_one_daemon_thread() -> None:
-    first, second = run_on_private_loop(where), run_on_private_loop(where)
+def test_all_work_shares_one_loop_on_one_daemon_thread() -> None:
+    first, second = run_on_background_loop(where), run_on_background_loop(where)
 
     assert first == second
     assert first[1:] == ("otel_tools-loop", True)
 
 
-def test_what_is_raised_is_raised_here() -> None:
+def test_errors_of_the_work_reach_the_caller() -> None:
     async def fail() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        run_on_private_loop(fail)
+        run_on_background_loop(fail)
 
 
-def test_a_tool_that_stops_the_loop_stops_nobody() -> None:
+def test_a_tool_that_stops_the_loop_does_not_stop_other_tools() -> None:
     async def stop() -> str:
         asyncio.get_running_loop().stop()
         await asyncio.sleep(0.01)
         return "done"
 
-    assert run_on_private_loop(stop) == "done"
-    assert run_on_private_loop(where)
+    assert run_on_background_loop(stop) == "done"
+    assert run_on_background_loop(where)
 
 
 def test_an_interrupted_wait_cancels_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,30 +70,30 @@ def test_an_interrupted_wait_cancels_the_work(monkeypatch: pytest.MonkeyPatch) -
     submit = asyncio.run_coroutine_threadsafe
     monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", lambda *args: Interrupted(submit(*args)))
     with pytest.raises(KeyboardInterrupt):
-        run_on_private_loop(slow)
+        run_on_background_loop(slow)
     assert ended == ["slow"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python warns of forks with threads
-def test_a_child_has_a_loop_of_its_own() -> None:
-    run_on_private_loop(where)
+def test_a_forked_child_has_its_own_loop() -> None:
+    run_on_background_loop(where)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:  # pragma: no cover - in the child
         try:
-            os.write(writer, b"ok" if run_on_private_loop(where)[1] == "otel_tools-loop" else b"no")
+            os.write(writer, b"ok" if run_on_background_loop(where)[1] == "otel_tools-loop" else b"no")
         finally:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         assert pipe.read() == b"ok"
     os.waitpid(child, 0)
-    assert run_on_private_loop(where)
+    assert run_on_background_loop(where)
 
 
-def test_ending_leaves_nothing_and_can_be_begun_again() -> None:
-    home = background_loop._Home()
+def test_after_its_end_the_loop_can_start_again() -> None:
+    home = background_loop._LoopThread()
     loop = home.get()
     home.end()
     home.end()
@@ -114,7 +114,7 @@ print([answer["tool_call_id"] for answer in tools.run(said)])
 """
 
 
-def test_a_program_ends_without_a_word() -> None:
+def test_a_program_ends_without_warnings() -> None:
     began = time.monotonic()
     # Where coverage measures a child, asyncio is imported twice in it, and its exceptions are of two kinds.
     unmeasured = {name: "" for name in os.environ if name.startswith("COVERAGE_")}

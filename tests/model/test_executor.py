@@ -13,7 +13,7 @@ import pytest
 
 from otel_tools._call.scope import cancelled, remaining
 from otel_tools._call.threads import MAX_ABANDONED, ThreadBudget
-from otel_tools._model.toolset.executor import CROWDED, NOT_BEGUN, UNFINISHED, Job, Stopped, execute
+from otel_tools._model.toolset.executor import NO_THREAD, NOT_BEGUN, UNFINISHED, Job, ProgramEnd, execute
 
 marked: contextvars.ContextVar[str] = contextvars.ContextVar("marked", default="nothing")
 
@@ -48,16 +48,16 @@ async def test_answers_come_in_the_order_of_the_jobs() -> None:
     async def fast() -> str:
         return "fast"
 
-    answers = await execute([awaiting(slow), blocking(lambda: "thread"), awaiting(fast)], most=8)
+    answers = await execute([awaiting(slow), blocking(lambda: "thread"), awaiting(fast)], max_parallel=8)
 
     assert answers == ["slow", "thread", "fast"]
 
 
-async def test_nothing_to_do_is_done() -> None:
-    assert await execute([], most=8) == []
+async def test_no_jobs_give_no_answers() -> None:
+    assert await execute([], max_parallel=8) == []
 
 
-async def test_jobs_of_both_kinds_run_at_the_same_time() -> None:
+async def test_sync_and_async_jobs_run_in_parallel() -> None:
     meeting = threading.Barrier(3)
 
     def on_thread() -> int:
@@ -66,13 +66,13 @@ async def test_jobs_of_both_kinds_run_at_the_same_time() -> None:
     async def on_loop() -> int:
         return await asyncio.to_thread(meeting.wait, 10)
 
-    answers = await execute([blocking(on_thread), awaiting(on_loop), blocking(on_thread)], most=3)
+    answers = await execute([blocking(on_thread), awaiting(on_loop), blocking(on_thread)], max_parallel=3)
 
     assert sorted(answers) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("most", [1, 3])
-async def test_no_more_run_at_once_than_are_allowed(most: int) -> None:
+@pytest.mark.parametrize("max_parallel", [1, 3])
+async def test_at_most_max_parallel_jobs_run_at_once(max_parallel: int) -> None:
     running, seen = [0], [0]
 
     async def work() -> None:
@@ -81,12 +81,12 @@ async def test_no_more_run_at_once_than_are_allowed(most: int) -> None:
         await asyncio.sleep(0.002)
         running[0] -= 1
 
-    await execute([awaiting(work) for _ in range(10)], most=most)
+    await execute([awaiting(work) for _ in range(10)], max_parallel=max_parallel)
 
-    assert seen == [most]
+    assert seen == [max_parallel]
 
 
-async def test_ordered_jobs_run_one_after_another_beside_the_others() -> None:
+async def test_ordered_jobs_run_in_sequence_in_parallel_with_the_others() -> None:
     steps: list[str] = []
     others_began = asyncio.Event()
 
@@ -101,7 +101,7 @@ async def test_ordered_jobs_run_one_after_another_beside_the_others() -> None:
     async def other() -> None:
         others_began.set()
 
-    await execute([awaiting(first, ordered=True), awaiting(second, ordered=True), awaiting(other)], most=8)
+    await execute([awaiting(first, ordered=True), awaiting(second, ordered=True), awaiting(other)], max_parallel=8)
 
     assert steps == ["first began", "first ended", "second"]
 
@@ -120,19 +120,19 @@ async def test_each_job_has_a_copy_of_the_context() -> None:
         return before
 
     jobs = [blocking(on_thread), awaiting(on_loop), blocking(on_thread, ordered=True), awaiting(on_loop, ordered=True)]
-    assert await execute(jobs, most=1) == ["caller's"] * 4
+    assert await execute(jobs, max_parallel=1) == ["caller's"] * 4
     assert marked.get() == "caller's"
 
 
-async def test_what_a_thread_leaves_to_be_awaited_is_awaited() -> None:
+async def test_a_coroutine_that_a_sync_job_returns_is_awaited() -> None:
     async def rest() -> str:
         await asyncio.sleep(0)
         return "rest"
 
-    assert await execute([blocking(rest)], most=8) == ["rest"]
+    assert await execute([blocking(rest)], max_parallel=8) == ["rest"]
 
 
-async def test_when_the_time_is_over_what_is_done_is_given_back() -> None:
+async def test_answers_that_are_ready_at_the_time_limit_are_returned() -> None:
     let_go = threading.Event()
     told: list[str] = []
 
@@ -152,7 +152,7 @@ async def test_when_the_time_is_over_what_is_done_is_given_back() -> None:
 
     thread_budget = ThreadBudget()
     jobs = [awaiting(fast), blocking(on_thread, thread_budget=thread_budget), awaiting(on_loop), awaiting(fast)]
-    assert await execute(jobs, most=3, seconds=0.05) == ["done", UNFINISHED, UNFINISHED, "done"]
+    assert await execute(jobs, max_parallel=3, time_limit=0.05) == ["done", UNFINISHED, UNFINISHED, "done"]
     assert told == ["task"]
     assert len(thread_budget.abandoned) == 1
 
@@ -161,21 +161,21 @@ async def test_when_the_time_is_over_what_is_done_is_given_back() -> None:
     assert told == ["task", "thread True"]
 
 
-async def test_what_has_not_begun_when_the_time_is_over_never_begins() -> None:
+async def test_jobs_that_have_not_begun_at_the_time_limit_never_begin() -> None:
     begun: list[str] = []
 
     async def slow() -> None:
         begun.append("slow")
         await asyncio.sleep(10)
 
-    assert await execute([awaiting(slow), awaiting(slow)], most=1, seconds=0.02) == [UNFINISHED, NOT_BEGUN]
-    assert await execute([awaiting(slow, ordered=True)] * 2, most=8, seconds=0.02) == [UNFINISHED, NOT_BEGUN]
+    assert await execute([awaiting(slow), awaiting(slow)], max_parallel=1, time_limit=0.02) == [UNFINISHED, NOT_BEGUN]
+    assert await execute([awaiting(slow, ordered=True)] * 2, max_parallel=8, time_limit=0.02) == [UNFINISHED, NOT_BEGUN]
     await settle()
     assert begun == ["slow", "slow"]
 
 
-async def test_a_task_that_will_not_be_cancelled_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otel_tools._model.toolset.executor._GRACE", 0.02)
+async def test_a_task_that_ignores_cancellation_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otel_tools._model.toolset.executor._CANCEL_TIMEOUT", 0.02)
     let_go = asyncio.Event()
 
     async def stubborn() -> str:
@@ -188,7 +188,7 @@ async def test_a_task_that_will_not_be_cancelled_holds_nobody_up(monkeypatch: py
 
     before = asyncio.all_tasks()
     began = time.monotonic()
-    assert await execute([awaiting(stubborn)], most=8, seconds=0.02) == [UNFINISHED]
+    assert await execute([awaiting(stubborn)], max_parallel=8, time_limit=0.02) == [UNFINISHED]
     assert time.monotonic() - began < 60
 
     let_go.set()
@@ -214,7 +214,7 @@ async def test_being_cancelled_cancels_the_tasks_and_waits_for_them() -> None:
 
     jobs = [awaiting(on_loop), awaiting(on_loop, ordered=True), blocking(on_thread)]
     before = asyncio.all_tasks()
-    batch = asyncio.create_task(execute(jobs, most=8))
+    batch = asyncio.create_task(execute(jobs, max_parallel=8))
     await asyncio.sleep(0.02)
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -226,11 +226,11 @@ async def test_being_cancelled_cancels_the_tasks_and_waits_for_them() -> None:
     await until(lambda: told == [True])
 
 
-async def test_what_is_to_end_the_program_ends_the_batch() -> None:
+async def test_an_end_of_the_program_ends_all_jobs() -> None:
     ended: list[str] = []
 
     def leaving() -> None:
-        raise Stopped(SystemExit(3))
+        raise ProgramEnd(SystemExit(3))
 
     async def slow() -> None:
         try:
@@ -238,17 +238,17 @@ async def test_what_is_to_end_the_program_ends_the_batch() -> None:
         finally:
             ended.append("slow")
 
-    with pytest.raises(Stopped) as stopped:
-        await execute([awaiting(slow), blocking(leaving)], most=8)
+    with pytest.raises(ProgramEnd) as stopped:
+        await execute([awaiting(slow), blocking(leaving)], max_parallel=8)
     assert isinstance(stopped.value.error, SystemExit)
     assert ended == ["slow"]
 
 
-async def test_too_many_threads_that_were_given_up_are_no_reason_to_begin_more() -> None:
+async def test_no_thread_is_started_while_too_many_abandoned_ones_run() -> None:
     thread_budget = ThreadBudget()
     thread_budget.abandoned += [None] * MAX_ABANDONED
 
-    assert await execute([blocking(lambda: "never", thread_budget=thread_budget)], most=8) == [CROWDED]
+    assert await execute([blocking(lambda: "never", thread_budget=thread_budget)], max_parallel=8) == [NO_THREAD]
 
 
 def test_a_thread_may_end_after_its_loop() -> None:
@@ -261,13 +261,15 @@ def test_a_thread_may_end_after_its_loop() -> None:
         ended.set()
 
     thread_budget = ThreadBudget()
-    assert asyncio.run(execute([blocking(slow, thread_budget=thread_budget)], most=8, seconds=0.01)) == [UNFINISHED]
+    assert asyncio.run(execute([blocking(slow, thread_budget=thread_budget)], max_parallel=8, time_limit=0.01)) == [
+        UNFINISHED
+    ]
     let_go.set()
-    assert asyncio.run(execute([blocking(last, thread_budget=thread_budget)], most=8)) == [None]
+    assert asyncio.run(execute([blocking(last, thread_budget=thread_budget)], max_parallel=8)) == [None]
     assert ended.is_set()
 
 
-async def test_what_a_job_leaves_running_is_not_told_that_it_was_given_up() -> None:
+async def test_a_task_that_a_finished_job_leaves_behind_is_not_cancelled() -> None:
     told: list[bool] = []
     left: list[asyncio.Task[None]] = []
 
@@ -281,14 +283,17 @@ async def test_what_a_job_leaves_running_is_not_told_that_it_was_given_up() -> N
     async def slow() -> None:
         await asyncio.sleep(20)
 
-    await execute([awaiting(leave), awaiting(slow)], most=8, seconds=0.02)
+    await execute([awaiting(leave), awaiting(slow)], max_parallel=8, time_limit=0.02)
     await left[0]
 
     assert told == [False]
 
 
-async def test_what_is_done_when_the_time_is_over_is_answered_also_where_a_job_has_blocked_the_loop() -> None:
+async def test_a_finished_thread_is_answered_at_the_time_limit_although_a_job_blocks_the_loop() -> None:
     async def blocks() -> None:
         time.sleep(0.2)  # noqa: ASYNC251 - that is the point
 
-    assert await execute([blocking(lambda: "done"), awaiting(blocks)], most=8, seconds=0.05) == ["done", None]
+    assert await execute([blocking(lambda: "done"), awaiting(blocks)], max_parallel=8, time_limit=0.05) == [
+        "done",
+        None,
+    ]

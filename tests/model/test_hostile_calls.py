@@ -11,7 +11,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessage
 
 from otel_tools import tool
-from otel_tools._model.toolset.failure_kinds import KINDS
+from otel_tools._model.toolset.failure_kinds import FAILURE_KINDS
 from otel_tools._model.toolset.toolset import ToolSet
 
 OK = None
@@ -235,7 +235,7 @@ def check(answer: dict[str, Any], kind: str | None) -> None:
         assert result.keys() == {"success", "error", "suggestion", "timestamp"}
         assert result["error"].keys() == {"kind", "message", "retryable", "retry_after"}
         assert result["error"]["kind"] == kind, result
-        assert kind in KINDS
+        assert kind in FAILURE_KINDS
         assert result["error"]["message"]
         assert result["suggestion"]
 
@@ -246,7 +246,7 @@ def test_the_table_is_long_enough() -> None:
 
 @pytest.mark.parametrize("form", [chat, item])
 @pytest.mark.parametrize("arguments", BAD_ARGUMENTS.values(), ids=list(BAD_ARGUMENTS))
-def test_arguments_that_cannot_work_are_answered(form: Any, arguments: Any) -> None:
+def test_arguments_that_do_not_fit_are_answered(form: Any, arguments: Any) -> None:
     (answer,) = asked([form(arguments=arguments)])
 
     check(answer, "invalid_arguments")
@@ -254,7 +254,7 @@ def test_arguments_that_cannot_work_are_answered(form: Any, arguments: Any) -> N
 
 @pytest.mark.parametrize("form", [chat, item])
 @pytest.mark.parametrize("arguments", GOOD_ARGUMENTS.values(), ids=list(GOOD_ARGUMENTS))
-def test_arguments_that_can_work_do(form: Any, arguments: Any) -> None:
+def test_unusual_arguments_that_fit_are_accepted(form: Any, arguments: Any) -> None:
     (answer,) = asked([form(arguments=arguments)])
 
     check(answer, OK)
@@ -295,7 +295,7 @@ def test_the_same_id_twice_is_answered_twice() -> None:
             assert "a" in {answer.get("tool_call_id"), answer.get("call_id")}
 
 
-def test_items_of_a_response_that_are_not_ours_are_left_alone() -> None:
+def test_items_of_a_response_that_are_no_function_calls_are_left_out() -> None:
     items = [
         {"type": "reasoning"},
         {"type": "web_search_call", "id": "w"},
@@ -348,13 +348,13 @@ def test_a_message_without_calls_needs_no_answer(said: Any) -> None:
     assert asked(said) == []
 
 
-def test_the_nearest_names_are_told() -> None:
+def test_the_answer_lists_the_most_similar_names() -> None:
     for name in ("get_wether", "getWeather", "functions.get_weather", "GET-WEATHER", "weather_get"):
         (answer,) = asked([chat(name)])
-        assert "get_weather" in json.loads(answer["content"])["error"]["message"]
+        assert " The nearest: get_weather" in json.loads(answer["content"])["error"]["message"]
 
 
-def test_the_position_of_a_mistake_is_told() -> None:
+def test_the_answer_has_the_position_of_a_json_error() -> None:
     (answer,) = asked([chat(arguments='{"city": oops}')])
 
     message = json.loads(answer["content"])["error"]["message"]

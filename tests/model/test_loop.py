@@ -116,7 +116,7 @@ def test_the_tools_are_under_one_agent(loop: Callable[..., LoopResult], api: str
     assert sorted((span.attributes or {})["gen_ai.tool.call.id"] for span in tools) == sorted(ids)  # type: ignore[type-var] # they are texts
 
 
-def test_it_stops_after_so_many_turns_and_the_conversation_can_go_on(
+def test_it_stops_after_max_turns_and_the_conversation_can_be_continued(
     loop: Callable[..., LoopResult], api: str, model: Any
 ) -> None:
     with model([WEATHER], [WEATHER], "Sunny.") as (base_url, _):
@@ -141,7 +141,7 @@ def test_the_messages_of_the_caller_are_left_as_they_are(loop: Callable[..., Loo
     assert result.messages[:2] == messages
 
 
-def test_calls_one_at_a_time(loop: Callable[..., LoopResult], api: str, model: Any) -> None:
+def test_parallel_false_is_sent_to_the_model(loop: Callable[..., LoopResult], api: str, model: Any) -> None:
     with model([WEATHER, TIME], "Sunny.") as (base_url, play):
         result = loop(base_url, "?", [get_weather, get_time], api=api, parallel=False)
 
@@ -149,12 +149,12 @@ def test_calls_one_at_a_time(loop: Callable[..., LoopResult], api: str, model: A
     assert [len(done) for done in play.told] == [0, 1]
 
 
-def test_without_tools_it_is_one_question(loop: Callable[..., LoopResult], api: str, model: Any) -> None:
+def test_without_tools_there_is_one_request(loop: Callable[..., LoopResult], api: str, model: Any) -> None:
     with model("Hello.") as (base_url, _):
         assert loop(base_url, "?", [], api=api, temperature=0).text == "Hello."
 
 
-def test_what_the_model_does_wrong_is_answered(loop: Callable[..., LoopResult], api: str, model: Any) -> None:
+def test_mistakes_of_the_model_are_answered(loop: Callable[..., LoopResult], api: str, model: Any) -> None:
     wrong = [
         FunctionCall("get_whether", {}),
         FunctionCall("get_weather", {}, text="{"),
@@ -195,7 +195,7 @@ def test_the_clients_errors_are_raised_and_end_the_agent(
         ({"stream": True}, "stream=True"),
     ],
 )
-def test_what_cannot_work_is_refused_before_the_model_is_asked(
+def test_impossible_arguments_are_refused_before_any_request(
     options: dict[str, Any], message: str, loop: Callable[..., LoopResult], seen: Captured
 ) -> None:
     with pytest.raises(otel_tools.ConfigurationError, match=message):

@@ -124,7 +124,7 @@ async def test_a_response_from_a_task_beside_this_one_is_found_by_the_trace(mode
 
 
 @pytest.mark.usefixtures("instrumented")
-async def test_conversations_at_once_keep_to_their_own_ids(model: Any, seen: Captured) -> None:
+async def test_parallel_conversations_have_their_own_ids(model: Any, seen: Captured) -> None:
     async def converse(client: AsyncOpenAI, number: int) -> list[str]:
         with otel_tools.agent(f"agent {number}"):
             asked = await async_chat_stream(client)
@@ -145,7 +145,7 @@ async def test_conversations_at_once_keep_to_their_own_ids(model: Any, seen: Cap
 
 
 @pytest.mark.usefixtures("instrumented")
-async def test_a_call_that_was_answered_without_the_tool_does_not_wait(model: Any, seen: Captured) -> None:
+async def test_a_call_that_was_answered_without_the_tool_is_not_pending(model: Any, seen: Captured) -> None:
     with model([SEATTLE], [SEATTLE], "done") as (base_url, _), OpenAI(base_url=base_url, api_key="none") as client:
         first = client.chat.completions.create(**CHAT).choices[0].message
         (denied,) = of_message(first)
@@ -213,7 +213,7 @@ async def test_a_call_that_no_model_asked_for_has_no_id(client: OpenAI, seen: Ca
 
 @pytest.mark.usefixtures("instrumented")
 @pytest.mark.parametrize("arguments", ["{", "[]", "", "null", '{"location": ', "\ud800"])
-async def test_a_model_that_writes_no_json_disturbs_nobody(arguments: str, model: Any, seen: Captured) -> None:
+async def test_arguments_that_are_no_json_have_no_effect(arguments: str, model: Any, seen: Captured) -> None:
     turn = [FunctionCall("get_weather", {}, text=arguments), SEATTLE]
     with model(turn) as (base_url, _), OpenAI(base_url=base_url, api_key="none") as client:
         for way in (chat_create, chat_stream, responses_create, responses_stream):
@@ -224,7 +224,7 @@ async def test_a_model_that_writes_no_json_disturbs_nobody(arguments: str, model
 
 
 @pytest.mark.usefixtures("instrumented")
-async def test_a_stream_that_nobody_reads_to_its_end_brings_what_was_read(client: OpenAI, seen: Captured) -> None:
+async def test_a_stream_that_is_read_in_part_gives_the_ids_that_were_read(client: OpenAI, seen: Captured) -> None:
     with client.responses.create(**RESPONSES, stream=True) as stream:
         item: Any = next(event.item for event in stream if event.type == "response.output_item.done")
     await work([(item.call_id, item.name, item.arguments), ("never read", SEATTLE.name, SEATTLE.arguments_text())])
@@ -252,7 +252,7 @@ async def test_streams_give_what_they_gave_before(model: Any, seen: Captured) ->
 
 
 @pytest.mark.usefixtures("instrumented")
-def test_what_the_client_raises_is_raised(model: Any) -> None:
+def test_errors_of_the_client_are_raised_unchanged(model: Any) -> None:
     with model("done") as (base_url, _), OpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
         with pytest.raises(openai.NotFoundError, match="does not exist"):
             client.chat.completions.create(**CHAT | {"model": "gpt-4.1"})
@@ -262,7 +262,7 @@ def test_what_the_client_raises_is_raised(model: Any) -> None:
             client.chat.completions.create(model="scripted")  # type: ignore[call-overload] # what the client refuses
 
 
-def test_it_is_switched_on_once_and_off_again() -> None:
+def test_instrumenting_twice_wraps_once_and_is_undone() -> None:
     before = SyncAPIClient.request, AsyncAPIClient.request
     instrument_openai()
     once = SyncAPIClient.request, AsyncAPIClient.request
@@ -276,7 +276,7 @@ def test_it_is_switched_on_once_and_off_again() -> None:
     assert (SyncAPIClient.request, AsyncAPIClient.request) == before
 
 
-async def test_after_it_is_switched_off_nothing_is_remembered(client: OpenAI, seen: Captured) -> None:
+async def test_after_uninstrument_nothing_is_remembered(client: OpenAI, seen: Captured) -> None:
     instrument_openai()
     asked = chat_create(client)
     uninstrument_openai()
@@ -286,7 +286,7 @@ async def test_after_it_is_switched_off_nothing_is_remembered(client: OpenAI, se
     assert set(ids(seen)) == {None}
 
 
-async def test_switched_off_under_another_wrapper_it_does_nothing_and_can_be_switched_on_again(
+async def test_uninstrumented_under_another_wrapper_it_does_nothing_and_can_be_instrumented_again(
     client: OpenAI, seen: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = SyncAPIClient.request

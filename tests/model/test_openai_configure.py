@@ -47,12 +47,12 @@ def run(program: str) -> str:
     return done.stderr
 
 
-def test_it_gives_the_tools_their_ids() -> None:
+def test_configure_with_openai_gives_spans_their_call_ids() -> None:
     assert "telemetry failed" not in run(CONVERSATION)
 
 
 @pytest.mark.parametrize("openai", [None, False])
-def test_without_it_openai_is_not_loaded(openai: bool | None) -> None:
+def test_configure_without_openai_does_not_load_it(openai: bool | None) -> None:
     run(
         "import sys, otel_tools\n"
         f"otel_tools.configure(exporter='none', openai={openai})\n"
@@ -63,7 +63,7 @@ def test_without_it_openai_is_not_loaded(openai: bool | None) -> None:
     )
 
 
-def test_where_openai_is_not_installed_it_says_so() -> None:
+def test_an_error_says_that_openai_is_not_installed() -> None:
     run(
         "import sys, otel_tools\n"
         "sys.modules['openai'] = None\n"
@@ -76,7 +76,7 @@ def test_where_openai_is_not_installed_it_says_so() -> None:
     )
 
 
-def test_what_is_no_switch_is_refused() -> None:
+def test_a_value_that_is_no_bool_is_refused() -> None:
     run(
         "import otel_tools\n"
         "try:\n"

@@ -79,7 +79,7 @@ def test_calls_are_found_in_every_form(said: Any, api: str) -> None:
 @pytest.mark.parametrize(
     "said", [CHAT[0], namespace(CHAT[0]), ITEMS[1], ResponseFunctionToolCall.model_validate(ITEMS[1])]
 )
-def test_one_call_is_taken_too(said: Any) -> None:
+def test_a_single_call_is_accepted(said: Any) -> None:
     assert [call.id for call in calls_in(said)] == ["a"]
 
 
@@ -101,23 +101,23 @@ def test_one_call_is_taken_too(said: Any) -> None:
         [{"role": "user", "content": "Hello."}, {"type": "message", "role": "assistant", "content": []}],
     ],
 )
-def test_what_has_no_calls_gives_none(said: Any) -> None:
+def test_messages_without_calls_give_no_calls(said: Any) -> None:
     assert calls_in(said) == []
 
 
 @pytest.mark.parametrize("said", [5, 1.5, True, "get_weather()", b"{}", object(), {}, {"a": 1}, SimpleNamespace()])
-def test_what_no_model_says_is_the_programs_mistake(said: Any) -> None:
+def test_values_that_no_model_returns_raise_a_type_error(said: Any) -> None:
     with pytest.raises(TypeError, match="chat message"):
         calls_in(said)
 
 
 @pytest.mark.parametrize("said", [[MESSAGE], COMPLETION["choices"], ChatCompletion.model_validate(COMPLETION).choices])
-def test_several_messages_are_not_one(said: Any) -> None:
+def test_a_list_of_messages_raises_a_type_error(said: Any) -> None:
     with pytest.raises(TypeError, match="list of messages"):
         calls_in(said)
 
 
-def test_calls_that_the_items_answer_already_are_not_made_again() -> None:
+def test_calls_that_are_already_answered_are_left_out() -> None:
     answered = {"type": "function_call_output", "call_id": "a", "output": "rain"}
 
     assert [call.id for call in calls_in([*ITEMS, answered])] == ["b"]
@@ -189,6 +189,6 @@ def test_arguments_are_an_object(given: Any, expected: Any) -> None:
         ({1: 2}, "names are texts"),
     ],
 )
-def test_what_is_no_object_is_told_to_the_model(given: Any, told: str) -> None:
+def test_the_error_for_the_model_says_why_arguments_are_no_object(given: Any, told: str) -> None:
     with pytest.raises(UnreadableArguments, match=told):
         arguments_of(ModelCall("", "f", given))

@@ -122,7 +122,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         ('{"location": NaN}', (float("nan"),), {}),
     ],
 )
-def test_arguments_are_those_that_were_sent(written: str, args: Any, kwargs: Any) -> None:
+def test_received_arguments_match_the_sent_ones(written: str, args: Any, kwargs: Any) -> None:
     known = sent_arguments(written)
     assert known is not None
     assert received(*args, **kwargs).match(known)
@@ -163,7 +163,7 @@ def _cyclic() -> list[Any]:
         ("{}", (), {"days": object()}),
     ],
 )
-def test_arguments_are_others_than_those_that_were_sent(written: str, args: Any, kwargs: Any) -> None:
+def test_received_arguments_differ_from_the_sent_ones(written: str, args: Any, kwargs: Any) -> None:
     known = sent_arguments(written)
     assert known is not None
     assert not received(*args, **kwargs).match(known)
@@ -189,7 +189,7 @@ def test_arguments_are_others_than_those_that_were_sent(written: str, args: Any,
         {"x": object()},
     ],
 )
-def test_what_no_function_can_be_called_with_is_not_remembered(written: Any) -> None:
+def test_arguments_that_no_function_can_take_are_not_remembered(written: Any) -> None:
     remember([RequestedCall("c1", "f", written)], RequestOrigin())
 
     assert take() is None
@@ -214,7 +214,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(min_size=1).filter(lambda name: name != "self"), JSON, max_size=4), st.randoms())
-def test_what_a_loop_reads_is_what_was_sent_in_any_order(arguments: dict[str, Any], random: Any) -> None:
+def test_parsed_arguments_match_in_any_order(arguments: dict[str, Any], random: Any) -> None:
     known = sent_arguments(json.dumps(arguments))
     items = list(json.loads(json.dumps(arguments)).items())
     random.shuffle(items)
@@ -232,7 +232,7 @@ def test_the_text_of_a_custom_tool_is_its_one_argument() -> None:
     assert take(location="print('{')") == "c1"
 
 
-def test_of_equal_calls_the_first_unmatched_is_taken() -> None:
+def test_equal_calls_are_taken_in_their_order() -> None:
     remember(asked("c1", "c2", x=1), RequestOrigin())
     remember(asked("c3", x=1), RequestOrigin())
 
@@ -258,7 +258,7 @@ def test_this_context_goes_before_others(seen: Captured) -> None:
         assert take(x=1) == "elsewhere"
 
 
-def test_another_trace_is_no_business_of_this_one(seen: Captured) -> None:
+def test_calls_of_another_trace_are_not_taken(seen: Captured) -> None:
     with otel_tools.agent("one"):
         in_a_new_context(remember, asked("c1", x=1), here())
     in_a_new_context(remember, asked("c2", x=1), RequestOrigin())
@@ -283,7 +283,7 @@ def test_without_a_trace_the_only_conversation_that_asked_is_meant(seen: Capture
         assert pool.submit(take, x=1).result() is None
 
 
-async def test_what_a_task_is_told_its_parent_and_its_siblings_are_not(seen: Captured) -> None:
+async def test_calls_of_a_task_are_not_seen_by_its_parent_and_siblings(seen: Captured) -> None:
     async def converse(name: str) -> list[str | None]:
         with otel_tools.agent(name):
             remember(asked(f"{name} 1", f"{name} 2", x=1), here())
@@ -322,7 +322,7 @@ def test_memory_is_bounded() -> None:
     assert take(x=2 * pending_calls.MAX_CALLS_PER_TOOL - 1) == f"f{2 * pending_calls.MAX_CALLS_PER_TOOL - 1}"
 
 
-def test_what_is_taken_leaves_nothing_behind() -> None:
+def test_taken_calls_are_removed_from_memory() -> None:
     for number in range(1000):
         remember(asked(f"c{number}", x=number), RequestOrigin())
         assert take(x=number) == f"c{number}"
@@ -332,7 +332,7 @@ def test_what_is_taken_leaves_nothing_behind() -> None:
     assert len(pending_calls._context_calls.get()) == 1
 
 
-def test_an_answered_call_does_not_wait(seen: Captured) -> None:
+def test_an_answered_call_is_not_pending(seen: Captured) -> None:
     remember(asked("c1", "c2", x=1), RequestOrigin())
     in_a_new_context(remember, asked("c1", x=2), RequestOrigin())
     discard_answered({"c1", "c9"}, 0)
@@ -430,7 +430,7 @@ def test_the_id_is_known_when_the_span_begins_and_is_in_no_metric(seen: Captured
             assert "gen_ai.tool.call.id" not in (point.attributes or {})
 
 
-def test_the_span_leads_to_that_of_the_models_call(seen: Captured) -> None:
+def test_the_span_links_to_that_of_the_models_call(seen: Captured) -> None:
     @otel_tools.tool
     def f(x: int) -> int:
         return x
@@ -447,7 +447,7 @@ def test_the_span_leads_to_that_of_the_models_call(seen: Captured) -> None:
     assert links == [[model.get_span_context()], [model.get_span_context()], []]
 
 
-def test_a_tool_is_called_as_before_whatever_its_arguments_do(seen: Captured) -> None:
+def test_hostile_arguments_do_not_change_the_call(seen: Captured) -> None:
     class Hostile:
         @property  # type: ignore[misc] # as hostile as can be
         def __class__(self) -> Any:

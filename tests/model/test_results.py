@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from otel_tools._model.toolset.failure_kinds import KINDS, SUGGESTIONS, Kind, Kinds
+from otel_tools._model.toolset.failure_kinds import FAILURE_KINDS, SUGGESTIONS, FailureKind, FailureKinds
 from otel_tools._model.toolset.results import ToolFailure, ToolResult
 from otel_tools.errors import (
     CircuitOpen,
@@ -82,7 +82,7 @@ class UnreadableError(Exception):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_the_kind_comes_from_the_class_and_the_status(error: BaseException, kind: Kind, retryable: bool) -> None:
+def test_the_kind_comes_from_the_class_and_the_status(error: BaseException, kind: FailureKind, retryable: bool) -> None:
     told = ToolResult.of_error(error).to_dict()
 
     assert told["success"] is False
@@ -95,7 +95,7 @@ def test_the_kind_comes_from_the_class_and_the_status(error: BaseException, kind
 
 
 def test_every_kind_has_a_suggestion() -> None:
-    assert SUGGESTIONS.keys() == set(KINDS)
+    assert SUGGESTIONS.keys() == set(FAILURE_KINDS)
     assert all(SUGGESTIONS.values())
 
 
@@ -108,7 +108,7 @@ def test_every_kind_has_a_suggestion() -> None:
         (RateLimited("x", retry_after=float("inf")), None),
     ],
 )
-def test_how_long_to_wait_is_told_where_it_is_known(error: BaseException, seconds: float | None) -> None:
+def test_retry_after_is_given_where_it_is_known(error: BaseException, seconds: float | None) -> None:
     assert ToolResult.of_error(error).to_dict()["error"]["retry_after"] == seconds
 
 
@@ -126,7 +126,7 @@ def test_how_long_to_wait_is_told_where_it_is_known(error: BaseException, second
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_the_message_is_fit_for_a_model(error: BaseException, message: str) -> None:
+def test_messages_have_no_secrets_and_tracebacks(error: BaseException, message: str) -> None:
     assert ToolResult.of_error(error).to_dict()["error"]["message"] == message
 
 
@@ -137,13 +137,13 @@ def test_a_long_message_is_cut() -> None:
     json.loads(text)
 
 
-def test_the_time_is_told_with_its_zone() -> None:
+def test_the_timestamp_has_a_time_zone() -> None:
     told = ToolResult.failure("other", "x").to_dict()
 
     assert dt.datetime.fromisoformat(told["timestamp"]).utcoffset() == dt.timedelta()
 
 
-def test_data_are_told_alone() -> None:
+def test_a_success_has_only_its_data() -> None:
     assert ToolResult.of({"a": 1}).to_json() == '{"success":true,"data":{"a":1}}'
     assert ToolResult.of("text").to_json() == '{"success":true,"data":"text"}'
     assert ToolResult.of(None).to_json() == '{"success":true,"data":null}'
@@ -164,7 +164,7 @@ def test_data_that_cannot_be_written_are_a_failure_and_no_crash(data: Any) -> No
     assert type(data).__name__ in told["error"]["message"]
 
 
-def test_a_tool_may_word_its_own_result() -> None:
+def test_a_tool_may_return_a_result_of_its_own() -> None:
     result = ToolResult.failure(
         "unavailable", "The station is down.", retry_after=60, suggestion="Ask for another city."
     )
@@ -181,7 +181,7 @@ def test_a_tool_may_word_its_own_result() -> None:
         ToolResult.failure("broken", "x")  # type: ignore[arg-type] # that is the point
 
 
-def test_a_failure_without_a_reason_is_told_too() -> None:
+def test_a_failure_without_an_error_has_a_default_message() -> None:
     assert ToolResult(success=False).to_dict()["error"]["kind"] == "other"
     naive = ToolResult(
         success=False,
@@ -200,7 +200,7 @@ class DailyError(QuotaError):
 
 
 def test_users_add_and_replace_kinds() -> None:
-    kinds = Kinds(
+    kinds = FailureKinds(
         {QuotaError: "rate_limited", TimeoutError: "unavailable", 404: "invalid_arguments", Exception: "bad_result"}
     )
 
@@ -214,7 +214,7 @@ def test_users_add_and_replace_kinds() -> None:
 
 
 def test_users_add_and_replace_suggestions() -> None:
-    kinds = Kinds(suggestions={"timeout": "Ask for less.", QuotaError: "Tell the user.", "other": None})
+    kinds = FailureKinds(suggestions={"timeout": "Ask for less.", QuotaError: "Tell the user.", "other": None})
 
     assert ToolResult.of_error(TimeoutError(), kinds).suggestion == "Ask for less."
     assert ToolResult.of_error(DailyError(), kinds).suggestion == "Tell the user."
@@ -235,6 +235,6 @@ def test_users_add_and_replace_suggestions() -> None:
         (None, "x", "dictionary"),
     ],
 )
-def test_what_cannot_work_is_refused(kinds: Any, suggestions: Any, named: str) -> None:
+def test_wrong_kinds_and_suggestions_are_refused(kinds: Any, suggestions: Any, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        Kinds(kinds, suggestions)
+        FailureKinds(kinds, suggestions)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tools._model.toolset.serialize import plain, shown
+from otel_tools._model.toolset.serialize import bounded_json, json_values
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.content.redaction import Redaction
 
@@ -84,16 +84,16 @@ OLD = ("2.11.", "2.12.", "2.13.")
         ({"n": Scalar(1.5), "array": [Scalar([1, 2])]}, {"n": 1.5, "array": [[1, 2]]}),
     ],
 )
-def test_what_tools_return_is_written_as_pydantic_would(value: Any, expected: Any) -> None:
-    assert plain(value) == expected
+def test_values_are_written_as_pydantic_does(value: Any, expected: Any) -> None:
+    assert json_values(value) == expected
 
 
-def test_an_iterator_without_end_is_not_followed_to_it() -> None:
+def test_an_endless_iterator_is_cut() -> None:
     def numbers() -> Any:
         while True:
             yield 1
 
-    assert len(plain(numbers())) == 10_000
+    assert len(json_values(numbers())) == 10_000
 
 
 def _cycle() -> Any:
@@ -115,14 +115,14 @@ class _Broken:
 
 
 @pytest.mark.parametrize("value", [object(), _cycle(), _deep(), {"a": len}, int, [Scalar], _Broken(), ValueError("x")])
-def test_what_has_no_form_in_json_is_refused(value: Any) -> None:
+def test_values_without_a_json_form_are_refused(value: Any) -> None:
     with pytest.raises(Exception, match=r".+"):
-        plain(value)
+        json_values(value)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_numbers_that_json_does_not_have_are_texts(number: float) -> None:
-    text, was_cut = shown([number], 100, redact=True)
+def test_numbers_that_json_lacks_become_strings(number: float) -> None:
+    text, was_cut = bounded_json([number], 100, redact=True)
 
     assert json.loads(text, parse_constant=pytest.fail)[0] in {"NaN", "Infinity", "-Infinity"}
     assert not was_cut
@@ -139,8 +139,8 @@ def test_numbers_that_json_does_not_have_are_texts(number: float) -> None:
     ],
 )
 def test_secrets_are_replaced(value: Any, expected: Any) -> None:
-    assert json.loads(shown(value, 1000, redact=True)[0]) == expected
-    assert json.loads(shown(value, 1000, redact=False)[0]) == value
+    assert json.loads(bounded_json(value, 1000, redact=True)[0]) == expected
+    assert json.loads(bounded_json(value, 1000, redact=False)[0]) == value
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,14 @@ def test_secrets_are_replaced(value: Any, expected: Any) -> None:
         {"total_tokens": 12},
     ],
 )
-def test_what_only_sounds_like_a_secret_stays(value: Any) -> None:
-    assert json.loads(shown(value, 1000, redact=True)[0]) == value
+def test_values_that_only_resemble_secrets_stay(value: Any) -> None:
+    assert json.loads(bounded_json(value, 1000, redact=True)[0]) == value
 
 
-def test_what_a_program_redacts_itself_is_redacted_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_programs_own_redaction_applies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "redaction", Redaction([r"cust-\d+"]))
 
-    assert json.loads(shown({"cust-1": "cust-22"}, 100, redact=True)[0]) == {"[REDACTED]": "[REDACTED]"}
+    assert json.loads(bounded_json({"cust-1": "cust-22"}, 100, redact=True)[0]) == {"[REDACTED]": "[REDACTED]"}
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_what_a_program_redacts_itself_is_redacted_here_too(monkeypatch: pytest.
         [-(10**2_000), {"n": 10**1_100}],
     ],
 )
-def test_what_is_too_long_is_cut_and_stays_json(value: Any) -> None:
-    text, was_cut = shown(value, 1000, redact=True)
+def test_long_values_are_cut_and_stay_json(value: Any) -> None:
+    text, was_cut = bounded_json(value, 1000, redact=True)
 
     assert was_cut
     assert len(text) <= 1000
@@ -185,30 +185,30 @@ def test_what_is_too_long_is_cut_and_stays_json(value: Any) -> None:
 
 
 def test_most_of_the_room_is_used() -> None:
-    assert len(shown("x" * 10_000, 1000, redact=True)[0]) > 900
-    assert len(shown(["abc"] * 10_000, 1000, redact=True)[0]) > 900
+    assert len(bounded_json("x" * 10_000, 1000, redact=True)[0]) > 900
+    assert len(bounded_json(["abc"] * 10_000, 1000, redact=True)[0]) > 900
 
 
 def test_a_secret_at_the_cut_is_not_cut_in_half() -> None:
-    text, _ = shown("x" * 960 + " sk-" + "a1b2" * 100, 1000, redact=True)
+    text, _ = bounded_json("x" * 960 + " sk-" + "a1b2" * 100, 1000, redact=True)
 
     assert "sk-" not in text
 
 
 def test_a_lone_surrogate_is_replaced() -> None:
-    text, _ = shown("a\ud800b", 100, redact=False)
+    text, _ = bounded_json("a\ud800b", 100, redact=False)
     assert text.encode().decode() == text
 
 
-json_values = st.recursive(
+json_data = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
 )
 
 
-@given(json_values, st.integers(16, 400), st.booleans())
-def test_whatever_it_is_it_is_valid_and_short_enough(value: Any, room: int, redact: bool) -> None:
-    text, was_cut = shown(value, room, redact=redact)
+@given(json_data, st.integers(16, 400), st.booleans())
+def test_any_value_gives_valid_json_within_the_room(value: Any, room: int, redact: bool) -> None:
+    text, was_cut = bounded_json(value, room, redact=redact)
 
     json.loads(text, parse_constant=pytest.fail)
     text.encode()

@@ -107,7 +107,7 @@ def test_the_responses_api_is_answered_in_its_own_form(ask: Ask) -> None:
     ]
 
 
-def test_one_failure_spoils_no_other(ask: Ask) -> None:
+def test_a_failure_does_not_affect_other_calls(ask: Ask) -> None:
     answers = ask(ToolSet([add, fail, afail]), [call("fail"), call("add", '{"x": 1}'), call("afail")])
 
     assert told(answers[1]) == 2
@@ -116,7 +116,7 @@ def test_one_failure_spoils_no_other(ask: Ask) -> None:
         assert "Traceback" not in failed["content"]
 
 
-def test_calls_of_one_turn_run_at_once(ask: Ask) -> None:
+def test_calls_of_one_turn_run_in_parallel(ask: Ask) -> None:
     meeting = threading.Barrier(3)
 
     def meet() -> int:
@@ -131,7 +131,7 @@ def test_calls_of_one_turn_run_at_once(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("options", [{"parallel": False}, {"ordered": ["write"]}, {"max_parallel": 1}])
-def test_calls_run_in_sequence_where_that_is_asked_for(ask: Ask, options: dict[str, Any]) -> None:
+def test_calls_run_in_sequence_with_parallel_false_or_ordered(ask: Ask, options: dict[str, Any]) -> None:
     written: list[int] = []
 
     async def write(number: int) -> None:
@@ -146,8 +146,8 @@ def test_calls_run_in_sequence_where_that_is_asked_for(ask: Ask, options: dict[s
 def test_ordered_takes_the_functions_themselves() -> None:
     def write() -> None: ...
 
-    assert ToolSet([write, add], ordered=[write, add])._rules.ordered == {"write", "add"}
-    assert ToolSet({"put": add}, ordered=[add])._rules.ordered == {"put"}
+    assert ToolSet([write, add], ordered=[write, add])._settings.ordered == {"write", "add"}
+    assert ToolSet({"put": add}, ordered=[add])._settings.ordered == {"put"}
 
 
 def test_two_hundred_calls_at_once_are_all_answered(ask: Ask) -> None:
@@ -221,7 +221,7 @@ async def test_cancelling_arun_loses_no_span(seen: Captured) -> None:
     assert dict(seen.span("slow").attributes or {})["otel_tools.outcome"] == "cancelled"
 
 
-async def test_run_says_at_once_that_it_would_block_the_loop() -> None:
+async def test_run_refuses_to_block_a_running_loop() -> None:
     with pytest.raises(RuntimeError, match=r"await tools\.arun"):
         ToolSet([add]).run([call("add", '{"x": 1}')])
     assert told((await ToolSet([add]).arun([call("add", '{"x": 1}')]))[0]) == 2
@@ -237,7 +237,7 @@ def test_a_tool_may_use_a_set_of_its_own(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-def test_what_ends_a_program_ends_it(ask: Ask, error: BaseException) -> None:
+def test_an_exception_that_ends_the_program_is_raised(ask: Ask, error: BaseException) -> None:
     def leave() -> None:
         raise error
 
@@ -283,13 +283,13 @@ def test_a_type_error_of_the_tool_is_not_the_models_mistake(seen: Captured, ask:
         ('{"x": 1, "x ": 2}', "did you mean 'x'?"),
     ],
 )
-def test_the_model_is_told_which_field_is_wrong(ask: Ask, arguments: str, named: str) -> None:
+def test_the_answer_names_the_wrong_field(ask: Ask, arguments: str, named: str) -> None:
     (answer,) = ask(ToolSet([add]), [call("add", arguments)])
 
     assert named in told(answer)["message"]
 
 
-def test_validated_tools_say_themselves_what_is_wrong(seen: Captured, ask: Ask) -> None:
+def test_tools_with_validate_refuse_arguments_themselves(seen: Captured, ask: Ask) -> None:
     checked = tool(validate=True, name="checked")(lambda x: x)
 
     def typed(x: int) -> int:
@@ -335,7 +335,7 @@ def test_parameters_that_have_no_name_are_given_by_position(ask: Ask) -> None:
     assert told(answers[5]) == [[], {"args": 1, "b": 2}]
 
 
-def test_what_a_partial_has_filled_is_not_the_models_to_change(ask: Ask) -> None:
+def test_a_model_cannot_change_what_a_partial_has_filled(ask: Ask) -> None:
     def account(user: str, what: str) -> str:
         return f"{what} of {user}"
 
@@ -371,7 +371,7 @@ def test_bound_methods_are_tools(seen: Captured, ask: Ask) -> None:
     assert seen.span("sell_other").status.is_unset
 
 
-def test_a_set_stands_in_for_the_dictionary_of_a_loop() -> None:
+def test_a_toolset_replaces_the_dictionary_of_a_loop() -> None:
     tools = ToolSet([add])
 
     assert tools["add"] is add
@@ -405,7 +405,7 @@ def test_one_span_for_a_tool_in_another_decorator(seen: Captured, ask: Ask) -> N
     assert seen.span("add").status.is_unset
 
 
-def test_a_tool_may_word_its_own_result(ask: Ask) -> None:
+def test_a_tool_may_return_a_result_of_its_own(ask: Ask) -> None:
     def closed() -> ToolResult:
         return ToolResult.failure("unavailable", "The office is closed.", retry_after=3600)
 
@@ -419,7 +419,7 @@ def test_a_tool_may_word_its_own_result(ask: Ask) -> None:
     }
 
 
-def test_a_result_that_a_tool_worded_wrong_is_answered_all_the_same(ask: Ask) -> None:
+def test_a_malformed_result_of_a_tool_is_answered(ask: Ask) -> None:
     def wrong() -> ToolResult:
         return ToolResult(success=False, error="broken")  # type: ignore[arg-type] # that is the point
 
@@ -433,7 +433,7 @@ def test_a_function_may_give_back_an_async_generator(ask: Ask) -> None:
     assert told(ask(ToolSet([numbers]), [call("numbers")])[0]) == [0, 1]
 
 
-def test_no_thread_is_begun_where_too_many_were_given_up(ask: Ask) -> None:
+def test_no_thread_is_started_while_too_many_abandoned_ones_run(ask: Ask) -> None:
     tools = ToolSet([add, aadd])
     tools._tools["add"].thread_budget.abandoned += [None] * MAX_ABANDONED
     answers = ask(tools, [call("add", '{"x": 1}'), call("aadd", '{"x": 1}')])
@@ -457,7 +457,7 @@ def test_one_tool_may_cancel_all_the_others(ask: Ask) -> None:
     assert told(answers[1]) is None
 
 
-def test_kinds_and_suggestions_of_ones_own(ask: Ask) -> None:
+def test_kinds_and_suggestions_of_the_user_apply(ask: Ask) -> None:
     class BusyError(Exception):
         pass
 
@@ -492,7 +492,7 @@ def test_secrets_in_results_are_replaced_unless_the_model_is_meant_to_have_them(
     assert told(ask(ToolSet([login], redact=False), [call("login")])[0])["password"] == "hunter2"  # noqa: S105 - of nobody
 
 
-def test_a_generator_without_end_is_stopped(ask: Ask) -> None:
+def test_an_endless_generator_is_stopped(ask: Ask) -> None:
     closed: list[str] = []
 
     def forever() -> Iterator[int]:
@@ -514,7 +514,7 @@ def test_a_generator_without_end_is_stopped(ask: Ask) -> None:
     assert sorted(closed) == ["async", "sync"]
 
 
-def test_what_no_model_says_is_the_programs_mistake(ask: Ask) -> None:
+def test_values_that_no_model_returns_raise_a_type_error(ask: Ask) -> None:
     with pytest.raises(TypeError, match="chat message"):
         ask(ToolSet([add]), 5)
 
@@ -560,7 +560,7 @@ def test_no_calls_no_messages(ask: Ask, said: Any) -> None:
         ([add], {"suggestions": {"other": 5}}, "a text"),
     ],
 )
-def test_what_cannot_work_is_refused(tools: Any, options: dict[str, Any], named: str) -> None:
+def test_impossible_options_are_refused(tools: Any, options: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         ToolSet(tools, **options)
 
@@ -645,7 +645,7 @@ class Place(BaseModel):
     city: str
 
 
-def test_a_tool_gets_what_its_schema_promised(ask: Ask, seen: Captured) -> None:
+def test_a_tool_gets_the_types_of_its_signature(ask: Ask, seen: Captured) -> None:
     def where(place: Place, since: dt.date | None = None) -> str:
         return f"{type(place).__name__} {place.city} {type(since).__name__}"
 
@@ -666,7 +666,7 @@ def test_a_tool_gets_what_its_schema_promised(ask: Ask, seen: Captured) -> None:
     assert (stats.calls.ok, stats.calls.invalid, stats.calls.error) == (1, 2, 0)
 
 
-def test_a_tool_that_is_not_to_be_validated_gets_what_the_model_sent(ask: Ask) -> None:
+def test_a_tool_with_validate_false_gets_what_the_model_sent(ask: Ask) -> None:
     plain = tool(validate=False)(kind_of_x)
     (answer,) = ask(ToolSet([plain]), [call("kind_of_x", '{"x": "1"}')])
     assert told(answer) == "str"
@@ -676,7 +676,7 @@ def kind_of_x(x: int) -> str:
     return type(x).__name__
 
 
-def test_one_tool_that_hangs_does_not_take_the_threads_of_the_others(ask: Ask) -> None:
+def test_a_tool_that_hangs_does_not_use_up_the_threads_of_others(ask: Ask) -> None:
     stop = threading.Event()
 
     def hang() -> None:
@@ -691,7 +691,7 @@ def test_one_tool_that_hangs_does_not_take_the_threads_of_the_others(ask: Ask) -
     assert told(answers[1]) == 2
 
 
-def test_no_text_of_a_models_arguments_is_told_to_anyone_where_they_are_refused(ask: Ask, seen: Captured) -> None:
+def test_refused_arguments_are_repeated_nowhere(ask: Ask, seen: Captured) -> None:
     secrets = ["078-05-1120", "john.doe@example.com", "4111 1111 1111 1111", "stuvwxyz0123456789"]
     answers = ask(
         ToolSet([add]),

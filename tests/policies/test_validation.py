@@ -42,9 +42,7 @@ from tests.policies.validating import Exact, Place, Point, Unit, Window, ended, 
         (list[Exact], [{"day": "2026-01-02"}], [Exact(day=dt.date(2026, 1, 2))]),
     ],
 )
-def test_arguments_as_a_model_sends_them_become_what_the_function_asks_for(
-    annotation: Any, sent: Any, got: Any
-) -> None:
+def test_arguments_of_a_model_are_coerced_to_the_annotated_types(annotation: Any, sent: Any, got: Any) -> None:
     result = taken(typed(annotation), value=sent)
 
     assert result == got
@@ -87,7 +85,7 @@ def test_a_refusal_says_what_would_be_right(annotation: Any, sent: Any, line: st
     assert line in refusal(typed(annotation), value=sent)
 
 
-def test_every_wrong_field_is_told_at_once() -> None:
+def test_one_refusal_lists_every_wrong_field() -> None:
     outcome = ended(weather, (), {"locaton": "Paris", "unit": "kelvin"})
 
     assert isinstance(outcome.error, InvalidArguments)
@@ -99,13 +97,13 @@ def test_every_wrong_field_is_told_at_once() -> None:
     }
 
 
-def test_an_unknown_argument_that_is_like_no_other_is_answered_with_those_that_exist() -> None:
+def test_an_unknown_argument_that_resembles_no_other_is_answered_with_the_known_ones() -> None:
     assert refusal(weather, location="x", verbose=True) == [
         "- verbose: is no argument of this tool; known: 'location', 'unit'"
     ]
 
 
-def test_a_great_many_mistakes_are_counted_and_not_listed() -> None:
+def test_of_many_mistakes_most_are_counted_and_not_listed() -> None:
     outcome = ended(typed(list[int]), (), {"value": ["x"] * 1000})
 
     assert isinstance(outcome.error, InvalidArguments)

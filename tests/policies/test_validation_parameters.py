@@ -11,7 +11,7 @@ from pydantic import Field
 from tests.policies.validating import Place, Point, Query, refusal, taken, weather
 
 
-def test_what_is_left_out_is_left_to_the_function() -> None:
+def test_omitted_arguments_take_the_functions_defaults() -> None:
     default = ["mutable"]
 
     def function(a: int, tags: list[str] = default, limit: int = Field(7, gt=0)) -> Any:
@@ -41,7 +41,7 @@ def test_an_alias_is_the_name_that_the_model_uses_and_the_own_name_works_too() -
     assert refusal(function) == ["- from: is required"]
 
 
-def test_instances_and_what_has_no_annotation_pass_as_they_are() -> None:
+def test_instances_and_arguments_without_annotation_pass_unchanged() -> None:
     def function(place: Place, point: Point, anything, *, other=None):  # type: ignore[no-untyped-def] # that is the point
         return place, point, anything, other
 
@@ -52,7 +52,7 @@ def test_instances_and_what_has_no_annotation_pass_as_they_are() -> None:
     assert all(a is b for a, b in zip(got, values, strict=True))
 
 
-def test_every_kind_of_parameter_is_validated_and_given_as_it_must_be() -> None:
+def test_every_kind_of_parameter_is_validated_and_passed_by_position_or_name() -> None:
     def function(a: int, /, b: int = 2, *rest: int, c: int = 3, **extra: float) -> Any:
         return a, b, rest, c, extra
 
@@ -97,7 +97,7 @@ def test_the_fields_of_a_single_model_may_be_given_in_its_place(sent: dict[str, 
     assert taken(function, **sent) == got
 
 
-def test_mistakes_in_the_fields_of_a_single_model_are_told_by_their_own_names() -> None:
+def test_errors_in_the_fields_of_a_single_model_have_the_names_of_the_fields() -> None:
     def function(request: Place) -> Place:
         return request
 
@@ -129,7 +129,7 @@ def test_an_optional_single_model_keeps_its_default() -> None:
     assert taken(function, city="x") == Place(city="x")
 
 
-def test_what_a_partial_has_filled_is_not_for_the_model_to_change() -> None:
+def test_a_model_cannot_change_what_a_partial_has_filled() -> None:
     def function(key: str, city: str) -> Any:
         return key, city
 

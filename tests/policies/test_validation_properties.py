@@ -89,7 +89,7 @@ cases = st.recursive(st.sampled_from(LEAVES), wrapped, max_leaves=4)
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_what_fits_arrives_as_the_annotated_type(data: st.DataObject) -> None:
+def test_arguments_that_fit_arrive_as_the_annotated_type(data: st.DataObject) -> None:
     annotation, values = data.draw(cases)
     sent, got = data.draw(values)
 
@@ -102,7 +102,7 @@ def test_what_fits_arrives_as_the_annotated_type(data: st.DataObject) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_what_does_not_fit_is_refused_and_not_repeated(data: st.DataObject) -> None:
+def test_arguments_that_do_not_fit_are_refused_and_not_repeated(data: st.DataObject) -> None:
     annotation, values = data.draw(cases)
     sent, _ = data.draw(values)
     wrong = data.draw(st.sampled_from([MARK, [sent, MARK], {MARK: sent}, {"name": MARK, MARK: MARK, "width": MARK}]))

@@ -213,7 +213,7 @@ def test_the_value_of_a_result_is_not_repeated(both: Flavour) -> None:
     assert_kept(everything_said(caught.value))
 
 
-def test_what_a_check_says_without_values_is_told() -> None:
+def test_the_message_of_a_validator_is_kept_where_it_has_no_values() -> None:
     def positive(n: int) -> int:
         if n <= 0:
             raise ValueError(f"give the number of nights, not {n}")
@@ -250,5 +250,7 @@ def test_a_value_is_found_in_any_message(secret: str, before: str, after: str, f
         ("yes or no", [True, None, 1], "yes or no"),
     ],
 )
-def test_only_what_a_message_shares_with_the_values_is_left_out(message: str, values: Any, shown: str | None) -> None:
+def test_only_the_parts_that_a_message_shares_with_the_values_are_masked(
+    message: str, values: Any, shown: str | None
+) -> None:
     assert mask_values(message, values) == shown

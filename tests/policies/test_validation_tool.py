@@ -75,7 +75,9 @@ class Later(BaseModel):
     x: int
 
 
-def test_what_is_built_late_is_built_once_for_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_validator_that_is_built_at_the_first_call_is_built_once_for_many_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from otel_tools._arguments import signature_model  # noqa: PLC0415 - patched where it is looked up
 
     built = []
@@ -128,7 +130,7 @@ def test_a_tool_refuses_before_it_runs_and_is_counted_as_invalid(seen: Captured,
     assert attributes["error.type"] == "invalid_arguments"
 
 
-def test_an_override_goes_by_what_was_found_at_decoration(both: Flavour) -> None:
+def test_an_override_uses_the_validator_built_at_decoration(both: Flavour) -> None:
     def made() -> Any:
         class Inner(BaseModel):
             x: int
@@ -159,7 +161,7 @@ def checked(function: Callable[..., Any], value: Any) -> Outcome:
     return stop.value.value
 
 
-def test_a_result_that_fits_is_passed_on_untouched() -> None:
+def test_a_result_that_fits_is_returned_unchanged() -> None:
     def function() -> list[dict[str, float]]: ...  # type: ignore[empty-body] # it is never called
 
     value = [{"a": 1}]
@@ -200,7 +202,7 @@ def test_an_error_of_the_function_is_not_a_result() -> None:
     assert checked(weather, Outcome.of_error(error)).error is error
 
 
-def test_a_tool_checks_both_ways(seen: Captured, both: Flavour) -> None:
+def test_validate_both_checks_arguments_and_result(seen: Captured, both: Flavour) -> None:
     def work(n: int) -> int:
         return n if n > 0 else str(n)  # type: ignore[return-value] # that is the point
 

@@ -1,4 +1,4 @@
-"""What the tests of validation share: types, and what becomes of a call without driver and telemetry."""
+"""Helpers for the tests of validation: types, and calls without driver and telemetry."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Exact(BaseModel):
 
 
 def taken(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What the function makes of validated arguments; no driver and no telemetry needed."""
+    """The value that the function returns for validated arguments, without driver and telemetry."""
     outcome = ended(function, args, kwargs)
     if outcome.error is not None:
         raise outcome.error
@@ -83,7 +83,7 @@ def result_of(flow: Flow) -> Outcome:
 
 
 def refusal(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str]:
-    """The lines that say what is wrong with the arguments."""
+    """The lines of the refusal that describe the errors."""
     outcome = ended(function, args, kwargs)
     assert outcome.result == "invalid"
     assert isinstance(outcome.error, InvalidArguments)

@@ -1,4 +1,4 @@
-"""One event loop of our own, on one daemon thread of the process, for async tools that are run from sync code."""
+"""The event loop that runs async tools for sync callers: one per process, on a daemon thread."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
-__all__ = ["run_on_private_loop"]
+__all__ = ["run_on_background_loop"]
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 2.0
-"""Seconds for which an interrupted caller waits for its tools to notice."""
+_END_TIMEOUT: Final = 2.0
+"""Seconds that an interrupted caller waits for its cancelled tools, and the end of the process for the thread."""
 
 
-class _Home:
-    """The loop and its thread, made when they are first needed."""
+class _LoopThread:
+    """The loop and its thread, started on first use."""
 
     def __init__(self) -> None:
         self.lock = RLock()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: Thread | None = None
-        self.ending = False
+        self.is_ending = False
 
     def get(self) -> asyncio.AbstractEventLoop:
         with self.lock:
@@ -41,62 +41,62 @@ class _Home:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        while not self.ending:
-            # A tool may stop the loop that it runs on, which is everybody's.
+        while not self.is_ending:
+            # All tools share the loop, and one of them may stop it.
             with contextlib.suppress(BaseException):
                 loop.run_forever()
 
     def end(self) -> None:
-        """Leave nothing behind that Python would complain about at its end."""
+        """Stop the thread and close the loop, so that Python warns of nothing at its end."""
         with self.lock:
             loop, thread, self.loop = self.loop, self.thread, None
             if loop is None or thread is None or not thread.is_alive():
                 return
-            self.ending = True
+            self.is_ending = True
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(_PATIENCE)
+            thread.join(_END_TIMEOUT)
             if not thread.is_alive():
                 loop.close()
-            self.ending = False
+            self.is_ending = False
 
 
-_home = _Home()
-_left: Final[list[_Home]] = []
-"""Of the parent of this process: their sockets are not ours to close."""
+_loop_thread = _LoopThread()
+_inherited: Final[list[_LoopThread]] = []
+"""Loops of the parent process, kept alive: closing them would close the parent's sockets."""
 
 
 def _start_again() -> None:
-    global _home  # noqa: PLW0603 - in the child of a fork its thread is gone
-    _left.append(_home)
-    _home = _Home()
+    global _loop_thread  # noqa: PLW0603 - its thread does not exist in the child of a fork
+    _inherited.append(_loop_thread)
+    _loop_thread = _LoopThread()
 
 
 at_fork(after_in_child=_start_again)
 
 
 @atexit.register
-def _end() -> None:
-    _home.end()
+def _end_at_exit() -> None:
+    _loop_thread.end()
 
 
-def run_on_private_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine on the private loop, in a copy of the caller's context, and wait for its result.
+def run_on_background_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on the background loop, in a copy of the caller's context, and wait for its result.
 
-    Where the wait is interrupted the coroutine is cancelled, and given a moment to clean up.
+    If the wait is interrupted, the coroutine is cancelled and gets up to 2 seconds to clean up.
     """
     ended = Event()
 
-    async def watched() -> T:
+    async def signalling() -> T:
         try:
             return await work()
         finally:
             ended.set()
 
-    future: Future[T] = asyncio.run_coroutine_threadsafe(watched(), _home.get())
+    future: Future[T] = asyncio.run_coroutine_threadsafe(signalling(), _loop_thread.get())
     try:
         return future.result()
     except BaseException:
         if not future.done():
             future.cancel()
-            ended.wait(_PATIENCE)
+            ended.wait(_END_TIMEOUT)
         raise

@@ -1,4 +1,4 @@
-"""What tools there are, as Markdown for people: parameters, policies and types of errors."""
+"""Describes tools in Markdown, for people: parameters, policies and error types."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["catalogue"]
 
-_LONGEST: Final = 80
+_MAX_OPTION_LENGTH: Final = 80
 
 
 def catalogue(tools: Iterable[Tool]) -> str:
-    """The tools in their order, a section for each."""
+    """A section of Markdown for each tool, in the order of the tools."""
     return "\n".join(line for tool in tools for line in _section(tool)).rstrip() + "\n"
 
 
@@ -33,8 +33,8 @@ def _section(tool: Tool) -> Iterator[str]:
         yield ""
     yield from _parameters(schema.get("parameters") or {})
     given = {option: value for option in POLICY_OPTIONS if (value := getattr(tool.options, option.name))}
-    asked = [f"{option.name}={_shown(value)}" for option, value in given.items()]
-    yield f"Policies: {', '.join(_code(each) for each in asked) or 'none'}"
+    options = [f"{option.name}={_option_text(value)}" for option, value in given.items()]
+    yield f"Policies: {', '.join(map(_code, options)) or 'none'}"
     yield ""
     errors = dict.fromkeys(error.error_type for option in given for error in option.errors)
     if tool.options.args is not None:
@@ -54,17 +54,17 @@ def _parameters(schema: Mapping[str, Any]) -> Iterator[str]:
     required = schema.get("required") or ()
     yield "| parameter | type | required | description |"
     yield "|---|---|---|---|"
-    for name, described in parameters.items():
-        about = str(described.get("description") or "")
-        if "default" in described:
-            about = f"{about} Default: {_code(repr(described['default']))}.".strip()
-        cells = (_code(name), _type(described), "yes" if name in required else "no", about)
-        yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+    for name, schema_of_parameter in parameters.items():
+        about = str(schema_of_parameter.get("description") or "")
+        if "default" in schema_of_parameter:
+            about = f"{about} Default: {_code(repr(schema_of_parameter['default']))}.".strip()
+        cells = (_code(name), _type(schema_of_parameter), "yes" if name in required else "no", about)
+        yield f"| {' | '.join(_table_cell(cell) for cell in cells)} |"
     yield ""
 
 
-def _type(schema: Any) -> str:  # noqa: PLR0911 - one for each way in which JSON Schema says a type
-    """A JSON Schema in a word or two."""
+def _type(schema: Any) -> str:  # noqa: PLR0911 - one for each form of a type in JSON Schema
+    """The type of a JSON Schema in a word or two."""
     if not isinstance(schema, dict):
         return "any"
     if "enum" in schema:
@@ -82,23 +82,23 @@ def _type(schema: Any) -> str:  # noqa: PLR0911 - one for each way in which JSON
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
-def _shown(value: Any) -> str:
-    """An option as it was written; of a function its name."""
+def _option_text(value: Any) -> str:
+    """An option as it was written; a function by its name."""
     while isinstance(value, functools.partial):
-        # What it is given may be a secret.
+        # The arguments of a partial may be secret.
         value = value.func
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str) and callable(value):
         text = name
     elif is_dataclass(value) and not isinstance(value, type):
-        # What was left at its default is not what somebody reads a catalogue for.
-        given = {each.name: getattr(value, each.name) for each in fields(value) if each.repr}
+        # Only what differs from the defaults is shown.
+        values = {each.name: getattr(value, each.name) for each in fields(value) if each.repr}
         defaults = {each.name: each.default for each in fields(value)}
-        said = (f"{each}={_shown(it)}" for each, it in given.items() if it != defaults[each])
-        text = f"{type(value).__name__}({', '.join(said)})"
+        arguments = (f"{name}={_option_text(value)}" for name, value in values.items() if value != defaults[name])
+        text = f"{type(value).__name__}({', '.join(arguments)})"
     else:
         text = repr(value)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return text if len(text) <= _MAX_OPTION_LENGTH else text[:_MAX_OPTION_LENGTH] + "…"
 
 
 def _code(text: str) -> str:
@@ -106,5 +106,5 @@ def _code(text: str) -> str:
     return f"{fence}{text}{fence}"
 
 
-def _cell(text: str) -> str:
+def _table_cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")

@@ -1,6 +1,6 @@
-"""Runs the jobs of a batch at once, sync ones on threads, async ones as tasks, each in a copy of the caller's context.
+"""Runs jobs in parallel: sync ones on threads, async ones as tasks, each in a copy of the caller's context.
 
-A job answers for itself: whatever its tool does, the job returns. So one that fails cannot spoil the others.
+A job handles the errors of its tool and always returns an answer, so a failing tool does not affect the other jobs.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from otel_tools._call.outcome import Outcome
 
-__all__ = ["CROWDED", "NOT_BEGUN", "UNFINISHED", "Job", "Stopped", "execute"]
+__all__ = ["NOT_BEGUN", "NO_THREAD", "UNFINISHED", "Job", "ProgramEnd", "execute"]
 
 
-class _Mark:
+class _Marker:
     def __init__(self, name: str) -> None:
         self._name = name
 
@@ -33,26 +33,29 @@ class _Mark:
         return self._name
 
 
-UNFINISHED: Final = _Mark("UNFINISHED")
-"""In the place of an answer: the time was over before the job was done."""
+UNFINISHED: Final = _Marker("UNFINISHED")
+"""In place of an answer: the time was over before the job was done."""
 
-NOT_BEGUN: Final = _Mark("NOT_BEGUN")
-"""The time was over before the job began."""
+NOT_BEGUN: Final = _Marker("NOT_BEGUN")
+"""In place of an answer: the time was over before the job began."""
 
-CROWDED: Final = _Mark("CROWDED")
-"""No thread was begun: too many sync jobs whose time was over are still running."""
+NO_THREAD: Final = _Marker("NO_THREAD")
+"""In place of an answer: the tool has no thread left, since too many of its abandoned jobs are still running."""
 
-_GRACE: Final = 1.0
+_CANCEL_TIMEOUT: Final = 1.0
 """Seconds that tasks have to end once they are cancelled."""
 
-_stubborn: Final[set[asyncio.Task[Any]]] = set()
-"""Tasks that did not end although they were cancelled; asyncio alone would let go of them."""
+_uncancelled_tasks: Final[set[asyncio.Task[Any]]] = set()
+"""Tasks that are still running after they were cancelled. asyncio keeps no reference to them."""
 
 
-class Stopped(Exception):  # noqa: N818 - no failure: the program is to end
-    """A tool raised what is to end the program, `SystemExit` or `KeyboardInterrupt`, or another such exception.
+class ProgramEnd(Exception):  # noqa: N818 - not an error: the program is to end
+    """A tool raised an exception that ends the program: `SystemExit`, `KeyboardInterrupt` or the like.
 
-    It travels in this, because a task that raises it itself would take the event loop down with it.
+    It wraps that exception, because a task that raises it directly stops the event loop.
+
+    Attributes:
+        error: The exception that the tool raised.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -64,51 +67,52 @@ def _no_record() -> Call:
     return Call((), {})
 
 
-_common: Final = ThreadBudget()
-"""The threads of jobs that are no tool's."""
+_shared_budget: Final = ThreadBudget()
+"""The threads of jobs that have no budget of their own."""
 
 
 class Job(NamedTuple):
-    """One thing to do.
+    """One call to make.
 
     Attributes:
-        work: Does it and returns the answer. It raises nothing but `Stopped`, and its own cancellation.
-        asynchronous: It is a coroutine function; else it may return a coroutine, for what is left to be awaited.
-        ordered: It begins when the ordered ones before it are done.
-        abandoned_thread: Makes the record that is told of its thread, where that still runs when its time is over.
-        thread_budget: Whose threads it runs on, where it is sync.
+        work: Makes the call and returns the answer. It raises only `ProgramEnd`, and its own cancellation.
+        asynchronous: Whether ``work`` is a coroutine function. If not, it may return a coroutine, which is awaited.
+        ordered: Whether it begins only when the ordered jobs before it are done.
+        abandoned_thread: Makes the record that counts the job's thread if that still runs when the time is over.
+        thread_budget: The threads on which a sync job runs.
     """
 
     work: Callable[[], Any]
     asynchronous: bool
     ordered: bool = False
     abandoned_thread: Callable[[], Call] = _no_record
-    thread_budget: ThreadBudget = _common
+    thread_budget: ThreadBudget = _shared_budget
 
 
-async def execute(jobs: Sequence[Job], *, most: int, seconds: float | None = None) -> list[Any]:
-    """Run jobs and give back their answers, in the order of the jobs.
+async def execute(jobs: Sequence[Job], *, max_parallel: int, time_limit: float | None = None) -> list[Any]:
+    """Run jobs and return their answers, in the order of the jobs.
 
-    Cancelling it cancels the tasks; sync functions that run on cannot be stopped, and can ask `otel_tools.cancelled`.
+    Cancelling it cancels the tasks. A sync function that is running cannot be stopped; it can ask
+    `otel_tools.cancelled`.
 
     Args:
-        jobs: What to do.
-        most: Jobs that may run at once.
-        seconds: How long all may take. Those that are not done by then are given up; None waits for all.
+        jobs: The calls to make.
+        max_parallel: How many jobs may run at once.
+        time_limit: Seconds for all jobs together. Jobs that are not done by then are abandoned; None waits for all.
 
     Returns:
-        The answers; `UNFINISHED`, `NOT_BEGUN` or `CROWDED` where there is none.
+        The answers; `UNFINISHED`, `NOT_BEGUN` or `NO_THREAD` where there is none.
 
     Raises:
-        Stopped: A job wants the program to end.
+        ProgramEnd: A tool ended the program.
     """
     if not jobs:
         return []
-    batch = _Batch(jobs, most, seconds)
-    tasks = batch.start()
+    execution = _Execution(jobs, max_parallel, time_limit)
+    tasks = execution.start()
     try:
         try:
-            async with clock.timeout(seconds) if seconds is not None else contextlib.nullcontext():
+            async with clock.timeout(time_limit) if time_limit is not None else contextlib.nullcontext():
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         except TimeoutError:
             done = set()
@@ -116,114 +120,114 @@ async def execute(jobs: Sequence[Job], *, most: int, seconds: float | None = Non
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
         if any(not task.done() for task in tasks):
-            batch.give_up()
-        return list(batch.answers)
+            execution.give_up()
+        return list(execution.answers)
     finally:
         if unfinished := [task for task in tasks if not task.done()]:
-            batch.give_up()
-            await _end(unfinished)
+            execution.give_up()
+            await _cancel(unfinished)
 
 
-async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     try:
-        await asyncio.wait(tasks, timeout=_GRACE)
+        await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
     finally:
         for task in tasks:
             if task.done():
-                _look_at(task)
+                _retrieve_exception(task)
             else:
-                _stubborn.add(task)
-                task.add_done_callback(_look_at)
+                _uncancelled_tasks.add(task)
+                task.add_done_callback(_retrieve_exception)
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
-    """Nobody waits for this one any more; asyncio would complain of an exception that nobody looked at."""
-    _stubborn.discard(task)
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Retrieve the exception of a task that nobody awaits, since asyncio warns of exceptions that are not retrieved."""
+    _uncancelled_tasks.discard(task)
     if not task.cancelled():
         task.exception()
 
 
-class _Batch:
-    """What the jobs of one batch share.
+class _Execution:
+    """The state that the jobs of one `execute` share.
 
     Attributes:
-        answers: By the place of the job.
+        answers: The answers by index of the job.
     """
 
-    def __init__(self, jobs: Sequence[Job], most: int, seconds: float | None) -> None:
+    def __init__(self, jobs: Sequence[Job], max_parallel: int, time_limit: float | None) -> None:
         self.answers: list[Any] = [NOT_BEGUN] * len(jobs)
         self._jobs = jobs
-        self._deadline = None if seconds is None else clock.now() + seconds
-        self._outer = current_scope.get()
+        self._deadline = None if time_limit is None else clock.now() + time_limit
+        self._outer_scope = current_scope.get()
         self._running: dict[int, Scope] = {}
         self._futures: dict[int, Future[Outcome]] = {}
-        self._over = False
-        self._gate = asyncio.Semaphore(most)
-        self._one = self._run if len(jobs) <= most else self._admitted
+        self._is_over = False
+        self._semaphore = asyncio.Semaphore(max_parallel)
+        self._start_job = self._run if len(jobs) <= max_parallel else self._run_when_admitted
 
     def start(self) -> list[asyncio.Task[None]]:
-        """One task for each job, and one for all that are in order."""
+        """Start one task for each job, and one task for all ordered jobs."""
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
-        ordered = [place for place, job in enumerate(self._jobs) if job.ordered]
+        ordered = [index for index, job in enumerate(self._jobs) if job.ordered]
         tasks = [
-            loop.create_task(self._one(place, job), context=context.copy())
-            for place, job in enumerate(self._jobs)
+            loop.create_task(self._start_job(index, job), context=context.copy())
+            for index, job in enumerate(self._jobs)
             if not job.ordered
         ]
         if ordered:
             tasks.append(loop.create_task(self._in_order(ordered, context)))
         return tasks
 
-    async def _in_order(self, places: list[int], context: contextvars.Context) -> None:
+    async def _in_order(self, indexes: list[int], context: contextvars.Context) -> None:
         loop = asyncio.get_running_loop()
-        for place in places:
-            if self._over:
+        for index in indexes:
+            if self._is_over:
                 return
-            # A task for each: what one tool leaves in its context is not the next one's.
-            await loop.create_task(self._one(place, self._jobs[place]), context=context.copy())
+            # A task for each, so that a tool does not see the context variables that the one before has set.
+            await loop.create_task(self._start_job(index, self._jobs[index]), context=context.copy())
 
-    async def _admitted(self, place: int, job: Job) -> None:
-        async with self._gate:
-            await self._run(place, job)
+    async def _run_when_admitted(self, index: int, job: Job) -> None:
+        async with self._semaphore:
+            await self._run(index, job)
 
-    async def _run(self, place: int, job: Job) -> None:
-        self.answers[place] = UNFINISHED
-        # What the job can ask: how long there is, and whether anybody still waits.
-        self._running[place] = scope = Scope(None, self._deadline, self._outer)
+    async def _run(self, index: int, job: Job) -> None:
+        self.answers[index] = UNFINISHED
+        # The tool can ask it how much time is left, and whether the call was abandoned.
+        self._running[index] = scope = Scope(None, self._deadline, self._outer_scope)
         current_scope.set(scope)
-        answer = await (job.work() if job.asynchronous else self._on_thread(place, job))
-        if not self._over:
-            self.answers[place] = answer
-            del self._running[place]
+        answer = await (job.work() if job.asynchronous else self._on_thread(index, job))
+        if not self._is_over:
+            self.answers[index] = answer
+            del self._running[index]
 
     def give_up(self) -> None:
-        """Nobody waits for what is still running."""
-        self._over = True
-        for place, scope in self._running.items():
-            future = self._futures.get(place)
+        """Abandon the jobs that are still running."""
+        self._is_over = True
+        for index, scope in self._running.items():
+            future = self._futures.get(index)
             if future is not None and future.done() and future.exception() is None:
-                # It is done; an async job that blocks the loop has kept it from saying so.
+                # The thread is done, but an async job blocked the loop, which has not seen that yet.
                 outcome = future.result()
                 if outcome.error is None and type(outcome.value) is not CoroutineType:
-                    self.answers[place] = outcome.value
+                    self.answers[index] = outcome.value
                     continue
             scope.given_up = True
 
-    async def _on_thread(self, place: int, job: Job) -> Any:
+    async def _on_thread(self, index: int, job: Job) -> Any:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
         future = job.thread_budget.start(contextvars.copy_context(), job.work, (), {})
         if future is None:
-            return CROWDED
-        self._futures[place] = future
+            return NO_THREAD
+        self._futures[index] = future
 
         def end(_future: Future[Outcome]) -> None:
             # The loop may be closed by now.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_set, ended)
+                loop.call_soon_threadsafe(_set_done, ended)
 
         future.add_done_callback(end)
         try:
@@ -238,6 +242,6 @@ class _Batch:
         return await answer if type(answer) is CoroutineType else answer
 
 
-def _set(ended: asyncio.Future[None]) -> None:
+def _set_done(ended: asyncio.Future[None]) -> None:
     if not ended.done():
         ended.set_result(None)

@@ -1,8 +1,8 @@
-"""What kind of failure is an exception, for the model, and what can the model do about it?
+"""Classifies exceptions for the model: the kind of the failure, and what the model can do about it.
 
-A closed list, apart from the ``error.type`` of spans: a model that has read what each kind means needs no names of
-Python classes. The kind comes from the exception's class and its HTTP status, and the suggestion from the kind;
-neither ever comes from words in a message.
+The kinds are a closed list and not the ``error.type`` of spans: a model does not need the names of Python classes. The
+kind comes from the exception's class and its HTTP status, and the suggestion from the kind. Neither comes from the text
+of a message.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from otel_tools.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KINDS", "RETRYABLE", "SUGGESTIONS", "Kind", "Kinds"]
+__all__ = ["FAILURE_KINDS", "RETRYABLE", "SUGGESTIONS", "FailureKind", "FailureKinds"]
 
-Kind: TypeAlias = Literal[
+FailureKind: TypeAlias = Literal[
     "rate_limited",
     "authentication",
     "timeout",
@@ -36,14 +36,14 @@ Kind: TypeAlias = Literal[
     "cancelled",
     "other",
 ]
-"""The kinds of failure that a model is told of."""
+"""The kinds of failures in the results that a model gets."""
 
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+FAILURE_KINDS: Final[tuple[FailureKind, ...]] = get_args(FailureKind)
 
-RETRYABLE: Final[frozenset[Kind]] = frozenset({"rate_limited", "timeout", "unavailable"})
-"""Kinds of which the same call may succeed a while later."""
+RETRYABLE: Final[frozenset[FailureKind]] = frozenset({"rate_limited", "timeout", "unavailable"})
+"""Kinds after which the same call may succeed later."""
 
-SUGGESTIONS: Final[dict[Kind, str | None]] = {
+SUGGESTIONS: Final[dict[FailureKind, str | None]] = {
     "rate_limited": "Wait before you call this tool again: for retry_after seconds, where that is given.",
     "authentication": "Do not call this tool again. Tell the user that access was refused.",
     "timeout": "Call this tool once more, or ask it for less.",
@@ -54,9 +54,9 @@ SUGGESTIONS: Final[dict[Kind, str | None]] = {
     "cancelled": "Do not repeat this call unless the user asks for it.",
     "other": "Do not repeat this call unchanged.",
 }
-"""What the model is told to do."""
+"""What the model can do, by kind."""
 
-_CLASSES: Final[dict[type[BaseException], Kind]] = {
+_CLASSES: Final[dict[type[BaseException], FailureKind]] = {
     InvalidArguments: "invalid_arguments",
     InvalidResult: "bad_result",
     RateLimited: "rate_limited",
@@ -65,7 +65,7 @@ _CLASSES: Final[dict[type[BaseException], Kind]] = {
     TimeoutError: "timeout",
     PermissionError: "authentication",
 }
-_STATUSES: Final[dict[int, Kind]] = {
+_STATUSES: Final[dict[int, FailureKind]] = {
     400: "invalid_arguments",
     401: "authentication",
     403: "authentication",
@@ -75,45 +75,45 @@ _STATUSES: Final[dict[int, Kind]] = {
     429: "rate_limited",
     504: "timeout",
 }
-_EVERYTHING: Final = (Exception, BaseException)
+_CATCH_ALL: Final = (Exception, BaseException)
 
 
-class Kinds:
-    """How exceptions are explained to the model.
+class FailureKinds:
+    """Maps exceptions to kinds, and kinds to suggestions.
 
     Args:
-        kinds: Kinds of your own, by exception class or HTTP status: ``{QuotaExceeded: "rate_limited", 451: "other"}``.
-            The nearest class of an exception's bases decides; ``Exception`` is for all that nothing else is known of.
-        suggestions: Suggestions of your own, by kind or by exception class; None takes one away.
+        kinds: Additional kinds by exception class or HTTP status: ``{QuotaExceeded: "rate_limited", 451: "other"}``.
+            The nearest class of an exception's bases decides; ``Exception`` applies where nothing else does.
+        suggestions: Additional suggestions by kind or by exception class; None removes one.
 
     Raises:
-        ConfigurationError: A key or a value is not what it has to be.
+        ConfigurationError: A key or a value has the wrong type, or there is no such kind.
     """
 
-    __slots__ = ("_classes", "_rest", "_statuses", "_suggested_for", "_suggestions")
+    __slots__ = ("_by_catch_all", "_by_class", "_by_status", "_suggestions", "_suggestions_by_class")
 
     def __init__(
         self,
-        kinds: Mapping[type[BaseException] | int, Kind] | None = None,
-        suggestions: Mapping[Kind | type[BaseException], str | None] | None = None,
+        kinds: Mapping[type[BaseException] | int, FailureKind] | None = None,
+        suggestions: Mapping[FailureKind | type[BaseException], str | None] | None = None,
     ) -> None:
-        self._classes = dict(_CLASSES)
-        self._statuses = dict(_STATUSES)
-        self._rest: dict[type[BaseException], Kind] = {}
+        self._by_class = dict(_CLASSES)
+        self._by_status = dict(_STATUSES)
+        self._by_catch_all: dict[type[BaseException], FailureKind] = {}
         self._suggestions = dict(SUGGESTIONS)
-        self._suggested_for: dict[type[BaseException], str | None] = {}
+        self._suggestions_by_class: dict[type[BaseException], str | None] = {}
         for key, kind in _checked_mapping("kinds", kinds):
             self._add_kind(key, kind)
         for key, suggestion in _checked_mapping("suggestions", suggestions):
             self._add_suggestion(key, suggestion)
 
     def _add_kind(self, key: Any, kind: Any) -> None:
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise ConfigurationError(f"kinds={{{key!r}: {kind!r}}}: a kind is one of {', '.join(KINDS)}")
+        if not isinstance(kind, str) or kind not in FAILURE_KINDS:
+            raise ConfigurationError(f"kinds={{{key!r}: {kind!r}}}: a kind is one of {', '.join(FAILURE_KINDS)}")
         if isinstance(key, int) and not isinstance(key, bool):
-            self._statuses[key] = kind
+            self._by_status[key] = kind
         elif _is_exception_class(key):
-            (self._rest if key in _EVERYTHING else self._classes)[key] = kind
+            (self._by_catch_all if key in _CATCH_ALL else self._by_class)[key] = kind
         else:
             raise ConfigurationError(
                 f"kinds={{{key!r}: {kind!r}}}: the key is an exception class or an HTTP status, as TimeoutError or 429"
@@ -124,26 +124,27 @@ class Kinds:
             raise ConfigurationError(
                 f"suggestions={{{key!r}: {suggestion!r}}}: a suggestion is a text, or None for none"
             )
-        if isinstance(key, str) and key in KINDS:
+        if isinstance(key, str) and key in FAILURE_KINDS:
             self._suggestions[key] = suggestion
         elif _is_exception_class(key):
-            self._suggested_for[key] = suggestion
+            self._suggestions_by_class[key] = suggestion
         else:
             raise ConfigurationError(
-                f"suggestions={{{key!r}: ...}}: the key is an exception class or a kind: one of {', '.join(KINDS)}"
+                f"suggestions={{{key!r}: ...}}: the key is an exception class or a kind: one of "
+                f"{', '.join(FAILURE_KINDS)}"
             )
 
-    def kind(self, error: BaseException) -> Kind:  # noqa: PLR0911 - one for each thing that is looked at
+    def kind(self, error: BaseException) -> FailureKind:  # noqa: PLR0911 - one for each rule, in order
         """The kind of a failure."""
         classes = type(error).__mro__
-        for each in classes:
-            if (kind := self._classes.get(each)) is not None:
+        for cls in classes:
+            if (kind := self._by_class.get(cls)) is not None:
                 return kind
         status = http_status(error)
-        if status is not None and (kind := self._statuses.get(status)) is not None:
+        if status is not None and (kind := self._by_status.get(status)) is not None:
             return kind
-        # Client libraries have timeouts of their own that are no TimeoutError.
-        if any("Timeout" in each.__name__ for each in classes):
+        # Timeouts of many client libraries are not subclasses of TimeoutError.
+        if any("Timeout" in cls.__name__ for cls in classes):
             return "timeout"
         if transient(error):
             return "unavailable"
@@ -153,13 +154,13 @@ class Kinds:
             inside = {self.kind(one) for one in error.exceptions}
             if len(inside) == 1:
                 return inside.pop()
-        return next((self._rest[each] for each in classes if each in self._rest), "other")
+        return next((self._by_catch_all[cls] for cls in classes if cls in self._by_catch_all), "other")
 
-    def suggestion(self, kind: Kind, error: BaseException | None = None) -> str | None:
-        """What the model can do about it."""
-        for each in type(error).__mro__:
-            if each in self._suggested_for:
-                return self._suggested_for[each]
+    def suggestion(self, kind: FailureKind, error: BaseException | None = None) -> str | None:
+        """What the model can do about a failure; None where there is no suggestion."""
+        for cls in type(error).__mro__:
+            if cls in self._suggestions_by_class:
+                return self._suggestions_by_class[cls]
         return self._suggestions[kind]
 
 

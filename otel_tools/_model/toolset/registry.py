@@ -1,4 +1,4 @@
-"""The tools that a model may call, by name, and how its arguments reach each."""
+"""The tools of a `ToolSet` by name, and the binding of a model's arguments to their parameters."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ from otel_tools.errors import ConfigurationError, FieldError, InvalidArguments
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Registered", "registered"]
+__all__ = ["RegisteredTool", "register_tools"]
 
 
-class Registered:
+class RegisteredTool:
     """One tool of a set.
 
     Attributes:
-        function: What is called.
-        given: What was registered, which may not have been decorated.
-        tool: What the decorator knows of it.
-        asynchronous: It is a coroutine function or an async generator.
-        thread_budget: The threads that run it, where it is sync: a tool that hangs does not use up those of the others.
+        function: The decorated function, which is called.
+        original: The function as it was passed to the `ToolSet`, perhaps not decorated.
+        tool: The `Tool` of the function.
+        asynchronous: Whether it is a coroutine function or an async generator function.
+        thread_budget: The threads of the tool, where it is sync. Each tool has its own, so that one that hangs does
+            not use up the threads of the others.
     """
 
-    __slots__ = ("__dict__", "asynchronous", "function", "given", "thread_budget", "tool")
+    __slots__ = ("__dict__", "asynchronous", "function", "original", "thread_budget", "tool")
 
-    def __init__(self, function: Callable[..., Any], given: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], original: Callable[..., Any]) -> None:
         self.function = function
-        self.given = given
-        self.tool: Tool = function.tool  # type: ignore[attr-defined] # whoever registers it has looked
+        self.original = original
+        self.tool: Tool = function.tool  # type: ignore[attr-defined] # _register has made sure of it
         self.thread_budget = ThreadBudget()
         self.asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
     @functools.cached_property
     def arguments(self) -> Arguments:
-        """How the arguments of the function are named."""
+        """Binds arguments to the parameters of the function."""
         return Arguments(self.function)
 
     @functools.cached_property
-    def _validates(self) -> bool:
+    def _validates_itself(self) -> bool:
         return bool(self.tool.options.validate) or getattr(self.tool.options, "args", None) is not None
 
     @functools.cached_property
@@ -57,8 +58,8 @@ class Registered:
         return (self.function.__self__,) if isinstance(self.function, types.MethodType) else ()
 
     @functools.cached_property
-    def _is_checked(self) -> bool:
-        """Whether pydantic can check the arguments by the signature, and nobody has said that it should not."""
+    def _is_validated_here(self) -> bool:
+        """Whether pydantic can check the arguments by the signature, and ``validate`` does not say otherwise."""
         if self.tool.options.validate is not None:
             return False
         try:
@@ -68,78 +69,78 @@ class Registered:
         return True
 
     @functools.cached_property
-    def _filled(self) -> frozenset[str]:
-        """What a partial has filled is not the model's to change."""
+    def _partial_keywords(self) -> frozenset[str]:
+        """The parameters that a partial has filled, which a model must not change."""
         return frozenset(partial_keywords(self.tool.function))
 
     @functools.cached_property
-    def _by_position(self) -> tuple[list[inspect.Parameter], list[inspect.Parameter], str | None]:
-        """The parameters that go by position alone; all that may; and the name of ``*values``."""
+    def _positional_parameters(self) -> tuple[list[inspect.Parameter], list[inspect.Parameter], str | None]:
+        """The positional-only parameters; all that may be given by position; and the name of ``*values``."""
         parameters = list(self.arguments.signature.parameters.values())
-        only = [each for each in parameters if each.kind is each.POSITIONAL_ONLY]
-        may = [each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
-        rest = next((each.name for each in parameters if each.kind is each.VAR_POSITIONAL), None)
-        # Of (*args, **kwargs) any name is for **kwargs.
-        return only, may, None if any(each.kind is each.VAR_KEYWORD for each in parameters) else rest
+        only = [item for item in parameters if item.kind is item.POSITIONAL_ONLY]
+        allowed = [item for item in parameters if item.kind in {item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD}]
+        rest = next((item.name for item in parameters if item.kind is item.VAR_POSITIONAL), None)
+        # Of (*args, **kwargs), **kwargs takes any name, also "args".
+        return only, allowed, None if any(item.kind is item.VAR_KEYWORD for item in parameters) else rest
 
-    def bound(self, given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of the call that a model's arguments by name come to.
+    def bind_arguments(self, arguments: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Bind a model's arguments by name to the parameters: the positional and the keyword arguments of the call.
 
-        A tool with ``validate=`` or ``args=`` looks at them itself. For others this is done here, for what a model
-        sends is JSON, and its schema promised the types of the signature; unless ``validate=False`` says otherwise, or
-        pydantic cannot check them. Then a missing or unknown name is found all the same, so that a `TypeError` of the
-        tool's own is not taken for one.
+        A tool with ``validate=`` or ``args=`` validates them itself. The arguments of other tools are validated here,
+        because a model sends JSON, and the schema promised the types of the signature. With ``validate=False``, or
+        where pydantic cannot check the signature, only missing and unknown names are found. So a `TypeError` that the
+        call then raises is the tool's own.
 
         Raises:
-            InvalidArguments: They do not fit the parameters.
+            InvalidArguments: The arguments do not fit the parameters.
         """
-        if self._validates:
-            return (), given
-        if self._is_checked:
-            args, kwargs = self.tool.validate(self._receivers, given)
+        if self._validates_itself:
+            return (), arguments
+        if self._is_validated_here:
+            args, kwargs = self.tool.validate(self._receivers, arguments)
             return args[len(self._receivers) :], kwargs
-        args, kwargs = self._placed(given)
+        args, kwargs = self._split_positional(arguments)
         try:
             self.arguments.bind(*args, **kwargs)
         except TypeError:
-            raise self._misfit(given) from None
-        if not self._filled.isdisjoint(given):
-            raise self._misfit(given)
+            raise self._mismatch(arguments) from None
+        if not self._partial_keywords.isdisjoint(arguments):
+            raise self._mismatch(arguments)
         return args, kwargs
 
-    def _placed(self, given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments by position, for parameters that cannot be given by name, and the others."""
-        only, may, rest = self._by_position
+    def _split_positional(self, arguments: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Split the arguments into those that must be given by position, and the others."""
+        only, allowed, rest = self._positional_parameters
         if not only and rest is None:
-            return (), given
-        kwargs = dict(given)
-        further = [] if rest is None else kwargs.pop(rest, [])
-        if not isinstance(further, list):
+            return (), arguments
+        kwargs = dict(arguments)
+        surplus = [] if rest is None else kwargs.pop(rest, [])
+        if not isinstance(surplus, list):
             raise self._refusal([FieldError(rest or "", "is no array")])
         args: list[Any] = []
-        for parameter in may if further else only:
+        for parameter in allowed if surplus else only:
             if parameter.name not in kwargs and parameter.default is parameter.empty:
-                # The function itself says what is missing.
+                # The binding that follows finds what is missing.
                 return tuple(args), kwargs
             args.append(kwargs.pop(parameter.name, parameter.default))
-        return (*args, *further), kwargs
+        return (*args, *surplus), kwargs
 
-    def _misfit(self, given: dict[str, Any]) -> InvalidArguments:
+    def _mismatch(self, arguments: dict[str, Any]) -> InvalidArguments:
         parameters = {
-            name: each
-            for name, each in self.arguments.signature.parameters.items()
-            if each.kind is not each.VAR_KEYWORD and name not in self._filled
+            name: item
+            for name, item in self.arguments.signature.parameters.items()
+            if item.kind is not item.VAR_KEYWORD and name not in self._partial_keywords
         }
-        open_ended = any(each.kind is each.VAR_KEYWORD for each in self.arguments.signature.parameters.values())
+        open_ended = any(item.kind is item.VAR_KEYWORD for item in self.arguments.signature.parameters.values())
         errors = [
             FieldError(name, "is required")
-            for name, each in parameters.items()
-            if each.default is each.empty and each.kind is not each.VAR_POSITIONAL and name not in given
+            for name, item in parameters.items()
+            if item.default is item.empty and item.kind is not item.VAR_POSITIONAL and name not in arguments
         ]
         errors += [
             unknown_argument(name, parameters)
-            for name in given
-            if name in self._filled or (name not in parameters and not open_ended)
+            for name in arguments
+            if name in self._partial_keywords or (name not in parameters and not open_ended)
         ]
         return self._refusal(errors or [FieldError("(arguments)", "do not fit")])
 
@@ -148,21 +149,21 @@ class Registered:
         return InvalidArguments(message, tool=self.tool.name, errors=tuple(errors[:MAX_LISTED]))
 
 
-def registered(tools: Any) -> dict[str, Registered]:
-    """The tools by name; functions are decorated on their way in.
+def register_tools(tools: Any) -> dict[str, RegisteredTool]:
+    """The tools by name. Functions that are not decorated are decorated here.
 
     Raises:
-        ConfigurationError: There is something that is no tool, or two of one name.
+        ConfigurationError: An item is not a function, or two tools have the same name.
     """
     if isinstance(tools, Mapping):
-        return {name: _registered(each, name) for name, each in tools.items()}
+        return {name: _register(item, name) for name, item in tools.items()}
     if isinstance(tools, (str, bytes)) or not isinstance(tools, Iterable):
         raise ConfigurationError(
             f"ToolSet({tools!r}): a list of functions is needed, or a dictionary of functions by name"
         )
-    found: dict[str, Registered] = {}
-    for each in tools:
-        entry = _registered(each, None)
+    found: dict[str, RegisteredTool] = {}
+    for item in tools:
+        entry = _register(item, None)
         name = entry.tool.name
         if name in found:
             raise ConfigurationError(
@@ -173,19 +174,19 @@ def registered(tools: Any) -> dict[str, Registered]:
     return found
 
 
-def _registered(function: Any, name: str | None) -> Registered:
+def _register(function: Any, name: str | None) -> RegisteredTool:
     if isinstance(function, (classmethod, staticmethod, type)) or not callable(function):
         raise ConfigurationError(
             f"ToolSet: {f'{name!r}: ' if name is not None else ''}{function!r} is no function that can be called"
         )
-    given = function
+    original = function
     known = getattr(function, "tool", None)
     # A bound method of a decorated function, or a wrapper around one, is a tool as it is.
     if not isinstance(known, Tool):
         function = tool(function) if name is None else tool(function, name=name)
     elif name is not None and name != known.name:
         function = tool(function, name=name)
-    entry = Registered(function, given)
+    entry = RegisteredTool(function, original)
     if is_tool(function) and entry.tool.info.arguments.receiver is not None:
         raise ConfigurationError(
             f"ToolSet: {entry.tool.name!r} is a method without its object; pass that of an object: "

@@ -1,4 +1,4 @@
-"""What the model is given for a call: the tool's data, or what went wrong and what it can do about it."""
+"""The result of a tool call as the model gets it: the tool's data, or the failure and a suggestion."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
-from otel_tools._model.toolset.failure_kinds import KINDS, RETRYABLE, Kinds
-from otel_tools._model.toolset.serialize import dumped, plain, shown
-from otel_tools._policies.retry.transient import retry_after as asked_for
+from otel_tools._model.toolset.failure_kinds import FAILURE_KINDS, RETRYABLE, FailureKinds
+from otel_tools._model.toolset.serialize import bounded_json, compact_json, json_values
+from otel_tools._policies.retry.transient import retry_after as retry_after_of
 from otel_tools._telemetry.content.capture import redact_text
 from otel_tools.errors import ToolError
 
 if TYPE_CHECKING:
-    from otel_tools._model.toolset.failure_kinds import Kind
+    from otel_tools._model.toolset.failure_kinds import FailureKind
 
 __all__ = ["MAX_CHARACTERS", "ToolFailure", "ToolResult"]
 
 MAX_CHARACTERS: Final = 32_768
-"""Most characters that a model is given for one call, unless a `ToolSet` says otherwise."""
+"""Characters of the answer to one call, unless a `ToolSet` sets another limit."""
 
-_LONGEST_MESSAGE: Final = 2_000
-_ENVELOPE: Final = 256
-"""Characters that are kept free for what stands around the data."""
+_MAX_MESSAGE_LENGTH: Final = 2_000
+_ENVELOPE_LENGTH: Final = 256
+"""Characters reserved for the JSON around the data."""
 
 _TRACEBACK: Final = "Traceback (most recent call last)"
-_KINDS: Final = Kinds()
+_DEFAULT_KINDS: Final = FailureKinds()
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFailure:
-    """What went wrong, in the model's words.
+    """A failure, described for the model.
 
     Attributes:
-        kind: One of a closed list.
+        kind: One of a closed list; see `ToolResult.failure`.
         message: What happened; without secrets and tracebacks.
-        retryable: Whether the very same call may succeed later.
-        retry_after: Seconds until it may; None where nobody knows.
+        retryable: Whether the same call may succeed later.
+        retry_after: Seconds until it may; None where that is unknown.
     """
 
-    kind: Kind
+    kind: FailureKind
     message: str
     retryable: bool
     retry_after: float | None = None
@@ -50,13 +50,13 @@ class ToolFailure:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What the model is given for one call. A tool may return one itself, to word its failures.
+    """The result of one tool call for the model. A tool may return one itself, to describe its failures.
 
     Attributes:
-        success: Whether there are data.
-        data: What the tool returned, as it is; None where it failed.
-        error: What went wrong; None where nothing did.
-        suggestion: What the model can do about it.
+        success: Whether the call succeeded.
+        data: What the tool returned, unchanged; None where it failed.
+        error: The failure; None where the call succeeded.
+        suggestion: What the model can do about the failure.
         timestamp: When the result was made; with a time zone.
     """
 
@@ -68,13 +68,13 @@ class ToolResult:
 
     @classmethod
     def of(cls, value: Any) -> ToolResult:
-        """The result of a call that returned; a `ToolResult` is left as it is."""
+        """The result of a call that returned; a `ToolResult` is returned unchanged."""
         return value if isinstance(value, ToolResult) else cls(success=True, data=value)
 
     @classmethod
     def failure(
         cls,
-        kind: Kind,
+        kind: FailureKind,
         message: str,
         *,
         retry_after: float | None = None,
@@ -88,81 +88,83 @@ class ToolResult:
                 ``unknown_tool``, ``bad_result``, ``cancelled`` and ``other``.
             message: What happened.
             retry_after: Seconds until the same call may succeed, where that is known.
-            suggestion: What the model can do; what is usual for the kind by default.
-            retryable: Whether the same call may succeed; what is usual for the kind by default.
+            suggestion: What the model can do; by default, the suggestion of the kind.
+            retryable: Whether the same call may succeed; by default, as usual for the kind.
 
         Raises:
-            ValueError: There is no such kind.
+            ValueError: The kind is unknown.
         """
-        if kind not in KINDS:
-            raise ValueError(f"kind={kind!r}: one of {', '.join(KINDS)} is needed")
+        if kind not in FAILURE_KINDS:
+            raise ValueError(f"kind={kind!r}: one of {', '.join(FAILURE_KINDS)} is needed")
         return cls(
             success=False,
             error=ToolFailure(
                 kind, _clean(message), kind in RETRYABLE if retryable is None else retryable, retry_after
             ),
-            suggestion=_KINDS.suggestion(kind) if suggestion is None else suggestion,
+            suggestion=_DEFAULT_KINDS.suggestion(kind) if suggestion is None else suggestion,
         )
 
     @classmethod
-    def of_error(cls, error: BaseException, kinds: Kinds = _KINDS) -> ToolResult:
+    def of_error(cls, error: BaseException, kinds: FailureKinds = _DEFAULT_KINDS) -> ToolResult:
         """The result of a call that raised.
 
         Args:
-            error: What it raised.
-            kinds: How exceptions are explained.
+            error: The exception that the tool raised.
+            kinds: Maps exceptions to kinds and suggestions.
         """
         kind = kinds.kind(error)
         return cls(
             success=False,
-            error=ToolFailure(kind, _message_of(error), kind in RETRYABLE, asked_for(error)),
+            error=ToolFailure(kind, _message_of(error), kind in RETRYABLE, retry_after_of(error)),
             suggestion=kinds.suggestion(kind, error),
         )
 
-    def to_json(self, max_characters: int = MAX_CHARACTERS, *, redact: bool = True, kinds: Kinds = _KINDS) -> str:
-        """The result as the model reads it: always valid JSON, whatever the data are.
+    def to_json(
+        self, max_characters: int = MAX_CHARACTERS, *, redact: bool = True, kinds: FailureKinds = _DEFAULT_KINDS
+    ) -> str:
+        """The result as the model gets it: always valid JSON, whatever the data are.
 
         ``{"success": true, "data": ...}``, with a ``note`` where the data were cut, or ``{"success": false, "error":
         {"kind", "message", "retryable", "retry_after"}, "suggestion": ..., "timestamp": ...}``. Data that cannot be
         written as JSON become a failure of the kind ``bad_result``.
 
         Args:
-            max_characters: Most characters of the text; 1,000 or more.
+            max_characters: The most characters of the text; 1,000 or more.
             redact: Whether secrets in the data are replaced, as they are in spans. In errors they always are.
-            kinds: What suggests a way out where the data cannot be written.
+            kinds: Gives the suggestion where the data cannot be written.
         """
         if self.error is not None or not self.success:
-            return self._failed(max_characters)
+            return self._failure_json(max_characters)
         try:
-            data = plain(self.data)
-            text, was_cut = shown(data, max(16, max_characters - _ENVELOPE), redact=redact)
+            data = json_values(self.data)
+            text, was_cut = bounded_json(data, max(16, max_characters - _ENVELOPE_LENGTH), redact=redact)
         except Exception as error:  # noqa: BLE001 - the data's own code may raise anything
-            return self._unwritable(error, kinds).to_json(max_characters)
+            return self._unwritable_result(error, kinds).to_json(max_characters)
         if not was_cut:
             return f'{{"success":true,"data":{text}}}'
         note = (
-            f"The result was cut to fit: it is {_length_of(data)} characters of JSON, of which {len(text)} are given. "
+            f"The result was cut to fit: it is {_length(data)} characters of JSON, of which {len(text)} are given. "
             "An ellipsis marks what is left out; ask for less to see it."
         )
-        return f'{{"success":true,"note":{dumped(note)},"data":{text}}}'
+        return f'{{"success":true,"note":{compact_json(note)},"data":{text}}}'
 
     def to_dict(self) -> dict[str, Any]:
-        """As `to_json`, read again."""
+        """As `to_json`, parsed."""
         read: dict[str, Any] = json.loads(self.to_json())
         return read
 
-    def _failed(self, max_characters: int) -> str:
+    def _failure_json(self, max_characters: int) -> str:
         error = self.error or ToolFailure("other", "The tool failed.", retryable=False)
-        room = max(16, (max_characters - _ENVELOPE) // 2)
+        room = max(16, (max_characters - _ENVELOPE_LENGTH) // 2)
         message, suggestion = (
-            json.loads(shown(text, room, redact=False)[0])
+            json.loads(bounded_json(text, room, redact=False)[0])
             for text in (_clean(error.message), None if self.suggestion is None else _clean(self.suggestion))
         )
-        return dumped(
+        return compact_json(
             {
                 "success": False,
                 "error": {
-                    "kind": error.kind if error.kind in KINDS else "other",
+                    "kind": error.kind if error.kind in FAILURE_KINDS else "other",
                     "message": message,
                     "retryable": error.retryable,
                     "retry_after": _rounded(error.retry_after),
@@ -172,14 +174,14 @@ class ToolResult:
             }
         )
 
-    def _unwritable(self, error: Exception, kinds: Kinds) -> ToolResult:
+    def _unwritable_result(self, error: Exception, kinds: FailureKinds) -> ToolResult:
         reason = "it is nested in itself or too deeply" if isinstance(error, (ValueError, RecursionError)) else ""
         if isinstance(error, UnicodeError):
             reason = "a name in it is no valid Unicode"
         elif isinstance(error, ValueError) and "digits" in str(error):
             reason = "a number in it is too long"
         if isinstance(error, TypeError) or type(error).__name__ == "PydanticSerializationError":
-            reason = _message_of(error, named=False)
+            reason = _message_of(error, with_class=False)
         message = f"The tool returned what cannot be written as JSON, a {type(self.data).__qualname__}"
         return ToolResult.failure(
             "bad_result",
@@ -188,25 +190,25 @@ class ToolResult:
         )
 
 
-def _message_of(error: BaseException, *, named: bool = True) -> str:
-    """What an exception says, under its class's name unless it is one of ours, which say it all."""
+def _message_of(error: BaseException, *, with_class: bool = True) -> str:
+    """The message of an exception after the name of its class, which a `ToolError` does not need."""
     try:
         text = _clean(str(error))
     except Exception:  # noqa: BLE001 - an exception's __str__ may raise anything
         text = ""
-    if isinstance(error, ToolError) or not named:
+    if isinstance(error, ToolError) or not with_class:
         return text or type(error).__name__
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _clean(message: str) -> str:
-    """Without secrets, and without the traceback that some libraries put into messages of what failed elsewhere."""
-    return redact_text(str(message), _LONGEST_MESSAGE).partition(_TRACEBACK)[0].strip()
+    """The message without secrets, and without the traceback that some libraries append to it."""
+    return redact_text(str(message), _MAX_MESSAGE_LENGTH).partition(_TRACEBACK)[0].strip()
 
 
-def _length_of(data: Any) -> str:
+def _length(data: Any) -> str:
     try:
-        return format(len(data) + 2 if isinstance(data, str) else len(dumped(data)), ",")
+        return format(len(data) + 2 if isinstance(data, str) else len(compact_json(data)), ",")
     except Exception:  # noqa: BLE001 - numbers too long to be written, for example
         return "too many"
 

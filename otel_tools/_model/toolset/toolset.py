@@ -1,4 +1,4 @@
-"""`ToolSet`: the tools that a model may call, from its calls to the messages that answer them."""
+"""`ToolSet`: the tools that a model may call. It runs a model's tool calls and returns the answers."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._model.formats.openai import calls_in
-from otel_tools._model.toolset.background_loop import run_on_private_loop
-from otel_tools._model.toolset.batch import Rules, Turn, listed
+from otel_tools._model.toolset.background_loop import run_on_background_loop
+from otel_tools._model.toolset.batch import Batch, BatchSettings, name_list
 from otel_tools._model.toolset.catalogue import catalogue
-from otel_tools._model.toolset.executor import Stopped, execute
-from otel_tools._model.toolset.failure_kinds import Kinds
-from otel_tools._model.toolset.registry import registered
+from otel_tools._model.toolset.executor import ProgramEnd, execute
+from otel_tools._model.toolset.failure_kinds import FailureKinds
+from otel_tools._model.toolset.registry import register_tools
 from otel_tools._model.toolset.results import MAX_CHARACTERS
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_tools._model.toolset.failure_kinds import Kind
+    from otel_tools._model.toolset.failure_kinds import FailureKind
     from otel_tools._schema.formats import Api
 
 __all__ = ["ToolSet"]
@@ -29,32 +29,31 @@ __all__ = ["ToolSet"]
 class ToolSet:
     """The tools that a model may call.
 
-    ``tools.schemas()`` is what the model is given, ``tools.run(message)`` answers its calls. By name it gives the
-    functions themselves, so it also stands in for the dictionary of a loop that you have: ``tools[name](**arguments)``.
+    ``tools.schemas()`` goes into the request, ``tools.run(message)`` answers the model's calls. ``tools[name]`` is the
+    function, so a `ToolSet` can replace the dictionary of functions in an existing loop: ``tools[name](**arguments)``.
 
-    Independent calls of one turn run at once: sync tools on threads, async ones as tasks, each in a copy of the
-    caller's context. Whatever a model asks for, each of its calls is answered, and nothing that it does wrong is
-    raised.
+    The calls of one turn run in parallel: sync tools on threads, async ones as tasks, each in a copy of the caller's
+    context. Each call of a model is answered, whatever it asks for, and no mistake of a model is raised.
 
     Args:
-        tools: Functions, decorated or not, and bound methods; or a dictionary of them by the name that the model is to
-            use.
+        tools: Functions, decorated or not, and bound methods; or a dictionary of them by the name that the model uses.
         parallel: Whether calls of one turn may run at once. If not, they run in the order in which the model made them.
-        max_parallel: Most calls of one turn that run at once. To limit a tool across turns give it a ``concurrency``.
-        timeout: Seconds that all calls of one turn may take together. Those that are done by then are answered, the
-            rest with a failure of the kind ``timeout``.
-        ordered: Tools, or their names, whose calls run one after another in the order in which the model made them,
-            beside the others: those that write, for example.
-        kinds: Kinds of failures of your own, by exception class or HTTP status.
-        suggestions: What the model is told to do about failures, by kind or by exception class; None for nothing.
-        max_characters: Most characters of one answer. What is longer is cut, stays valid JSON and says so.
-        redact: Whether secrets are replaced in what tools return. In errors they always are.
+        max_parallel: How many calls of one turn may run at once. To limit a tool across turns, give it
+            a ``concurrency``.
+        timeout: Seconds for all calls of one turn together. Calls that are not done by then are answered with a failure
+            of the kind ``timeout``.
+        ordered: Tools, or their names, whose calls run one after another, in the order in which the model made them,
+            in parallel with the other calls. For tools that write, for example.
+        kinds: Additional kinds of failures, by exception class or HTTP status.
+        suggestions: What the model can do about a failure, by kind or by exception class; None removes a suggestion.
+        max_characters: Characters of one answer. A longer one is cut, stays valid JSON and says that it was cut.
+        redact: Whether secrets are replaced in what tools return. In errors they are always replaced.
 
     Raises:
         ConfigurationError: An argument cannot work, or two tools have one name.
     """
 
-    __slots__ = ("_max_parallel", "_rules", "_tools")
+    __slots__ = ("_max_parallel", "_settings", "_tools")
 
     def __init__(  # noqa: PLR0913 - options of which a user gives few
         self,
@@ -64,8 +63,8 @@ class ToolSet:
         max_parallel: int = 32,
         timeout: float | None = None,
         ordered: Iterable[str | Callable[..., Any]] = (),
-        kinds: Mapping[type[BaseException] | int, Kind] | None = None,
-        suggestions: Mapping[Kind | type[BaseException], str | None] | None = None,
+        kinds: Mapping[type[BaseException] | int, FailureKind] | None = None,
+        suggestions: Mapping[FailureKind | type[BaseException], str | None] | None = None,
         max_characters: int = MAX_CHARACTERS,
         redact: bool = True,
     ) -> None:
@@ -79,16 +78,16 @@ class ToolSet:
         for option, flag in (("parallel", parallel), ("redact", redact)):
             if not isinstance(flag, bool):
                 raise ConfigurationError(f"ToolSet({option}={flag!r}): True or False is needed")
-        self._tools = registered(tools)
+        self._tools = register_tools(tools)
         if timeout is not None:
             for entry in self._tools.values():
                 entry.tool.declare_timeout()
-        in_order = self._names_of(ordered)
-        self._rules = Rules(
+        ordered_names = self._names_of(ordered)
+        self._settings = BatchSettings(
             tools=self._tools,
-            ordered=in_order if parallel else frozenset(self._tools),
+            ordered=ordered_names if parallel else frozenset(self._tools),
             timeout=timeout,
-            kinds=Kinds(kinds, suggestions),
+            kinds=FailureKinds(kinds, suggestions),
             max_characters=max_characters,
             redact=redact,
         )
@@ -98,12 +97,12 @@ class ToolSet:
         if isinstance(ordered, str) or not isinstance(ordered, Iterable):
             raise ConfigurationError(f"ToolSet(ordered={ordered!r}): a list of tools or of their names is needed")
         names = []
-        for each in ordered:
-            known = (name for name, entry in self._tools.items() if each in (entry.function, entry.given))
-            name = each if isinstance(each, str) else next(known, None)
+        for item in ordered:
+            names_of_item = (name for name, entry in self._tools.items() if item in (entry.function, entry.original))
+            name = item if isinstance(item, str) else next(names_of_item, None)
             if name not in self._tools:
                 raise ConfigurationError(
-                    f"ToolSet(ordered=[{each!r}]): there is no such tool; there are {listed(self._tools)}"
+                    f"ToolSet(ordered=[{item!r}]): there is no such tool; there are {name_list(self._tools)}"
                 )
             names.append(name)
         return frozenset(names)
@@ -111,20 +110,21 @@ class ToolSet:
     def run(self, said: Any) -> list[dict[str, Any]]:
         """Answer the calls that a model made, from sync code.
 
-        Async tools run on an event loop of the library's own, on one thread of the process: one that blocks it, instead
-        of awaiting, holds up the others.
+        Async tools run on an event loop of the library, on one thread of the process. A tool that blocks that loop
+        delays the others.
 
         Args:
-            said: A chat message, a list of tool calls, a response of the Responses API or its items; objects or
-                dictionaries.
+            said: What the model said: a chat message, a list of tool calls, a response of the Responses API or its
+                items; objects or dictionaries.
 
         Returns:
-            One message for each call, in their order, in the API's own form: ``{"role": "tool", "tool_call_id",
-            "content"}`` or ``{"type": "function_call_output", "call_id", "output"}``. Empty where there are no calls.
+            One message for each call, in the order of the calls, in the form of the API: ``{"role": "tool",
+            "tool_call_id", "content"}`` or ``{"type": "function_call_output", "call_id", "output"}``. Empty where there
+            are no calls.
 
         Raises:
-            RuntimeError: An event loop is running here, which this would block.
-            TypeError: This is nothing that a model says.
+            RuntimeError: An event loop is running in this thread, which this would block.
+            TypeError: ``said`` is none of these.
         """
         try:
             asyncio.get_running_loop()
@@ -134,51 +134,52 @@ class ToolSet:
             raise RuntimeError(
                 "ToolSet.run() would block the event loop that is running here: use `await tools.arun(...)` instead"
             )
-        turn = Turn(self._rules, calls_in(said))
-        stopped = None
-        if turn.jobs:
+        batch = Batch(self._settings, calls_in(said))
+        program_end = None
+        if batch.jobs:
             try:
-                turn.take(run_on_private_loop(lambda: self._execute(turn)))
-            except Stopped as error:
-                stopped = error.error
-        if stopped is not None:
-            raise stopped
-        return turn.messages()
+                batch.take(run_on_background_loop(lambda: self._execute(batch)))
+            except ProgramEnd as error:
+                program_end = error.error
+        if program_end is not None:
+            raise program_end
+        return batch.messages()
 
     async def arun(self, said: Any) -> list[dict[str, Any]]:
         """As `run`, from async code. Async tools run on the running event loop, sync ones on threads.
 
-        Cancelling it cancels the tools. A sync one that is running cannot be stopped; `otel_tools.cancelled` tells it.
+        Cancelling it cancels the tools. A sync tool that is running cannot be stopped; it can ask
+        `otel_tools.cancelled`.
         """
-        turn = Turn(self._rules, calls_in(said))
-        stopped = None
-        if turn.jobs:
+        batch = Batch(self._settings, calls_in(said))
+        program_end = None
+        if batch.jobs:
             try:
-                turn.take(await self._execute(turn))
-            except Stopped as error:
-                stopped = error.error
-        if stopped is not None:
-            raise stopped
-        return turn.messages()
+                batch.take(await self._execute(batch))
+            except ProgramEnd as error:
+                program_end = error.error
+        if program_end is not None:
+            raise program_end
+        return batch.messages()
 
-    async def _execute(self, turn: Turn) -> list[Any]:
-        return await execute(turn.jobs, most=self._max_parallel, seconds=self._rules.timeout)
+    async def _execute(self, batch: Batch) -> list[Any]:
+        return await execute(batch.jobs, max_parallel=self._max_parallel, time_limit=self._settings.timeout)
 
     def schemas(self, api: Api = "chat", *, strict: bool = False) -> list[dict[str, Any]]:
-        """What the model is told of the tools: the ``tools`` argument of a request.
+        """The schemas of the tools as sent to the model: the ``tools`` argument of a request.
 
         Args:
-            api: ``chat`` or ``responses``: whose form it is.
-            strict: Whether the model is held to the schemas by the server.
+            api: Whose form they have: ``chat`` for Chat Completions, ``responses`` for the Responses API.
+            strict: Whether the server forces the model to follow the schemas.
 
         Raises:
-            ConfigurationError: A schema cannot be made, or strict mode cannot express it.
+            ConfigurationError: A parameter has no schema, or strict mode cannot express it.
         """
-        return [each.tool.schema(api=api, strict=strict) for each in self._tools.values()]
+        return [entry.tool.schema(api=api, strict=strict) for entry in self._tools.values()]
 
     def describe(self) -> str:
         """A catalogue of the tools in Markdown: parameters, policies and types of errors."""
-        return catalogue([each.tool for each in self._tools.values()])
+        return catalogue([entry.tool for entry in self._tools.values()])
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         return self._tools[name].function
@@ -188,10 +189,10 @@ class ToolSet:
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         """The functions."""
-        return (each.function for each in self._tools.values())
+        return (entry.function for entry in self._tools.values())
 
     def __len__(self) -> int:
         return len(self._tools)
 
     def __repr__(self) -> str:
-        return f"<ToolSet of {listed(self._tools)}>"
+        return f"<ToolSet of {name_list(self._tools)}>"
