@@ -35,7 +35,17 @@ SLOW_FILES: Final = frozenset(
 )
 """Files whose tests wait in real time, or run other programs for long."""
 
-LONGEST_FIRST: Final = SIDECAR_FILES
+LONGEST_FIRST: Final = (
+    *SIDECAR_FILES,
+    "tests/interop/test_frameworks.py",
+    "tests/sidecar/test_configs.py",
+    "tests/sidecar/test_rules.py",
+    "tests/cli/test_sidecar_verbs.py",
+    "tests/schema/test_schema_properties.py",
+    "tests/telemetry/test_deferred.py",
+    "tests/stack/test_ten_thousand_calls.py",
+    "tests/stack/test_memory.py",
+)
 """Files that take the longest. Workers begin with them, so that no worker waits for another at the end."""
 
 
