@@ -1,1 +1,1 @@
-"""What the model sees: the parameters of a tool, its schema, its results."""
+"""The model: its tool calls in, the answers out; `ToolSet`, the loop, and call ids."""

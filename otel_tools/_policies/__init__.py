@@ -1,1 +1,1 @@
-"""2. What decides: one file each, written once for sync and async, knowing nothing of OpenTelemetry."""
+"""The policies: one file or one folder each, the same code for sync and async tools, without OpenTelemetry."""

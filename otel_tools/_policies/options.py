@@ -1,6 +1,6 @@
 """The order of policies; the option table: each policy option of `tool` in one row; and the values of one tool.
 
-A new policy takes its own file or folder, one row in `POLICY_OPTIONS`, and one line in ``_tool/typing.py``.
+A new policy takes its own file or folder, one row in `POLICY_OPTIONS`, and one line in ``_tool/option_types.py``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The rate limit policy: attempts in a time."""
+"""The rate limit policy: limits how many attempts start per period."""

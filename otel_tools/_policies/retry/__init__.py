@@ -1,1 +1,1 @@
-"""The retry policy: which failures are tried again, and when."""
+"""The retry policy: which failures are repeated, and after which wait."""
