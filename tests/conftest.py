@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,6 +108,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return SIDECAR_FILES[0] if file in SIDECAR_FILES else file
 
     return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def without_coverage() -> dict[str, str]:
+    """The environment of a process whose imports are looked at: coverage would load modules of its own in it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
 
 class Flavour:

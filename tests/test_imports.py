@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 
 import otel_tools
+from tests.conftest import without_coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -296,6 +297,7 @@ def imported(statement: str) -> tuple[float, list[str]]:
     done = subprocess.run(
         [sys.executable, "-c", TIMED.format(statement=statement)],
         cwd=PACKAGE.parent,
+        env=without_coverage(),
         check=True,
         capture_output=True,
         text=True,

@@ -19,6 +19,7 @@ import otel_tools.stores
 from otel_tools import Cache, ConfigurationError, RateLimit, RateLimited, tool
 from otel_tools._call.clock import clock
 from otel_tools.stores import CacheStore, OnError, Quota, RateLimitStore, Reservation
+from tests.conftest import without_coverage
 
 if TYPE_CHECKING:
     from otel_tools.testing import Captured
@@ -281,5 +282,7 @@ def test_public_classes_and_values_can_be_pickled(public: object) -> None:
 @pytest.mark.parametrize("module", ["otel_tools", "otel_tools.stores"])
 def test_importing_loads_no_backend(module: str) -> None:
     program = f"import sys, {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=without_coverage()
+    )
     assert {"redis", "sqlite3", "pydantic"}.isdisjoint(done.stdout.split())
