@@ -36,6 +36,17 @@ SLOW_FILES: Final = frozenset(
 )
 """Files whose tests wait in real time, or run other programs for long."""
 
+PROGRAM_FILES: Final = frozenset(
+    {
+        "tests/cli/test_command.py",
+        "tests/cli/test_doctor.py",
+        "tests/cli/test_sidecar_verbs.py",
+        "tests/demo/test_run.py",
+        "tests/sidecar/test_runner.py",
+    }
+)
+"""Files whose tests run the command line or a fake sidecar as processes of their own, for seconds each."""
+
 LONGEST_FIRST: Final = (
     *SIDECAR_FILES,
     "tests/interop/test_frameworks.py",
@@ -67,6 +78,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _is_slow(item):
             item.add_marker("slow")
+        if item.nodeid.partition("::")[0] in PROGRAM_FILES:
+            item.add_marker("programs")
     if hasattr(config, "workerinput"):
         files = {file: place for place, file in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: files.get(item.nodeid.partition("::")[0], len(files)))
