@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 AVAILABLE: dict[str, Callable[..., Any]] = {"weather": w.weather, "weather_async": w.weather_async}
 ASKED = [[FunctionCall("weather", w.ARGUMENTS)], [FunctionCall("weather", w.ARGUMENTS)], "done"]
 ASKED_ASYNC = [[FunctionCall("weather_async", w.ARGUMENTS)], [FunctionCall("weather_async", w.ARGUMENTS)], "done"]
+STREAM = pytest.param(
+    True,  # noqa: FBT003 - the value of a parameter
+    marks=pytest.mark.skipif(openai.__version__ == "2.0.0", reason="its helper for streams takes strict tools alone"),
+)
 ONE_RETRIED_ONE_CACHED = [(1, "miss"), (0, "hit")]
 
 
@@ -49,7 +53,7 @@ def test_the_model_is_told_the_same(bare: Any, decorated: Any) -> None:
     assert definition(decorated) == definition(bare)
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [False, STREAM])
 def test_a_loop(model: Callable[..., Any], seen: Captured, *, stream: bool) -> None:
     w.outages.append(ConnectionError())
     messages: list[Any] = [QUESTION]
@@ -71,7 +75,7 @@ def test_a_loop(model: Callable[..., Any], seen: Captured, *, stream: bool) -> N
     assert w.policies_seen(w.tool_spans(seen)) == ONE_RETRIED_ONE_CACHED
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [False, STREAM])
 async def test_an_async_loop(model: Callable[..., Any], seen: Captured, *, stream: bool) -> None:
     w.outages.append(ConnectionError())
     messages: list[Any] = [QUESTION]
