@@ -25,7 +25,7 @@ AVAILABLE: dict[str, Callable[..., Any]] = {"weather": w.weather, "weather_async
 ASKED = [[FunctionCall("weather", w.ARGUMENTS)], [FunctionCall("weather", w.ARGUMENTS)], "done"]
 ASKED_ASYNC = [[FunctionCall("weather_async", w.ARGUMENTS)], [FunctionCall("weather_async", w.ARGUMENTS)], "done"]
 STREAM = pytest.param(
-    True,  # noqa: FBT003 - the value of a parameter
+    True,
     marks=pytest.mark.skipif(openai.__version__ == "2.0.0", reason="its helper for streams takes strict tools alone"),
 )
 ONE_RETRIED_ONE_CACHED = [(1, "miss"), (0, "hit")]
