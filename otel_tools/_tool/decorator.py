@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tools._tool.option_types import ToolArguments
-    from otel_tools._tool.typing import ToolDecorator, ToolFunction, ToolObject
+    from otel_tools._tool.typing import MethodT, ToolDecorator, ToolFunction, ToolObject, Unannotated, Untyped
 
 __all__ = ["is_tool", "tool"]
 
@@ -39,6 +39,12 @@ def tool(  # type: ignore[overload-overlap] # as above
     /,
     **options: Unpack[ToolArguments],
 ) -> staticmethod[P, R]: ...
+@overload
+def tool(function: Untyped[R], /, **options: Unpack[ToolArguments]) -> ToolFunction[..., R]: ...
+@overload
+def tool(function: Unannotated, /, **options: Unpack[ToolArguments]) -> ToolFunction[..., Any]: ...
+@overload
+def tool(function: MethodT, /, **options: Unpack[ToolArguments]) -> MethodT: ...
 @overload
 def tool(
     function: Callable[P, R],

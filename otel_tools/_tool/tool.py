@@ -99,6 +99,18 @@ class Tool:
         self._plan = self._planned(function, options, policies)
         self.wrapper = _wrap(self._plan.run, function, described, self)
 
+    @staticmethod
+    def of(function: Callable[..., Any]) -> Tool:
+        """The tool of a decorated function: ``function.tool``, also for type checkers, which see it on no method.
+
+        Raises:
+            ConfigurationError: The function is not decorated.
+        """
+        known = getattr(function, "tool", None)
+        if not isinstance(known, Tool):
+            raise ConfigurationError(f"Tool.of({function!r}): the function is not decorated with @tool")
+        return known
+
     @property
     def cache(self) -> ToolCache:
         """The tool's entries in its cache: ``clear()``, ``invalidate(*args, **kwargs)``, ``info()``.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools import Cache, Retry, tool
+from otel_tools import Cache, Retry, Tool, tool
 from otel_tools._policies.cache.single_flight import _graph
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores import SQLiteStore
@@ -181,7 +181,7 @@ def test_methods_are_cached_for_each_instance(both: Flavour) -> None:
     stations.clear()
     gc.collect()
     assert gone() is None
-    assert Station.sync.tool.cache.info().size == Station.coroutine.tool.cache.info().size == 0
+    assert Tool.of(Station.sync).cache.info().size == Tool.of(Station.coroutine).cache.info().size == 0
 
 
 def test_a_method_in_a_store_needs_a_key_of_its_own(both: Flavour) -> None:

@@ -20,7 +20,7 @@ from pydantic import AliasChoices, BaseModel, Field, InstanceOf, RootModel
 from typing_extensions import TypedDict, Unpack
 
 import otel_tools
-from otel_tools import ConfigurationError, tool
+from otel_tools import ConfigurationError, Tool, tool
 from otel_tools._schema.from_model import schema_from_model
 
 
@@ -275,7 +275,7 @@ def test_receivers_and_parameters_filled_by_a_partial_are_left_out() -> None:
     by_name = functools.partial(fetch, session=Session())
     only_path = {"path": {"type": "string"}}
     for function in (Client().get, Client.make, tool(Client()), tool(functools.partial(fetch, Session()), name="a")):
-        assert function.tool.schema()["function"]["parameters"]["properties"] == only_path
+        assert Tool.of(function).schema()["function"]["parameters"]["properties"] == only_path
     assert parameters_of(by_name)["properties"] == only_path
 
 

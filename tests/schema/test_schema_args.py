@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
 
-from otel_tools import ConfigurationError, InvalidArguments, tool
+from otel_tools import ConfigurationError, InvalidArguments, Tool, tool
 
 
 class WeatherRequest(BaseModel):
@@ -107,7 +107,7 @@ def test_methods_take_the_fields_too() -> None:
     client = Client()
 
     assert client.get(location="Paris") == (client, "Paris", 3)  # type: ignore[call-arg] # the model has a default
-    assert list(client.get.tool.schema()["function"]["parameters"]["properties"]) == ["location", "n"]
+    assert list(Tool.of(client.get).schema()["function"]["parameters"]["properties"]) == ["location", "n"]
 
 
 async def test_async_tools_take_the_fields_too() -> None:
@@ -182,5 +182,5 @@ def test_a_function_that_cannot_take_the_fields_is_refused_at_decoration() -> No
 def test_decorating_again_keeps_the_model() -> None:
     renamed = tool(by_name, name="weather")
 
-    assert renamed(location="x") == ("x", 3)  # type: ignore[call-arg] # the model has a default
+    assert renamed(location="x") == ("x", 3)
     assert list(renamed.tool.schema()["function"]["parameters"]["properties"]) == ["location", "n"]

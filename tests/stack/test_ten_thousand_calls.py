@@ -67,7 +67,7 @@ def decorated(both: Flavour, ledger: Ledger) -> Callable[..., Any]:
         ledger.fallbacks += 1
         return [-number]
 
-    return tool(
+    mixed: Callable[..., Any] = tool(
         name="mixed",
         validate=True,
         fallback=both.function(last_known),
@@ -80,6 +80,7 @@ def decorated(both: Flavour, ledger: Ledger) -> Callable[..., Any]:
         failed_if=lambda result: result == [13],
         timeout=5,
     )(both.function(fetch))
+    return mixed
 
 
 def called(both: Flavour, function: Any, argument: Any) -> str:

@@ -185,8 +185,8 @@ assert_type(Weather.over_class("Paris"), int)
 assert_type(weather.under_class("Paris"), int)
 assert_type(Weather.under_class("Paris"), int)
 assert_type(Weather.method(weather, "Paris"), int)
-assert_type(Weather.method.tool, Tool)
-assert_type(weather.method.tool, Tool)
+assert_type(Tool.of(Weather.method), Tool)
+assert_type(Tool.of(weather.method), Tool)
 assert_type(Weather.over_static("Paris"), int)
 assert_type(weather.over_static("Paris"), int)
 assert_type(weather.under_static("Paris"), int)
@@ -231,5 +231,6 @@ run(1)  # type: ignore[arg-type]
 
 
 def from_elsewhere(function: Callable[..., Any]) -> None:
-    assert_type(tool(function).tool.name, str)
+    name: str = tool(function).tool.name
+    assert_type(name, str)
     tool(function)(5, a=3)
