@@ -7,8 +7,11 @@ takes a fraction of one and refuses what does not fit exactly as the tool's own 
 from __future__ import annotations
 
 import inspect
+import types
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+
+from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +21,10 @@ __all__ = ["RECEIVERS", "Arguments"]
 _MARKS: Final[dict[Any, str]] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 RECEIVERS: Final = frozenset({"self", "cls"})
 """The names of a method's first parameter; never an argument of a model."""
+
+_TYPES_OF_DATA: Final = frozenset(
+    {"bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple", "Dict", "List", "Literal", "Optional", "Union"}
+)
 
 
 def _anything(*args: Any, **kwargs: Any) -> None:
@@ -40,9 +47,19 @@ class Arguments:
 
     @cached_property
     def receiver(self) -> str | None:
-        """``self`` or ``cls`` if the first parameter has that name, else None."""
-        first = next(iter(self.signature.parameters), None)
-        return first if first in RECEIVERS else None
+        """``self`` or ``cls`` if the first parameter of a method has that name, else None.
+
+        An annotation tells an argument of that name from a receiver: a receiver has one in a class at most, and it is
+        that class or a type variable, never ``str``.
+        """
+        first = next(iter(self.signature.parameters.values()), None)
+        if first is None or first.name not in RECEIVERS or not _can_be_bound(self._function):
+            return None
+        if first.annotation is not first.empty and (
+            not _is_defined_in_class(self._function) or _is_type_of_data(first.annotation)
+        ):
+            return None
+        return first.name
 
     @cached_property
     def bind(self) -> Callable[..., dict[str, Any]]:
@@ -50,8 +67,28 @@ class Arguments:
 
         Defaults are applied, ``*args`` are a tuple and ``**kwargs`` a dictionary under their own names. It raises the
         `TypeError` that the function would.
+
+        Raises:
+            ConfigurationError: A parameter of the function's ``__signature__`` has a name that Python does not allow.
         """
         return _compiled(self.signature, getattr(self._function, "__name__", "tool"))
+
+
+def _can_be_bound(function: Callable[..., Any]) -> bool:
+    """Whether access through an instance would fill the first parameter: not of a method that is bound already."""
+    return not isinstance(function, types.MethodType) and inspect.isfunction(inspect.unwrap(function))
+
+
+def _is_defined_in_class(function: Callable[..., Any]) -> bool:
+    qualified = getattr(function, "__qualname__", "")
+    return isinstance(qualified, str) and "." in qualified and qualified.split(".")[-2] != "<locals>"
+
+
+def _is_type_of_data(annotation: Any) -> bool:
+    """Whether it is ``str``, ``list[int]``, ``int | None`` or the like, also as a string."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    name = text.removeprefix("typing.").partition("[")[0].partition("|")[0].strip()
+    return name in _TYPES_OF_DATA
 
 
 def _compiled(signature: inspect.Signature, name: str) -> Callable[..., dict[str, Any]]:
@@ -76,8 +113,15 @@ def _compiled(signature: inspect.Signature, name: str) -> Callable[..., dict[str
         ):
             declared.append("/")
     items = ", ".join(f"{parameter!r}: {parameter}" for parameter in signature.parameters)
-    # The names come from a signature, so they are identifiers; no text of a caller gets here.
-    exec(f"def bind({', '.join(declared)}): return {{{items}}}", namespace)  # noqa: S102 - as above
+    try:
+        # The names come from a signature, so they are identifiers; no text of a caller gets here.
+        exec(f"def bind({', '.join(declared)}): return {{{items}}}", namespace)  # noqa: S102 - as above
+    except SyntaxError:
+        # `inspect.Parameter` takes a keyword as the name of a parameter that is given by position alone.
+        raise ConfigurationError(
+            f"tool {name!r}: its __signature__ {signature} has a parameter whose name is a word of Python's own, such as "
+            "'class': give the parameter another name"
+        ) from None
     bind: Callable[..., dict[str, Any]] = namespace["bind"]
     bind.__name__ = bind.__qualname__ = name
     return bind

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_tools._call.binding import RECEIVERS
 from otel_tools._telemetry import names
 from otel_tools._telemetry.counters import metrics_of
 
@@ -68,7 +67,7 @@ class ToolTelemetry:
         except TypeError:
             # They do not fit the signature. The call itself will raise this error.
             arguments = {"args": args, "kwargs": kwargs}
-        return {name: value for name, value in arguments.items() if name not in RECEIVERS}
+        return {name: value for name, value in arguments.items() if name != self.arguments.receiver}
 
     def span_attributes(self, agent: str) -> dict[str, str]:
         """Attributes that the span of a call is created with, where this agent makes the call."""
