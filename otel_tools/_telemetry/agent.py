@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from contextvars import ContextVar
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -14,7 +15,6 @@ from opentelemetry.trace import Span, SpanKind, set_span_in_context
 from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
-from otel_tools._telemetry.api_private import detach_silently
 from otel_tools._telemetry.call_span import AGENT_KEY
 from otel_tools._telemetry.deferred import gc_running, pending_reports
 from otel_tools._telemetry.exceptions import record_failure
@@ -24,7 +24,6 @@ from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Token
     from types import TracebackType
 
     from opentelemetry.context import Context
@@ -39,16 +38,40 @@ class _Run:
 
     Attributes:
         agent: The agent.
+        frame: The id of the frame that has the block, which tells the blocks of one agent apart.
         span: The block's span; None where telemetry failed.
-        token: Restores the context of before the block.
+        context: The context that the block made current; None where telemetry failed.
+        outer: The context to go back to: the one before the block, or that of the innermost block still open there.
     """
 
-    __slots__ = ("agent", "span", "token")
+    __slots__ = ("agent", "context", "frame", "outer", "span")
 
-    def __init__(self, agent: agent) -> None:
+    def __init__(self, agent: agent, frame: int) -> None:
         self.agent = agent
+        self.frame = frame
         self.span: Span | None = None
-        self.token: Token[Context] | None = None
+        self.context: Context | None = None
+        self.outer: Context = get_current()
+
+    def leave(self, open_runs: tuple[_Run, ...]) -> None:
+        """Make the context of the innermost block still open current.
+
+        Blocks need not end in the reverse order of their start: a block inside a generator ends when the generator
+        ends. Where another block began in between, that one stays current, and goes back to what was before this one.
+        The garbage collector may end a block in another context, which then stays as it is.
+
+        Args:
+            open_runs: The blocks that are open in this context, also this one if it began there.
+        """
+        if self.context is None or self not in open_runs:
+            return
+        inner = [run for run in open_runs if run is not self]
+        for run in inner:
+            if run.outer is self.context:
+                run.outer = self.outer
+        current = get_current()
+        if not any(run.context is current for run in inner):
+            attach(self.outer)
 
 
 _open_runs: Final[ContextVar[tuple[_Run, ...]]] = ContextVar("otel_tools-agents", default=())
@@ -78,10 +101,15 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
 
     def __enter__(self) -> Span | None:
         """Start the span and return it; None where telemetry failed."""
-        run = _Run(self)
+        return self._enter(id(sys._getframe(1)))  # noqa: SLF001 - inspect.currentframe() is the same call
+
+    def _enter(self, frame: int) -> Span | None:
+        run = _Run(self, frame)
         try:
             run.span = span = self._start_span()
-            run.token = attach(set_value(AGENT_KEY, self.name, set_span_in_context(span, get_current())))
+            context = set_value(AGENT_KEY, self.name, set_span_in_context(span, run.outer))
+            attach(context)
+            run.context = context
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("opening an agent's span")
         self._runs.append(run)
@@ -92,11 +120,16 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         self, _error_class: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """End the span. An exception goes on."""
-        run = self._pop_innermost()
+        self._exit(id(sys._getframe(1)), error)  # noqa: SLF001 - as above
+
+    def _exit(self, frame: int, error: BaseException | None) -> None:
+        open_runs = _open_runs.get()
+        run = self._ending(open_runs, frame)
         if run is None:
             return
-        if run.token is not None:
-            detach_silently(run.token)
+        self._runs.remove(run)
+        _open_runs.set(tuple(other for other in open_runs if other is not run))
+        run.leave(open_runs)
         if run.span is not None:
             close = functools.partial(_close, run.span, error, time_ns())
             if gc_running:
@@ -104,31 +137,22 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
             else:
                 close()
 
-    def _pop_innermost(self) -> _Run | None:
-        """Remove and return this agent's innermost block.
-
-        Blocks need not end in the reverse order of their start. A block inside a generator ends when the generator is
-        closed: that may be inside another agent's block, or in another context by the garbage collector.
-        """
-        open_runs = _open_runs.get()
-        run = next((run for run in reversed(open_runs) if run.agent is self), None)
-        if run is not None:
-            _open_runs.set(tuple(other for other in open_runs if other is not run))
-        elif self._runs:
-            run = self._runs[-1]
-        if run in self._runs:
-            self._runs.remove(run)
-        return run
+    def _ending(self, open_runs: tuple[_Run, ...], frame: int) -> _Run | None:
+        """The block that ends: that of the frame, else (of an `ExitStack`) the innermost; None if none is open."""
+        here = [run for run in open_runs if run in self._runs]
+        # A generator's block may have begun in another context.
+        of_frame = [run for run in (*self._runs, *here) if run.frame == frame]
+        return next(reversed(of_frame or here or self._runs), None)
 
     async def __aenter__(self) -> Span | None:
         """As `__enter__`."""
-        return self.__enter__()
+        return self._enter(id(sys._getframe(1)))  # noqa: SLF001 - as above
 
     async def __aexit__(
-        self, error_class: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, _error_class: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """As `__exit__`."""
-        self.__exit__(error_class, error, trace)
+        self._exit(id(sys._getframe(1)), error)  # noqa: SLF001 - as above
 
     def __call__(self, function: F) -> F:
         """Run each call of the function inside an agent's span of its own."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,7 @@ from otel_tools._telemetry import names
 from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -239,6 +241,81 @@ def test_an_agent_inside_a_generator_may_end_inside_the_block_of_another(seen: C
 
     assert is_child(seen.spans[-2], seen.spans[-1])
     assert not trace.get_current_span().is_recording()
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("seed", range(20))
+def test_blocks_that_begin_and_end_in_any_order_leave_the_innermost_open_one_current(
+    seed: int, flavour: str, seen: Captured
+) -> None:
+    # Generators that share three agent objects. The last block that began and has not ended is the current one.
+    random = Random(seed)  # noqa: S311 - tests
+    agents = [agent(name) for name in ("a", "b", "c")]
+    open_blocks: list[tuple[Any, str, Any]] = []
+
+    def holds() -> None:
+        innermost = open_blocks[-1] if open_blocks else None
+        assert trace.get_current_span() is (innermost[2] if innermost else trace.INVALID_SPAN)
+        work()
+        assert attributes(seen.spans[-1]).get("gen_ai.agent.name") == (innermost[1] if innermost else None)
+
+    def block(used: agent) -> Generator[Any, None, None]:
+        with used as span:
+            yield span
+
+    async def ablock(used: agent) -> AsyncGenerator[Any, None]:
+        async with used as span:
+            yield span
+
+    async def main() -> None:
+        for how in [*random.choices(["begin", "end"], k=30), *["end"] * 30]:
+            if how == "begin":
+                used = random.choice(agents)
+                running: Any = block(used) if flavour == "sync" else ablock(used)
+                span = next(running) if flavour == "sync" else await anext(running)
+                open_blocks.append((running, used.name, span))
+            elif open_blocks:
+                running, _, span = open_blocks.pop(random.randrange(len(open_blocks)))
+                assert span.is_recording()
+                assert (list(running) if flavour == "sync" else [item async for item in running]) == []
+                assert not span.is_recording()
+            holds()
+
+    asyncio.run(main())
+    assert not trace.get_current_span().is_recording()
+
+
+def test_generators_that_share_an_agent_end_their_own_spans(seen: Captured) -> None:
+    shared = agent("shared")
+
+    def items(box: list[Any]) -> Generator[int, None, None]:
+        with shared as span:
+            box.append(span)
+            yield 1
+
+    first: list[Any] = []
+    second: list[Any] = []
+    one, two = items(first), items(second)
+    next(one)
+    next(two)
+    assert list(one) == []
+
+    assert (first[0].is_recording(), second[0].is_recording()) == (False, True)
+    assert trace.get_current_span() is second[0]
+    two.close()
+    assert not trace.get_current_span().is_recording()
+
+
+def test_blocks_on_an_exit_stack_end_from_the_innermost(seen: Captured) -> None:
+    shared = agent("shared")
+    with contextlib.ExitStack() as stack:
+        outer = stack.enter_context(shared)
+        with contextlib.ExitStack() as inner_stack:
+            inner = inner_stack.enter_context(shared)
+            assert trace.get_current_span() is inner
+        assert trace.get_current_span() is outer
+    assert not trace.get_current_span().is_recording()
+    assert [span.context for span in seen.spans] == [inner.get_span_context(), outer.get_span_context()]
 
 
 @pytest.mark.parametrize("collected", [False, True])
