@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 import types
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from otel_tools._policies.options import Options
-from otel_tools._tool.framework_objects import functions_in, with_functions
+from otel_tools._tool.framework_objects import functions_in, refuse_framework_object, with_functions
 from otel_tools._tool.introspection import summary
 from otel_tools._tool.options import document_options, options_from
 from otel_tools._tool.tool import Tool
@@ -106,9 +107,11 @@ def _decorate(function: Any, *, options: Options) -> Any:
             function,
             {field: _decorate(each, options=_named_by(each, function, options)) for field, each in functions.items()},
         )
+    refuse_framework_object(function)
     if isinstance(function, type) or not callable(function):
         raise ConfigurationError(
-            f"tool({function!r}): a function is needed; options go by keyword, as in @tool(name='get_weather')"
+            f"tool({reprlib.repr(function)}): a function is needed; options go by keyword, as in "
+            "@tool(name='get_weather')"
         )
     bare, earlier = _undecorated(function)
     return Tool(bare, options.over(earlier)).wrapper

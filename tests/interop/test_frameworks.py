@@ -33,7 +33,12 @@ MCP_1 = Environment("mcp-1", ("mcp>=1.30,<2", "opentelemetry-instrumentation-mcp
 # What configure(openai=True) meets where it is installed, and what the tests of our own must not meet.
 OPENAI_SPANS = Environment("openai-spans", ("opentelemetry-instrumentation-genai-openai>=1.3b0,<2",))
 
-WHERE = {"with_mcp_1.py": MCP_1, "with_openai_spans.py": OPENAI_SPANS}
+# Their decorators return objects. They need an older mcp than the others.
+TOOL_OBJECTS = Environment(
+    "tool-objects", ("llama-index-core>=0.14,<1", "smolagents>=1.26,<2", "strands-agents>=1.62,<2")
+)
+
+WHERE = {"with_mcp_1.py": MCP_1, "with_openai_spans.py": OPENAI_SPANS, "with_tool_objects.py": TOOL_OBJECTS}
 FILES = sorted(file.name for file in FOLDER.glob("with_*.py"))
 
 
