@@ -23,7 +23,22 @@ RECEIVERS: Final = frozenset({"self", "cls"})
 """The names of a method's first parameter; never an argument of a model."""
 
 _TYPES_OF_DATA: Final = frozenset(
-    {"bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple", "Dict", "List", "Literal", "Optional", "Union"}
+    {
+        "bool",
+        "bytes",
+        "dict",
+        "float",
+        "int",
+        "list",
+        "set",
+        "str",
+        "tuple",
+        "Dict",
+        "List",
+        "Literal",
+        "Optional",
+        "Union",
+    }
 )
 
 
@@ -119,8 +134,8 @@ def _compiled(signature: inspect.Signature, name: str) -> Callable[..., dict[str
     except SyntaxError:
         # `inspect.Parameter` takes a keyword as the name of a parameter that is given by position alone.
         raise ConfigurationError(
-            f"tool {name!r}: its __signature__ {signature} has a parameter whose name is a word of Python's own, such as "
-            "'class': give the parameter another name"
+            f"tool {name!r}: its __signature__ {signature} has a parameter whose name is a word of Python's own, such "
+            "as 'class': give the parameter another name"
         ) from None
     bind: Callable[..., dict[str, Any]] = namespace["bind"]
     bind.__name__ = bind.__qualname__ = name

@@ -32,16 +32,17 @@ def function_driver(plan: Plan) -> Callable[..., Any]:
 
     If the function returns a coroutine, the call goes on as an async one: the caller gets a coroutine too, and the call
     lasts until that has been awaited.
+
+    The functions here hold the plan and nothing else: cloudpickle pickles what they hold.
     """
-    open_call, function, flow_of = plan.open, plan.function, plan.flow
 
     def drive(*args: Any, **kwargs: Any) -> Any:
         if plan.overridden and (other := plan.override.get(None)) is not None:
             return other.run(*args, **kwargs)
         # The same steps without a generator, and without a frame of this package in the middle of a traceback.
-        call = open_call(args, kwargs)
+        call = plan.open(args, kwargs)
         try:
-            value = function(*args, **kwargs)
+            value = plan.function(*args, **kwargs)
         except BaseException as error:
             call.close(None, error, outcome_name_of(error))
             raise
@@ -50,40 +51,39 @@ def function_driver(plan: Plan) -> Callable[..., Any]:
         call.close(value)
         return value
 
-    if flow_of is None:
+    if plan.flow is None:
         return drive
 
     def drive_flow(*args: Any, **kwargs: Any) -> Any:
         if plan.overridden and (other := plan.override.get(None)) is not None:
             return other.run(*args, **kwargs)
-        return _flow(plan, open_call(args, kwargs), flow_of)
+        return _flow(plan, plan.open(args, kwargs), plan.flow)  # type: ignore[arg-type] # not None, see above
 
     return drive_flow
 
 
 def coroutine_driver(plan: Plan) -> Callable[..., Coroutine[Any, Any, Any]]:
     """The driver of a tool that is a coroutine function."""
-    open_call, function, flow_of = plan.open, plan.function, plan.flow
 
     async def drive(*args: Any, **kwargs: Any) -> Any:
         if plan.overridden and (other := plan.override.get(None)) is not None:
             return await other.run(*args, **kwargs)
-        call = open_call(args, kwargs)
+        call = plan.open(args, kwargs)
         try:
-            value = await function(*args, **kwargs)
+            value = await plan.function(*args, **kwargs)
         except BaseException as error:
             call.close(None, error, outcome_name_of(error))
             raise
         call.close(value)
         return value
 
-    if flow_of is None:
+    if plan.flow is None:
         return drive
 
     async def drive_flow(*args: Any, **kwargs: Any) -> Any:
         if plan.overridden and (other := plan.override.get(None)) is not None:
             return await other.run(*args, **kwargs)
-        return await _aflow(plan, open_call(args, kwargs), flow_of)
+        return await _aflow(plan, plan.open(args, kwargs), plan.flow)  # type: ignore[arg-type] # not None, see above
 
     return drive_flow
 

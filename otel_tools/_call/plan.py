@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.steps import Invoke
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "compile_plan"]
 
 _INVOKE: Final = Invoke()
+_PLAN_OF: Final = attrgetter("_plan")
 
 
 class Plan:
@@ -51,6 +53,10 @@ class Plan:
         self.run: Callable[..., Any]
         self.overridden = False
         self.override: ContextVar[Plan | None] = ContextVar("otel_tools-override", default=None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The driver is the wrapper of a `Tool`, which is pickled by its options.
+        return _PLAN_OF, (self.run.tool,)  # type: ignore[attr-defined] # as above
 
     @property
     def current(self) -> Plan:

@@ -13,6 +13,7 @@ from otel_tools._call.forks import reset_after_fork
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.steps import IS_AWAITED, Wait, event_loop_is_running
 from otel_tools._policies.checks import is_wait_seconds
+from otel_tools._policies.pickling import PickledByOptions
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ __all__ = ["Concurrency"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Concurrency:
+class Concurrency(PickledByOptions):
     """Let at most ``limit`` attempts run at once; others wait in one queue for a slot, first come first served.
 
     Threads and tasks wait in the same queue, and tools that are given the same object share its slots. An attempt holds

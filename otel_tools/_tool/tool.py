@@ -236,6 +236,14 @@ class Tool:
         plan.run = _DRIVERS[self.kind](plan)
         return plan
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its function and its options; the rest is made anew where it is loaded. So the wrapper of a function in
+        # ``__main__``, which cloudpickle pickles by value, is picklable too: it holds the plan, and the plan its tool.
+        return Tool, (self.function, self.options), {"wrapper": self.wrapper}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.wrapper = self._plan.run = state["wrapper"]
+
     def __repr__(self) -> str:
         return f"<Tool {self.name!r} ({self.kind})>"
 

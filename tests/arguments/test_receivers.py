@@ -15,7 +15,7 @@ from otel_tools._telemetry import names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import Captured
+    from otel_tools.testing import Captured
 
 
 def label(cls: str, n: int = 1) -> str:
@@ -34,7 +34,7 @@ class Thing:
     def method(self: Thing, x: int) -> int:
         return x
 
-    def of_class(cls: type[Thing], x: int) -> int:  # noqa: N805 - a classmethod below
+    def of_class(cls: type[Thing], x: int) -> int:  # type: ignore[misc] # noqa: N805 - a classmethod below
         return x
 
     def about(self, cls: str) -> str:
@@ -87,10 +87,13 @@ def test_only_a_receiver_is_left_out_of_the_schema(function: Any, parameters: li
 @pytest.mark.parametrize("validate", [None, True, False])
 def test_an_argument_of_that_name_reaches_the_function(name: str, validate: bool | None, seen: Captured) -> None:
     namespace: dict[str, Any] = {}
-    exec(f"def look({name}: str, n: int = 1): return {name} * n", namespace)
+    exec(f"def look({name}: str, n: int = 1): return {name} * n", namespace)  # noqa: S102 - a function of each name
     options: dict[str, Any] = {} if validate is None else {"validate": validate}
     look: Callable[..., str] = tool(
-        namespace["look"], cache=Cache(ttl=60), rate_limit=RateLimit(9, key=lambda arguments: arguments[name]), **options
+        namespace["look"],
+        cache=Cache(ttl=60),
+        rate_limit=RateLimit(9, key=lambda arguments: arguments[name]),
+        **options,
     )
 
     assert (look("a"), look(**{name: "a"}), look("b", n=2)) == ("a", "a", "bb")

@@ -13,6 +13,7 @@ from otel_tools._policies.cache.memory import CacheMemory
 from otel_tools._policies.cache.options import CacheOptions
 from otel_tools._policies.cache.single_flight import InFlightCalls
 from otel_tools._policies.cache.tool_cache import ToolCache
+from otel_tools._policies.pickling import PickledByOptions
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores._protocols import CacheStore
 
@@ -25,7 +26,7 @@ __all__ = ["Cache"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cache(CacheOptions):
+class Cache(PickledByOptions, CacheOptions):
     """Keep what a tool returned, and return it to later calls with the same arguments.
 
     Arguments are the same when the function could not tell them apart: ``f(1)``, ``f(x=1)`` and a default given

@@ -14,6 +14,7 @@ from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import ended_flow
 from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
+from otel_tools._policies.pickling import PickledByOptions
 from otel_tools.errors import CircuitOpen, ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _NOT_COUNTED: Final = (InvalidArguments, *REFUSED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CircuitBreaker:
+class CircuitBreaker(PickledByOptions):
     """Stop calling a tool that keeps failing, and try from time to time whether it works again.
 
     The states are those of the circuit breaker pattern (M. Nygard, *Release It!*). Closed, it lets all attempts through

@@ -15,6 +15,7 @@ from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Perform, Sleep
 from otel_tools._policies.checks import is_finite_number, is_wait_seconds
+from otel_tools._policies.pickling import PickledByOptions
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores._gcra import AT_ONCE, COMMON, KeyedBuckets, Quota, Reservation, nanoseconds, now
 from otel_tools.stores._protocols import RateLimitStore
@@ -41,7 +42,7 @@ _MAX_EARLY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RateLimit:
+class RateLimit(PickledByOptions):
     """Let attempts begin at a given rate, and a burst of them at once; further attempts wait for their turn.
 
     A token bucket: it holds ``burst`` tokens, gains ``rate`` every ``per`` seconds, and each attempt takes one. Over
