@@ -12,6 +12,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 
 from otel_tools._arguments.annotations import (
     NotYetDefined,
+    is_v1_model,
     namespaces_of,
     resolve_annotation,
     undefined_message,
@@ -63,7 +64,7 @@ def var_keyword_adapter(tool: str, var_keyword: Parameter | None) -> TypeAdapter
     return _build(tool, lambda: TypeAdapter(dictionary), [var_keyword])
 
 
-def result_adapter(info: FunctionInfo, *, decorating: bool = False) -> TypeAdapter[Any] | None:
+def result_adapter(info: FunctionInfo) -> TypeAdapter[Any] | None:
     """An adapter for the return annotation; of an awaitable, for what it is awaited for.
 
     A class that pydantic does not know is checked with `isinstance`.
@@ -81,7 +82,7 @@ def result_adapter(info: FunctionInfo, *, decorating: bool = False) -> TypeAdapt
             f"tool {info.tool!r}: validate='both' checks the result by its annotation, and there is none: "
             "annotate what the function returns, or use validate=True"
         )
-    namespaces = namespaces_of(info.function, decorating=decorating)
+    namespaces = namespaces_of(info)
     annotation = resolve_annotation(info.tool, "return", declared, namespaces)
     if typing.get_origin(annotation) in (collections.abc.Awaitable, collections.abc.Coroutine):
         annotation = typing.get_args(annotation)[-1]
@@ -97,15 +98,33 @@ def result_adapter(info: FunctionInfo, *, decorating: bool = False) -> TypeAdapt
     return _build(info.tool, build, [optional_parameter("return", annotation)])
 
 
+def _without_v1_models(adapter: TypeAdapter[Any]) -> TypeAdapter[Any]:
+    """The adapter; pydantic builds one for a model of its version 1 too, which then fails at each call.
+
+    Raises:
+        TypeError: There is such a model in it.
+    """
+    remaining: list[Any] = [adapter.core_schema]
+    while remaining:
+        part = remaining.pop()
+        if isinstance(part, dict):
+            remaining.extend(part.values())
+        elif isinstance(part, (list, tuple)):
+            remaining.extend(part)
+        elif isinstance(owner := getattr(part, "__self__", None), type) and is_v1_model(owner):
+            raise TypeError(f"{owner.__name__} is a model of pydantic's version 1, and not of version 2")
+    return adapter
+
+
 def _build(tool: str, build: Callable[[], TypeAdapter[Any]], parameters: list[Parameter]) -> TypeAdapter[Any]:
     """Build an adapter; where that fails, find the parameter that causes it."""
     try:
-        return build()
+        return _without_v1_models(build())
     except Exception as error:  # noqa: BLE001 - pydantic raises many classes, and types raise their own
         failure, culprit = error, parameters[0]
     for parameter in parameters:
         try:
-            TypeAdapter(parameter.annotation)
+            _without_v1_models(TypeAdapter(parameter.annotation))
         except Exception as error:  # noqa: BLE001 - as above
             failure, culprit = error, parameter
             break

@@ -5,19 +5,24 @@ from __future__ import annotations
 import collections
 import functools
 import inspect
+import re
 import sys
 import types
 import typing
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from otel_tools._call.function_info import FunctionInfo
+
 __all__ = [
     "Namespaces",
     "NotYetDefined",
+    "is_v1_model",
+    "local_names_of",
     "namespaces_of",
     "partial_keywords",
     "resolve_annotation",
@@ -26,11 +31,18 @@ __all__ = [
 ]
 
 Namespaces: TypeAlias = "tuple[dict[str, Any], Mapping[str, Any]]"
-"""The globals of a function; and its type parameters, its closure and the locals of the frames that define it."""
+"""The globals of a function; and its type parameters, its closure and the names of the scopes that define it."""
+
+_IDENTIFIER: Final = re.compile(r"[^\W\d]\w*")
 
 
 class NotYetDefined(Exception):  # noqa: N818 - not an error yet: the first call looks the name up again
     """A name in an annotation is not defined yet. The message can be used for a `ConfigurationError`."""
+
+
+def is_v1_model(value: type[Any]) -> bool:
+    """Whether it is a model of ``pydantic.v1``, of which pydantic 2 makes neither a validator nor a schema."""
+    return any(each.__module__ == "pydantic.v1.main" for each in value.__mro__)
 
 
 def partial_keywords(function: Any) -> frozenset[str]:
@@ -42,31 +54,50 @@ def partial_keywords(function: Any) -> frozenset[str]:
     return frozenset(keywords)
 
 
-def namespaces_of(function: Any, *, decorating: bool) -> Namespaces:
-    """The namespaces in which the annotations of the function are resolved.
+def local_names_of(function: Any) -> dict[str, Any]:
+    """What the annotations name of the scopes around a function that is being decorated.
 
-    Args:
-        function: The function, a partial or a callable object.
-        decorating: Whether the frames that define the function are on the stack. Their locals are searched too.
+    Only frames of the function's own module are searched: a class defined in the function that decorates is in one.
     """
+    function = _defining_function(function)
+    if "." not in getattr(function, "__qualname__", ""):
+        return {}
+    module: dict[str, Any] = getattr(function, "__globals__", {})
+    # ``list["Local"]`` and ``Optional["Local"]`` show the name too.
+    texts = [each if isinstance(each, str) else repr(each) for each in _own_annotations(function).values()]
+    names = {name for text in texts for name in _IDENTIFIER.findall(text)}
+    found: dict[str, Any] = {}
+    caller: types.FrameType | None = sys._getframe()  # noqa: SLF001 - inspect.currentframe() is the same call
+    while caller is not None and names:
+        if caller.f_globals is module and caller.f_locals is not module:
+            scope = caller.f_locals
+            found |= {name: scope[name] for name in names & scope.keys() if name not in found}
+        caller = caller.f_back
+    return found
+
+
+def namespaces_of(info: FunctionInfo) -> Namespaces:
+    """The namespaces in which the annotations of a tool's function are resolved."""
+    function = _defining_function(info.function)
+    module: dict[str, Any] = getattr(function, "__globals__", {})
+    type_parameters = {parameter.__name__: parameter for parameter in getattr(function, "__type_params__", ())}
+    return module, collections.ChainMap(type_parameters, _closure_names(function), dict(info.local_names))
+
+
+def _defining_function(function: Any) -> Any:
+    """The function that has the annotations: of a partial, a callable object, a method or a wrapper."""
     while isinstance(function, functools.partial):
         function = function.func
     if not isinstance(function, (types.FunctionType, types.MethodType)) and not hasattr(function, "__wrapped__"):
         function = getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is needed
-    function = inspect.unwrap(getattr(function, "__func__", function))
-    module: dict[str, Any] = getattr(function, "__globals__", {})
-    local = [
-        {parameter.__name__: parameter for parameter in getattr(function, "__type_params__", ())},
-        _closure_names(function),
-    ]
-    if decorating:
-        # Only frames of the function's own module: a class defined in the function body that decorates is in one.
-        caller: types.FrameType | None = sys._getframe()  # noqa: SLF001 - inspect.currentframe() is the same call
-        while caller is not None:
-            if caller.f_globals is module and caller.f_locals is not module:
-                local.append(dict(caller.f_locals))
-            caller = caller.f_back
-    return module, collections.ChainMap(*local)
+    return inspect.unwrap(getattr(function, "__func__", function))
+
+
+def _own_annotations(function: Any) -> dict[str, Any]:
+    try:
+        return dict(getattr(function, "__annotations__", {}))
+    except Exception:  # noqa: BLE001 - from Python 3.14 on they are evaluated here, and may name what is not defined yet
+        return {}
 
 
 def _closure_names(function: Any) -> dict[str, Any]:

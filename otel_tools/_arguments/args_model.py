@@ -29,14 +29,14 @@ def arguments_class(tool: str, model: Any) -> type[BaseModel]:
         ConfigurationError: ``model`` is not a pydantic model with fields.
     """
     if not isinstance(model, type) or not issubclass(model, BaseModel) or issubclass(model, RootModel):
-        raise ConfigurationError(f"tool {tool!r}: args={model!r}: a pydantic model is needed, a class with fields")
+        raise ConfigurationError(f"tool {tool!r}: args={model!r}: a pydantic 2 model is needed, a class with fields")
     config = ConfigDict(populate_by_name=True, extra=model.model_config.get("extra") or "forbid")
     body = {"__module__": model.__module__, "__doc__": model.__doc__, "model_config": config}
     subclass = types.new_class(f"{model.__name__}Arguments", (model,), {}, lambda namespace: namespace.update(body))
     return cast("type[BaseModel]", subclass)
 
 
-def model_of_args(info: FunctionInfo, *, decorating: bool = False) -> ArgumentsModel:
+def model_of_args(info: FunctionInfo) -> ArgumentsModel:
     """The parameters that the model ``info.declared`` gives to a tool.
 
     The function takes the whole model where its one parameter has the model's type, or has no type and is not the name
@@ -44,7 +44,6 @@ def model_of_args(info: FunctionInfo, *, decorating: bool = False) -> ArgumentsM
 
     Args:
         info: The tool.
-        decorating: Whether the tool is being decorated: the frames that define its function are on the stack.
 
     Raises:
         NotYetDefined: The annotation of the one parameter refers to a name that is not defined yet.
@@ -57,7 +56,7 @@ def model_of_args(info: FunctionInfo, *, decorating: bool = False) -> ArgumentsM
         for parameter in info.arguments.signature.parameters.values()
         if parameter.name != info.arguments.receiver and parameter.name not in filled
     ]
-    if _takes_whole_model(info, parameters, decorating=decorating):
+    if _takes_whole_model(info, parameters):
         only = parameter_of(parameters[0], info.declared)
         return ArgumentsModel(
             parameters=(only,),
@@ -101,13 +100,13 @@ def _fields_by_name(instance: BaseModel) -> dict[str, Any]:
     return {**fields, **(instance.model_extra or {})}
 
 
-def _takes_whole_model(info: FunctionInfo, parameters: list[inspect.Parameter], *, decorating: bool) -> bool:
+def _takes_whole_model(info: FunctionInfo, parameters: list[inspect.Parameter]) -> bool:
     if len(parameters) != 1 or parameters[0].kind in _VARIADIC:
         return False
     (only,) = parameters
     if only.annotation is EMPTY:
         return only.name not in info.declared.model_fields
-    namespaces = namespaces_of(info.function, decorating=decorating)
+    namespaces = namespaces_of(info)
     annotation = resolve_annotation(info.tool, only.name, only.annotation, namespaces)
     alternatives = getattr(annotation, "__args__", (annotation,))
     return any(isinstance(item, type) and issubclass(info.declared, item) for item in alternatives)

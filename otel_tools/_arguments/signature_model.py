@@ -32,7 +32,7 @@ _UNPACK: Final = (typing.Unpack, typing_extensions.Unpack)
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def model_of_signature(info: FunctionInfo, *, decorating: bool = False) -> ArgumentsModel:
+def model_of_signature(info: FunctionInfo) -> ArgumentsModel:
     """The parameters of a tool's function.
 
     Names in annotations are looked up where the function was defined: in its module, in its closure and, while the
@@ -40,13 +40,12 @@ def model_of_signature(info: FunctionInfo, *, decorating: bool = False) -> Argum
 
     Args:
         info: The tool.
-        decorating: Whether the tool is being decorated: the frames that define its function are on the stack.
 
     Raises:
         NotYetDefined: An annotation, or a class in it, refers to a name that is not defined yet.
         ConfigurationError: pydantic cannot check an annotation.
     """
-    namespaces = namespaces_of(info.function, decorating=decorating)
+    namespaces = namespaces_of(info)
     filled = partial_keywords(info.function)
     parameters: list[Parameter] = []
     var_positional: Parameter | None = None

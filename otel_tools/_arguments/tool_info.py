@@ -31,18 +31,13 @@ class BuiltOnce(Generic[T]):
 
     __slots__ = ("_build", "_lock", "built")
 
-    def __init__(self, build: Callable[[bool], T]) -> None:
-        """Try to build it now.
-
-        Args:
-            build: Builds it; called with whether the tool is being decorated, so that the frames that define its
-                function are on the stack.
-        """
+    def __init__(self, build: Callable[[], T]) -> None:
+        """Try to build it now."""
         self.built: T | None = None
         self._build = build
         self._lock = RLock()
         with contextlib.suppress(NotYetDefined):  # the first call tries again
-            self.built = build(True)  # noqa: FBT003 - the one flag there is
+            self.built = build()
 
     def get(self) -> T:
         """The validator, built now if it has to be.
@@ -53,7 +48,7 @@ class BuiltOnce(Generic[T]):
         with self._lock:
             if self.built is None:
                 try:
-                    self.built = self._build(False)  # noqa: FBT003 - as above
+                    self.built = self._build()
                 except NotYetDefined as error:
                     raise ConfigurationError(str(error)) from None
             return self.built
@@ -74,14 +69,14 @@ class ToolInfo(FunctionInfo):
             ConfigurationError: pydantic cannot check an annotation.
         """
 
-        def build(decorating: bool) -> ArgumentValidator:
+        def build() -> ArgumentValidator:
             from otel_tools._arguments.validators import ArgumentValidator  # noqa: PLC0415 - imports pydantic
 
             if self.declared is None:
                 from otel_tools._arguments.signature_model import model_of_signature as model_of  # noqa: PLC0415 - as above
             else:
                 from otel_tools._arguments.args_model import model_of_args as model_of  # noqa: PLC0415 - as above
-            return ArgumentValidator(model_of(self, decorating=decorating), self.arguments.receiver)
+            return ArgumentValidator(model_of(self), self.arguments.receiver)
 
         return BuiltOnce(build)
 
@@ -93,11 +88,11 @@ class ToolInfo(FunctionInfo):
             ConfigurationError: There is no annotation, or pydantic cannot check it.
         """
 
-        def build(decorating: bool) -> ResultValidator:
+        def build() -> ResultValidator:
             from otel_tools._arguments.adapters import result_adapter  # noqa: PLC0415 - as above
             from otel_tools._arguments.validators import ResultValidator  # noqa: PLC0415 - imports pydantic
 
-            return ResultValidator(result_adapter(self, decorating=decorating))
+            return ResultValidator(result_adapter(self))
 
         return BuiltOnce(build)
 

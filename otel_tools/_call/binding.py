@@ -6,6 +6,7 @@ takes a fraction of one and refuses what does not fit exactly as the tool's own 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 from functools import cached_property
@@ -68,10 +69,11 @@ class Arguments:
         that class or a type variable, never ``str``.
         """
         first = next(iter(self.signature.parameters.values()), None)
-        if first is None or first.name not in RECEIVERS or not _can_be_bound(self._function):
+        method = _unbound(self._function)
+        if first is None or first.name not in RECEIVERS or method is None:
             return None
         if first.annotation is not first.empty and (
-            not _is_defined_in_class(self._function) or _is_type_of_data(first.annotation)
+            not _is_defined_in_class(method) or _is_type_of_data(first.annotation)
         ):
             return None
         return first.name
@@ -89,9 +91,13 @@ class Arguments:
         return _compiled(self.signature, getattr(self._function, "__name__", "tool"))
 
 
-def _can_be_bound(function: Callable[..., Any]) -> bool:
-    """Whether access through an instance would fill the first parameter: not of a method that is bound already."""
-    return not isinstance(function, types.MethodType) and inspect.isfunction(inspect.unwrap(function))
+def _unbound(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The function whose first parameter nothing has filled yet: no bound method has one, and no callable object."""
+    while isinstance(function, functools.partial) and not function.args:
+        function = function.func
+    return (
+        None if isinstance(function, types.MethodType) or not inspect.isfunction(inspect.unwrap(function)) else function
+    )
 
 
 def _is_defined_in_class(function: Callable[..., Any]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from otel_tools._call.binding import Arguments
 
@@ -22,6 +23,7 @@ class FunctionInfo:
         generator: Whether it is a generator function or an async generator function.
         arguments: Binds the arguments of a call to the parameters.
         declared: The pydantic model given as ``@tool(args=...)``; None where the signature declares the arguments.
+        local_names: What the annotations name of the scopes around the function, which may be gone when they are read.
     """
 
     def __init__(  # noqa: PLR0913 - each is one fact, by keyword
@@ -33,6 +35,7 @@ class FunctionInfo:
         generator: bool,
         arguments: Arguments,
         declared: Any = None,
+        local_names: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.tool = tool
         self.function = function
@@ -40,3 +43,4 @@ class FunctionInfo:
         self.generator = generator
         self.arguments = arguments
         self.declared = declared
+        self.local_names = local_names

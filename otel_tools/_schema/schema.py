@@ -74,7 +74,7 @@ def schema_of_model(
 ) -> dict[str, Any]:
     """Implements `schema_from_model`, which imports this module, and so pydantic, only when it is called."""
     if not isinstance(model, type) or not issubclass(model, BaseModel) or issubclass(model, RootModel):
-        raise ConfigurationError(f"schema_from_model({model!r}): a pydantic model is needed, a class with fields")
+        raise ConfigurationError(f"schema_from_model({model!r}): a pydantic 2 model is needed, a class with fields")
     name = model.__name__ if name is None else name
     subject = f"schema_from_model({model.__name__})"
     check_format(subject, name, api)

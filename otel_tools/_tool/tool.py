@@ -9,6 +9,7 @@ import json
 import types
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, cast, get_type_hints
 
+from otel_tools._arguments.annotations import local_names_of
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.drive import coroutine_driver, function_driver
@@ -86,6 +87,7 @@ class Tool:
             generator=self.kind in {"generator", "async_generator"},
             arguments=Arguments(function),
             declared=options.args,
+            local_names=local_names_of(function),
         )
         self._schemas: dict[tuple[str, bool], str] = {}
         policies = policies_of(options, self.info)

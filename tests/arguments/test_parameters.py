@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Optional, TypedDict, Unpack
 
+import pydantic.v1
 import pytest
 from pydantic import BaseModel, Field
 
+from otel_tools import Tool, ToolSet, tool
 from otel_tools._arguments.adapters import result_adapter
-from otel_tools._arguments.annotations import NotYetDefined
+from otel_tools._arguments.annotations import NotYetDefined, local_names_of
 from otel_tools._arguments.parameters import EMPTY, ArgumentsModel
 from otel_tools._arguments.signature_model import model_of_signature
 from otel_tools._arguments.tool_info import ToolInfo
@@ -32,11 +35,18 @@ class Options(TypedDict):
 
 
 def tool_info_of(function: Callable[..., Any]) -> ToolInfo:
-    return ToolInfo("tool", function, asynchronous=False, generator=False, arguments=Arguments(function))
+    return ToolInfo(
+        "tool",
+        function,
+        asynchronous=False,
+        generator=False,
+        arguments=Arguments(function),
+        local_names=local_names_of(function),
+    )
 
 
 def model_of(function: Callable[..., Any]) -> ArgumentsModel:
-    return model_of_signature(tool_info_of(function), decorating=True)
+    return model_of_signature(tool_info_of(function))
 
 
 def test_parameters_have_their_types_and_defaults() -> None:
@@ -148,8 +158,75 @@ def test_a_class_of_the_decorating_function_is_found_at_decoration() -> None:
     def function(value: Local) -> None: ...
 
     assert model_of(function).adapter.validate_python({"value": {"x": 1}}) == {"value": Local(1)}
+    without = ToolInfo("tool", function, asynchronous=False, generator=False, arguments=Arguments(function))
     with pytest.raises(NotYetDefined, match=r"'value'.*'Local'"):
-        model_of_signature(tool_info_of(function))
+        model_of_signature(without)
+
+
+def test_a_local_class_and_one_that_is_defined_later_are_found_together() -> None:
+    tools = tools_of_a_local_class()
+    answers = []
+    globals()["LaterThanTheTool"] = type("LaterThanTheTool", (BaseModel,), {"__annotations__": {"y": int}})
+    try:
+        for decorated in tools:
+            properties = decorated.tool.schema()["function"]["parameters"]["properties"]
+            assert list(properties) == ["here", "later"]
+            answers.append(ToolSet([decorated]).run([asked(decorated.tool.name, here={"x": "1"}, later=[{"y": 2}])]))
+    finally:
+        del globals()["LaterThanTheTool"]
+
+    contents = [json.loads(answer[0]["content"]) for answer in answers]
+    assert contents == [{"success": True, "data": {"x": 1, "y": 2}}] * len(tools)
+
+
+def tools_of_a_local_class() -> list[Any]:
+    class Local(BaseModel):
+        x: int
+
+    def plain(here: Local, later: list[LaterThanTheTool]) -> dict[str, int]:  # type: ignore[name-defined] # noqa: F821
+        return {"x": here.x, "y": later[0].y}
+
+    def optional(here: Optional["Local"], later: list[LaterThanTheTool] | None = None) -> dict[str, int]:  # type: ignore[name-defined] # noqa: F821, UP037, UP045
+        assert here is not None
+        assert later is not None
+        return plain(here, later)
+
+    return [tool(plain), tool(plain, name="checked", validate="both"), tool(optional), tool(validate=True)(optional)]
+
+
+def asked(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"id": "1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+
+
+class OldModel(pydantic.v1.BaseModel):
+    x: int
+
+
+@dataclass
+class WithOldModel:
+    old: OldModel
+
+
+@pytest.mark.filterwarnings("ignore:Mixing V1 models")
+@pytest.mark.parametrize(
+    "annotation", [OldModel, list[OldModel], OldModel | None, dict[str, OldModel], WithOldModel], ids=str
+)
+def test_a_model_of_pydantic_1_is_a_clear_error(annotation: Any) -> None:
+    def function(fine: int, old: Any) -> Any:
+        return old
+
+    function.__annotations__ |= {"old": annotation, "return": annotation}
+
+    for attempt in (
+        lambda: tool(function, validate=True),
+        lambda: tool(function, validate="both"),
+        lambda: Tool.of(tool(function)).schema(),
+        lambda: ToolSet([function]).schemas(),
+    ):
+        with pytest.raises(ConfigurationError, match="OldModel is a model of pydantic's version 1"):
+            attempt()
+    with pytest.raises(ConfigurationError, match="a pydantic 2 model is needed"):
+        tool(function, args=OldModel)  # type: ignore[arg-type] # as type checkers say
 
 
 def test_a_class_in_the_closure_is_found_after_decoration_too() -> None:
@@ -184,7 +261,7 @@ def test_the_result_is_checked_by_its_annotation() -> None:
     def anything() -> Any: ...
 
     for function in (plain, awaited):
-        adapter = result_adapter(tool_info_of(function), decorating=True)
+        adapter = result_adapter(tool_info_of(function))
         assert adapter is not None
         assert adapter.json_schema() == {"type": "integer"}
     assert result_adapter(tool_info_of(anything)) is None

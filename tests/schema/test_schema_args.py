@@ -168,7 +168,7 @@ def test_without_validation_the_model_declares_the_schema_alone() -> None:
 
 @pytest.mark.parametrize("args", [int, RootModel[int], WeatherRequest(location="x"), {"type": "object"}])
 def test_args_that_is_not_a_model_is_refused_at_decoration(args: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"tool 'get': args=.*a pydantic model is needed"):
+    with pytest.raises(ConfigurationError, match=r"tool 'get': args=.*a pydantic 2 model is needed"):
         tool(lambda **given: given, name="get", args=args)
 
 
