@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["secrets_in", "without_path", "without_secrets"]
+__all__ = ["secrets_in", "shown", "without_path", "without_secrets"]
 
 
 def without_secrets(url: str) -> str:
@@ -19,6 +20,14 @@ def without_secrets(url: str) -> str:
     except ValueError:
         return "an endpoint that is no URL"
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+def shown(address: object) -> str:
+    """A value that was meant as a URL and may be none, for an error message: without what may be a credential."""
+    if not isinstance(address, str):
+        return repr(address)
+    # What stands before the last @ may be a password; the characters of a URL do not tell where it ends.
+    return repr(re.sub(r"^(\w+://)?.*@", r"\1", address.partition("?")[0], flags=re.DOTALL))
 
 
 def secrets_in(url: str) -> list[str]:

@@ -11,7 +11,7 @@ from otel_tools._call.forks import ForkHandlers
 from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.process_hooks import call_at_exit
-from otel_tools._export.settings import SIGNALS, LogsMode, Redact, Settings, read_redaction, read_settings
+from otel_tools._export.settings import LogsMode, Redact, Settings, read_redaction, read_settings
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.deferred import report_pending
 from otel_tools.errors import ConfigurationError
@@ -175,7 +175,9 @@ def _set_up(settings: Settings) -> Pipeline | None:
     if os.environ.get("OTEL_CONFIG_FILE"):
         logger.warning("OTEL_CONFIG_FILE is set: configure() leaves the providers to it")
         return None
-    wanted = {signal for signal in SIGNALS if settings.exporter(signal) != "none"}
+    for warning in dict.fromkeys(text for export in settings.signals.values() for text in export.warnings):
+        logger.warning("%s", warning)
+    wanted = {signal for signal, export in settings.signals.items() if export.exporters}
     if not wanted:
         return None
     from otel_tools._export.pipeline import Pipeline, set_by_application  # noqa: PLC0415 - imports the SDK

@@ -6,29 +6,38 @@ Source: https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 __all__ = [
     "OTLP_PROTOCOLS",
+    "SIGNALS",
     "OtlpEndpoint",
     "OtlpProtocol",
     "TelemetrySignal",
     "is_http_url",
     "otlp_endpoint",
     "otlp_protocol",
+    "otlp_setting",
+    "own_variable",
     "sdk_disabled",
 ]
 
 TelemetrySignal = Literal["traces", "metrics", "logs"]
 OtlpProtocol = Literal["http/protobuf", "grpc"]
 
+SIGNALS: Final[tuple[TelemetrySignal, ...]] = get_args(TelemetrySignal)
 OTLP_PROTOCOLS: Final[tuple[OtlpProtocol, ...]] = get_args(OtlpProtocol)
 
 _DEFAULT_PROTOCOL: Final = "http/protobuf"
 _DEFAULT_HTTP_ADDRESS: Final = "http://localhost:4318"
 _DEFAULT_GRPC_ADDRESS: Final = "http://localhost:4317"
+
+_SIGNAL_PATH: Final = re.compile(rf"/v1/(?:{'|'.join(SIGNALS)})/*$")
+_GRPC_NAME: Final = re.compile(r"(?:dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
+"""An address in gRPC's own syntax, which its resolvers read."""
 
 
 def sdk_disabled() -> bool:
@@ -54,23 +63,48 @@ class OtlpEndpoint:
 
     @property
     def url(self) -> str:
-        """The full address: over HTTP a base address gets the path ``/v1/{signal}``.
+        """The full address: over HTTP the path of a base address gets ``/v1/{signal}``, once, before a query.
 
         The signal's own variable holds a full address already, and gRPC has no path.
         """
-        if self.protocol == "grpc" or self.variable == _own_variable(self.signal, "ENDPOINT"):
+        if self.protocol == "grpc" or not self.is_base or not self.is_valid:
             return self.address
-        return f"{self.address.rstrip('/')}/v1/{self.signal}"
+        parts = self._parts
+        path = f"{_SIGNAL_PATH.sub('', parts.path).rstrip('/')}/v1/{self.signal}"
+        return urlunsplit(parts._replace(path=path, fragment=""))
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the address is a base address, to which the path of the signal is added."""
+        return self.variable != own_variable(self.signal, "ENDPOINT")
 
     @property
     def is_valid(self) -> bool:
-        """Whether an exporter can use the address: an HTTP URL, or for gRPC also ``HOST:PORT``."""
+        """Whether an exporter can use the address: an HTTP URL, or for gRPC also ``HOST:PORT`` and gRPC's own names."""
         if self.protocol != "grpc":
             return is_http_url(self.address)
+        if _GRPC_NAME.fullmatch(self.address):
+            return True
+        if "://" in self.address:
+            return is_http_url(self.address)
         try:
-            return bool(self.host and self.port)
+            return not _has_spaces(self.address) and bool(self.host and self.port)
         except ValueError:
             return False
+
+    @property
+    def unused_part(self) -> str:
+        """What of a valid address is not used, in words; empty where all of it is."""
+        if _GRPC_NAME.fullmatch(self.address):
+            return ""
+        parts = self._parts
+        if self.protocol == "grpc":
+            unused = parts._replace(scheme="", netloc="", query="", fragment="").geturl().rstrip("/")
+            if unused or parts.query:
+                return f"gRPC sends no path: {unused or 'the query'} is not used"
+        elif self.is_base and (found := _SIGNAL_PATH.search(parts.path)):
+            return f"a base URL gets the path of each signal: {found[0]} at its end is not used"
+        return "what follows # is never sent" if parts.fragment else ""
 
     @property
     def host(self) -> str:
@@ -109,8 +143,8 @@ def otlp_endpoint(signal: TelemetrySignal, protocol: str, *, base: str | None = 
         base: Base URL given in code; wins over every variable.
     """
     if base is not None:
-        return OtlpEndpoint(signal, protocol, base)
-    variable, value = _first_set(signal, "ENDPOINT")
+        return OtlpEndpoint(signal, protocol, base.strip())
+    variable, value = otlp_setting(signal, "ENDPOINT")
     default = _DEFAULT_GRPC_ADDRESS if protocol == "grpc" else _DEFAULT_HTTP_ADDRESS
     return OtlpEndpoint(signal, protocol, value or default, variable)
 
@@ -121,7 +155,7 @@ def otlp_protocol(signal: TelemetrySignal) -> tuple[str, str]:
     The signal's own variable wins over the general one. The protocol is in lower case and not checked against
     `OTLP_PROTOCOLS`.
     """
-    variable, value = _first_set(signal, "PROTOCOL")
+    variable, value = otlp_setting(signal, "PROTOCOL")
     return value.lower() or _DEFAULT_PROTOCOL, variable
 
 
@@ -132,7 +166,12 @@ def is_http_url(address: object) -> bool:
         _ = parts.port  # raises ValueError where it is no port
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    # `urlsplit` ignores line breaks, which then stand in the address that is used.
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not _has_spaces(str(address))
+
+
+def _has_spaces(address: str) -> bool:
+    return any(character.isspace() or not character.isprintable() for character in address)
 
 
 def _split(address: str) -> SplitResult:
@@ -140,13 +179,17 @@ def _split(address: str) -> SplitResult:
     return urlsplit(address if "//" in address else f"//{address}")
 
 
-def _own_variable(signal: TelemetrySignal, setting: str) -> str:
+def own_variable(signal: TelemetrySignal, setting: str) -> str:
+    """The variable of a setting, such as ``ENDPOINT``, for one signal alone."""
     return f"OTEL_EXPORTER_OTLP_{signal.upper()}_{setting}"
 
 
-def _first_set(signal: TelemetrySignal, setting: str) -> tuple[str, str]:
-    """The variable that decides a setting, and its value; empty texts where neither variable is set."""
-    for variable in (_own_variable(signal, setting), f"OTEL_EXPORTER_OTLP_{setting}"):
+def otlp_setting(signal: TelemetrySignal, setting: str) -> tuple[str, str]:
+    """The variable that decides a setting, and its value; empty texts where neither variable is set.
+
+    The signal's own variable wins over the general one.
+    """
+    for variable in (own_variable(signal, setting), f"OTEL_EXPORTER_OTLP_{setting}"):
         if value := os.environ.get(variable, "").strip():
             return variable, value
     return "", ""

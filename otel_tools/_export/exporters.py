@@ -7,32 +7,63 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._export import sdk_private
 from otel_tools._export.delivery import SignalDelivery
-from otel_tools._export.endpoint import OtlpEndpoint, otlp_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from otel_tools._export.endpoint import TelemetrySignal
     from otel_tools._export.settings import Settings
+    from otel_tools._export.signals import SignalExport
 
 __all__ = ["new_delivery"]
 
+_MAX_FORK_WAIT: Final = 0.25
+"""Seconds that a fork waits at most for an export in progress."""
 _GRPC_MAX_FORK_WAIT: Final = 1.0
 """Seconds. gRPC aborts a child that was forked in the middle of a call, so a fork waits longer for one."""
 
 
 def new_delivery(settings: Settings, signal: TelemetrySignal) -> SignalDelivery:
-    """The delivery of a signal whose exporter is not ``none``."""
-    exporter = settings.exporter(signal)
-    if exporter == "file":
-        return SignalDelivery(signal, str(settings.file), partial(_file_exporter, settings, signal))
-    if exporter == "console":
-        return SignalDelivery(signal, "the console", partial(_console_exporter, signal))
-    endpoint = otlp_endpoint(signal, settings.protocol(signal), base=settings.endpoint)
-    make_exporter = partial(_otlp_exporter, settings, endpoint)
-    if endpoint.protocol == "grpc":
-        return SignalDelivery(signal, endpoint.address, make_exporter, max_fork_wait=_GRPC_MAX_FORK_WAIT)
-    return SignalDelivery(signal, endpoint.address, make_exporter)
+    """The delivery of a signal that has an exporter."""
+    export = settings.signals[signal]
+    make = {
+        "otlp": partial(_otlp_exporter, export),
+        "console": partial(_console_exporter, signal),
+        "file": partial(_file_exporter, settings, signal),
+    }
+    targets = {"otlp": export.endpoint.address, "console": "the console", "file": str(settings.file)}
+    grpc = "otlp" in export.exporters and export.endpoint.protocol == "grpc"
+    return SignalDelivery(
+        signal,
+        # What fails is most likely the one that sends.
+        targets["otlp" if "otlp" in export.exporters else export.exporters[0]],
+        partial(_all_exporters, [make[name] for name in export.exporters]),
+        max_fork_wait=_GRPC_MAX_FORK_WAIT if grpc else _MAX_FORK_WAIT,
+    )
+
+
+def _all_exporters(make: Sequence[Callable[[], Any]]) -> Any:
+    exporters = [make_one() for make_one in make]
+    return exporters[0] if len(exporters) == 1 else _ExporterGroup(exporters)
+
+
+class _ExporterGroup:
+    """Exports each batch by several exporters; the batch is delivered where all of them say so."""
+
+    def __init__(self, exporters: Sequence[Any]) -> None:
+        self._exporters = exporters
+
+    def export(self, batch: Any) -> Any:
+        results = [exporter.export(batch) for exporter in self._exporters]
+        return next((result for result in results if result.name != "SUCCESS"), results[0])
+
+    def shutdown(self) -> None:
+        for exporter in self._exporters:
+            exporter.shutdown()
+
+    def __getattr__(self, name: str) -> Any:
+        # What the OTLP exporter prefers, such as its temporality.
+        return getattr(self._exporters[0], name)
 
 
 def _file_exporter(settings: Settings, signal: TelemetrySignal) -> Any:
@@ -58,11 +89,13 @@ def _console_exporter(signal: TelemetrySignal) -> Any:
     return exporters[signal]()
 
 
-def _otlp_exporter(settings: Settings, endpoint: OtlpEndpoint) -> Any:
+def _otlp_exporter(export: SignalExport) -> Any:
     # In lower case: gRPC refuses a request with any other, and HTTP does not distinguish.
-    headers = {key.lower(): value for key, value in settings.headers} if settings.headers is not None else None
-    exporter = _grpc_exporter if endpoint.protocol == "grpc" else _http_exporter
-    return exporter(endpoint.signal)(endpoint=endpoint.url, headers=headers)
+    headers = {key.lower(): value for key, value in export.headers} if export.headers is not None else None
+    endpoint = export.endpoint
+    if endpoint.protocol == "grpc":
+        return _grpc_exporter(endpoint.signal)(endpoint=endpoint.url, headers=headers)
+    return _http_exporter(endpoint.signal)(endpoint=endpoint.url, headers=headers)
 
 
 def _http_exporter(signal: TelemetrySignal) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ def start_logs(settings: Settings) -> None:
         from otel_tools._telemetry.logs.json_lines import JsonLines  # noqa: PLC0415 - python-json-logger is an extra
 
         sinks.append(JsonLines(settings.log_stream))
-    if settings.logs in {"otlp", "both"} and settings.exporter("logs") != "none" and not sdk_disabled():
+    if settings.logs in {"otlp", "both"} and settings.signals["logs"].exporters and not sdk_disabled():
         from otel_tools._telemetry.logs.otlp import send_record  # noqa: PLC0415 - only where OTLP records are on
 
         sinks.append(send_record)

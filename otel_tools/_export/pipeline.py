@@ -16,11 +16,11 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._export import loss_log, sdk_private
+from otel_tools._export.endpoint import SIGNALS
 from otel_tools._export.exporters import new_delivery
 from otel_tools._export.flushing import flush_all, shut_down_all, succeeds
 from otel_tools._export.meter_provider import MetricPipeline
 from otel_tools._export.processors import INSTANCE_ID, BoundedSpanProcessor
-from otel_tools._export.settings import SIGNALS
 from otel_tools._telemetry.instruments import bind_meter_provider, bind_providers
 
 if TYPE_CHECKING:

@@ -9,32 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, get_args
 
-from otel_tools._export.endpoint import (
-    OTLP_PROTOCOLS,
-    OtlpProtocol,
-    TelemetrySignal,
-    is_http_url,
-    otlp_endpoint,
-    otlp_protocol,
-)
+from otel_tools._export.otlp_options import check_headers
+from otel_tools._export.signals import EXPORTERS, ExporterName, SignalExport, read_signals
 from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools._telemetry.exceptions import exception_signals
 from otel_tools.errors import ConfigurationError
 
-__all__ = ["SIGNALS", "ExporterName", "LogsMode", "Redact", "Settings", "read_redaction", "read_settings"]
+if TYPE_CHECKING:
+    from otel_tools._export.endpoint import TelemetrySignal
 
-ExporterName = Literal["otlp", "console", "file", "none"]
+__all__ = ["LogsMode", "Redact", "Settings", "read_redaction", "read_settings"]
+
 LogsMode = Literal["json", "otlp", "both"]
 Redact = Callable[[str], str] | Sequence[str | re.Pattern[str]]
 
-SIGNALS: Final[tuple[TelemetrySignal, ...]] = get_args(TelemetrySignal)
-EXPORTERS: Final[tuple[str, ...]] = get_args(ExporterName)
 LOGS_MODES: Final[tuple[str, ...]] = get_args(LogsMode)
 
-_URL_REQUIRED: Final = "a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_MIN_METRIC_INTERVAL: Final = 500.0
+"""Milliseconds. A smaller `OTEL_METRIC_EXPORT_INTERVAL` was probably meant as seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +37,7 @@ class Settings:
 
     Attributes:
         resource: Resource attributes given in code. The SDK reads those of the environment.
-        exporters: The exporter of each signal.
-        protocols: The OTLP protocol of each signal.
-        endpoint: Base URL of the collector given in code; None where the environment decides.
-        headers: Request headers given in code; None where the environment decides.
+        signals: How each signal is exported.
         file: The file of the file exporter.
         sample_ratio: Share of traces to keep, given in code; None where the environment sets the sampler.
         metric_interval: Seconds between two exports of metrics.
@@ -55,23 +46,12 @@ class Settings:
     """
 
     resource: tuple[tuple[str, str], ...]
-    exporters: tuple[tuple[TelemetrySignal, ExporterName], ...]
-    protocols: tuple[tuple[TelemetrySignal, OtlpProtocol], ...]
-    endpoint: str | None
-    headers: tuple[tuple[str, str], ...] | None
+    signals: Mapping[TelemetrySignal, SignalExport]
     file: Path | None
     sample_ratio: float | None
     metric_interval: float
     logs: LogsMode | None = None
     log_stream: TextIO | None = None
-
-    def exporter(self, signal: TelemetrySignal) -> ExporterName:
-        """The exporter of a signal."""
-        return dict(self.exporters)[signal]
-
-    def protocol(self, signal: TelemetrySignal) -> OtlpProtocol:
-        """The OTLP protocol of a signal."""
-        return dict(self.protocols)[signal]
 
 
 def read_settings(  # noqa: PLR0913 - the arguments of configure()
@@ -98,22 +78,26 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
         "deployment.environment.name": _text("environment", environment),
     }
     logs_mode = _logs(logs, log_stream)
-    exporters = _exporters(exporter, file, logs=logs_mode in {"otlp", "both"} or exception_signals()[1])
-    protocols = {signal: _protocol(signal) for signal in SIGNALS}
-    if endpoint is None:
-        _check_endpoint_variables(exporters, protocols)
+    if endpoint is not None and not isinstance(endpoint, str):
+        raise ConfigurationError(f"configure(endpoint={endpoint!r}): a URL is needed, a text with scheme and host")
+    signals = read_signals(
+        endpoint=endpoint,
+        headers=None if headers is None else check_headers("configure(headers=...)", headers),
+        exporter=_exporter(exporter, file),
+        logs=logs_mode in {"otlp", "both"} or exception_signals()[1],
+    )
+    for signal in signals.values():
+        if signal.problem:
+            raise ConfigurationError(signal.problem)
     return Settings(
         resource=tuple((key, value) for key, value in resource.items() if value is not None),
-        exporters=tuple(exporters.items()),
-        protocols=tuple(protocols.items()),
-        endpoint=_endpoint(endpoint),
-        headers=_headers(headers),
+        signals=signals,
         sample_ratio=_ratio(sample_ratio),
         metric_interval=_metric_interval(),
         logs=logs_mode,
         log_stream=log_stream,
         # Last: it creates the file.
-        file=_file(file, used="file" in exporters.values()),
+        file=_file(file, used=exporter == "file"),
     )
 
 
@@ -159,70 +143,14 @@ def _logs(logs: Any, stream: Any) -> LogsMode | None:
     return logs  # type: ignore[no-any-return] # it is one of LOGS_MODES
 
 
-def _exporters(exporter: str | None, file: object, *, logs: bool) -> dict[TelemetrySignal, ExporterName]:
+def _exporter(exporter: Any, file: object) -> ExporterName | None:
     if exporter is not None and exporter not in EXPORTERS:
         raise ConfigurationError(f"configure(exporter={exporter!r}): accepted are {', '.join(map(repr, EXPORTERS))}")
     if exporter == "file" and file is None:
         raise ConfigurationError("configure(exporter='file') needs file='PATH', the file to append OTLP JSON lines to")
     if exporter != "file" and file is not None:
         raise ConfigurationError(f"configure(file={file!r}) goes with exporter='file', not with {exporter!r}")
-    chosen: dict[TelemetrySignal, ExporterName] = {}
-    for signal in SIGNALS:
-        variable = f"OTEL_{signal.upper()}_EXPORTER"
-        value = exporter or os.environ.get(variable, "").strip().lower() or None
-        if value is None:
-            # LogsMode are only set up where something that becomes a log record was asked for.
-            value = "none" if signal == "logs" and not logs else "otlp"
-        if value not in EXPORTERS or (exporter is None and value == "file"):
-            raise ConfigurationError(f"{variable}={value}: accepted are 'otlp', 'console' and 'none'")
-        if exporter is not None and signal == "logs" and not logs:
-            value = "none"
-        chosen[signal] = value  # type: ignore[assignment] # it is one of EXPORTERS
-    return chosen
-
-
-def _protocol(signal: TelemetrySignal) -> OtlpProtocol:
-    protocol, variable = otlp_protocol(signal)
-    if protocol not in OTLP_PROTOCOLS:
-        raise ConfigurationError(f"{variable}={protocol}: accepted are {', '.join(map(repr, OTLP_PROTOCOLS))}")
-    return protocol
-
-
-def _endpoint(endpoint: Any) -> str | None:
-    if endpoint is None:
-        return None
-    if not is_http_url(endpoint):
-        raise ConfigurationError(f"configure(endpoint={endpoint!r}): {_URL_REQUIRED}")
-    return str(endpoint).rstrip("/")
-
-
-def _check_endpoint_variables(
-    exporters: Mapping[TelemetrySignal, ExporterName], protocols: Mapping[TelemetrySignal, OtlpProtocol]
-) -> None:
-    for signal in SIGNALS:
-        # The gRPC exporter reports an address that it cannot use.
-        if exporters[signal] != "otlp" or protocols[signal] == "grpc":
-            continue
-        endpoint = otlp_endpoint(signal, protocols[signal])
-        if not endpoint.is_valid:
-            raise ConfigurationError(f"{endpoint.variable}={endpoint.address}: {_URL_REQUIRED}")
-
-
-def _headers(headers: Any) -> tuple[tuple[str, str], ...] | None:
-    if headers is None:
-        return None
-    if not isinstance(headers, Mapping) or not all(isinstance(part, str) for pair in headers.items() for part in pair):
-        # Without the values: headers carry credentials.
-        raise ConfigurationError(
-            "configure(headers=...): a dictionary of texts is needed, such as {'x-team': 'search'}"
-        )
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
-            raise ConfigurationError(
-                f"configure(headers=...): {name!r} cannot be sent: a name is letters, digits and '-', '_', '.', "
-                "a value is printable ASCII"
-            )
-    return tuple(headers.items())
+    return exporter  # type: ignore[no-any-return] # it is one of EXPORTERS
 
 
 def _file(file: Any, *, used: bool) -> Path | None:
