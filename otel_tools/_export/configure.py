@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otel_tools._call.forks import ForkHandlers
 from otel_tools._export.endpoint import sdk_disabled
+from otel_tools._export.flushing import start_flush_of_others, wait_for_flush
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.process_hooks import call_at_exit
 from otel_tools._export.settings import LogsMode, Redact, Settings, read_redaction, read_settings
 from otel_tools._telemetry.content.capture import content
+from otel_tools._telemetry.counters import stats
 from otel_tools._telemetry.deferred import report_pending
+from otel_tools._urls import without_secrets
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,10 +35,22 @@ _EXIT_TIMEOUT: Final = 1.0
 
 
 class _ProcessState:
-    """The configuration of this process, as `configure()` left it."""
+    """The configuration of this process, as `configure()` left it.
+
+    Attributes:
+        settings: The first configuration.
+        arguments: Its arguments, as they were given.
+        pipeline: What exports; None before `configure()`, after `shutdown()` and where it sets up nothing.
+        ended: What exported until `shutdown()`.
+        calls_at_end: How many calls were counted at the end.
+        hooked: Whether forks and the end of the process are handled.
+    """
 
     settings: Settings | None = None
+    arguments: Mapping[str, Any] = MappingProxyType({})
     pipeline: Pipeline | None = None
+    ended: Pipeline | None = None
+    calls_at_end = 0
     hooked = False
     stopped = False
 
@@ -105,16 +122,19 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
     settings = read_settings(**structure)
     with _lock:
         if _process.settings is None:
-            _process.pipeline = _set_up(settings)
-            _process.settings = settings
+            _process.pipeline = _set_up(settings, [name for name, value in structure.items() if value is not None])
+            _process.settings, _process.arguments = settings, structure
             if _process.pipeline is not None:
                 _hook_into_process()
             if settings.logs is not None:
                 start_logs(settings)
         elif _process.stopped:
             logger.warning("configure() after shutdown(): the providers of a process are set once, telemetry stays off")
-        elif any(value is not None for value in structure.values()) and _process.settings != settings:
-            logger.warning("configure() was called before with other arguments; the first configuration stays")
+        elif differing := [name for name, value in structure.items() if value not in {None, _process.arguments[name]}]:
+            logger.warning(
+                "configure() was called before with other arguments; the first configuration stays: %s",
+                ", ".join(_difference(name, _process.arguments[name], structure[name]) for name in differing),
+            )
         if capture_content is not None:
             content.on = capture_content
         if redact is not None:
@@ -132,18 +152,24 @@ def _check_flags(**flags: object) -> None:
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Export all telemetry that waits, now.
+    """Export all telemetry that waits, now, that of providers which the application has set as well.
 
     Args:
         timeout: Maximum wait in seconds.
 
     Returns:
-        Whether everything recorded before the call was delivered. True where `configure()` has set up nothing. False
-        in an ``atexit`` handler from Python 3.12 on: there `shutdown`, which is called automatically, exports it.
+        Whether everything recorded before the call was delivered. A signal that the collector does not take, while it
+        takes another one, does not count. True where nothing is set up. False after `shutdown()` if calls have come
+        since, and in an ``atexit`` handler from Python 3.12 on: there `shutdown`, which is called automatically,
+        exports it.
     """
     report_pending()
     pipeline = _process.pipeline
-    return pipeline is None or pipeline.flush(timeout)
+    deadline = time.monotonic() + timeout
+    own = [each for set_up in (pipeline, _process.ended) if set_up is not None for each in set_up.providers]
+    others = start_flush_of_others(timeout, own)
+    delivered = _nothing_came_after_end() if pipeline is None else pipeline.flush(timeout)
+    return wait_for_flush(others, deadline) and delivered
 
 
 def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
@@ -163,29 +189,55 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
     delivered = pipeline.stop(timeout)
     # Last, so that log lines about the end are still written.
     stop_logs()
-    _process.pipeline, _process.stopped = None, True
+    _process.pipeline, _process.ended, _process.calls_at_end = None, pipeline, _total_calls()
+    _process.stopped = True
     return delivered
 
 
-def _set_up(settings: Settings) -> Pipeline | None:
-    """The installed pipeline; None where every signal is off or the application's."""
+def _nothing_came_after_end() -> bool:
+    ended = _process.ended
+    return ended is None or (not ended.late and _total_calls() <= _process.calls_at_end)
+
+
+def _total_calls() -> int:
+    return sum(each.calls.total for each in stats().values())
+
+
+def _difference(name: str, before: object, now: object) -> str:
+    # Headers and the URL of an endpoint carry credentials.
+    if name == "headers":
+        return "headers= differs"
+    if name == "endpoint":
+        before, now = (value and without_secrets(str(value)) for value in (before, now))
+    return f"{name}={now!r} is not used" + ("" if before is None else f", {name}={before!r} is")
+
+
+def _set_up(settings: Settings, given: list[str]) -> Pipeline | None:
+    """The installed pipeline; None where every signal is off or the application's.
+
+    Args:
+        settings: The checked configuration.
+        given: The names of the arguments that were given.
+    """
     if sdk_disabled():
         logger.info("OTEL_SDK_DISABLED is true: telemetry stays off")
         return None
     if os.environ.get("OTEL_CONFIG_FILE"):
         logger.warning("OTEL_CONFIG_FILE is set: configure() leaves the providers to it")
         return None
-    for warning in dict.fromkeys(text for export in settings.signals.values() for text in export.warnings):
-        logger.warning("%s", warning)
     wanted = {signal for signal, export in settings.signals.items() if export.exporters}
     if not wanted:
         return None
+    for warning in settings.warnings:
+        logger.warning("%s", warning)
     from otel_tools._export.pipeline import Pipeline, set_by_application  # noqa: PLC0415 - imports the SDK
 
     if foreign := wanted & set_by_application():
+        unused = [f"{name}=" for name in given if name not in {"logs", "log_stream"}]
         logger.warning(
-            "the application has set its own provider for %s: configure() leaves it alone",
+            "the application has set its own provider for %s: configure() leaves it alone%s",
             " and ".join(sorted(foreign)),
+            f"; not used there: {', '.join(unused)}" if unused else "",
         )
     if not wanted - foreign:
         return None
@@ -225,5 +277,6 @@ def _after_fork_in_parent() -> None:
 def _after_fork() -> None:
     global _lock  # noqa: PLW0603 - a thread of the parent may hold the lock
     _lock = threading.Lock()
+    _process.calls_at_end = 0
     if _process.pipeline is not None:
         _process.pipeline.after_fork()

@@ -9,7 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._export import loss_log
+from otel_tools._export.answers import Answer, as_answer
 from otel_tools._export.item_counts import ItemCounts
+from otel_tools._export.refusals import Refusals
 from otel_tools._urls import secrets_in, without_secrets
 
 if TYPE_CHECKING:
@@ -36,18 +38,30 @@ class SignalDelivery:
         target: The address or file, for log lines.
         make_exporter: Makes the exporter.
         max_fork_wait: Seconds that a fork waits at most for an export in progress.
+        doctor: The command that finds out what is wrong; empty where none does.
+        refusals: Shared by the signals of one configuration.
 
     Attributes:
         counts: Counts of its items.
     """
 
-    def __init__(
-        self, signal: TelemetrySignal, target: str, make_exporter: Callable[[], Any], max_fork_wait: float = 0.25
+    def __init__(  # noqa: PLR0913, PLR0917 - the last three have defaults
+        self,
+        signal: TelemetrySignal,
+        target: str,
+        make_exporter: Callable[[], Any],
+        max_fork_wait: float = 0.25,
+        doctor: str = "",
+        refusals: Refusals | None = None,
     ) -> None:
         self.signal = signal
+        self._doctor = doctor
+        self.refusals = refusals or Refusals()
+        self.refusals.add(signal)
         self._target, self._secrets = without_secrets(target), secrets_in(target)
         self._make_exporter = make_exporter
-        self.counts = ItemCounts(signal, partial(self.report_failure, "more comes than it takes: the queue is full"))
+        report_full_queue = partial(self.report_failure, "more comes than it takes: the queue is full")
+        self.counts = ItemCounts(signal, report_full_queue, partial(loss_log.report_late, signal))
         self._export_lock = _ExportLock(max_fork_wait)
         self._flush_thread: threading.Thread | None = None
         self._exporter: Any = None
@@ -65,14 +79,23 @@ class SignalDelivery:
             Whether the batch was delivered.
         """
         self.counts.begin_export(count, accepted)
+        if not self.refusals.may_send(self.signal):
+            self.counts.end_export(count, accepted, lost=count)
+            return False
         with self._export_lock:
-            delivered, reason = self._export(batch)
-        self.counts.end_export(count, accepted, delivered=delivered)
-        if delivered:
+            answer = self._export(batch)
+        lost = min(count, answer.rejected) if answer.delivered else count
+        changed = self.refusals.set_refused(self.signal, refused=answer.refused)
+        self.counts.end_export(count, accepted, lost=lost)
+        if not lost:
             loss_log.report_success(self.signal)
-        else:
-            self.report_failure(reason)
-        return delivered
+            if answer.reason:
+                loss_log.report_remark(self._target, self._without_secrets(answer.reason))
+        elif not self.refusals.is_off(self.signal):
+            self.report_failure(answer.reason)
+        elif changed:
+            loss_log.report_refusal(self.signal, self._target, self._without_secrets(answer.reason), self._doctor)
+        return not lost
 
     def start_flush(self, flush: Callable[[], Any]) -> None:
         """Export the waiting items in a thread; while calls go on, exporting may never end.
@@ -115,18 +138,15 @@ class SignalDelivery:
 
     def shut_down_exporter(self) -> None:
         """End the exporter and its retries."""
-        with loss_log.exporter_log:
-            try:
-                if self._exporter is not None:
-                    self._exporter.shutdown()
-            except Exception as error:  # noqa: BLE001 - no item is left to save
-                logger.debug("the exporter of %s did not shut down: %r", self.signal, error)
+        try:
+            if self._exporter is not None:
+                self._exporter.shutdown()
+        except Exception as error:  # noqa: BLE001 - no item is left to save
+            logger.debug("the exporter of %s did not shut down: %r", self.signal, error)
 
     def report_failure(self, reason: str) -> None:
         """Log that items were not delivered, and why; secrets of the target are removed from the reason."""
-        for secret in self._secrets:
-            reason = reason.replace(secret, "")
-        loss_log.report_failure(self.signal, self._target, reason)
+        loss_log.report_failure(self.signal, self._target, self._without_secrets(reason), self._doctor)
 
     def pause(self, began: float) -> bool:
         """Start no export until `resume`, so that the process can fork. Waits for an export in progress.
@@ -152,15 +172,16 @@ class SignalDelivery:
         self._inherited_exporters.append(self._exporter)
         self._exporter = None
 
-    def _export(self, batch: Any) -> tuple[bool, str]:
-        """Whether the batch was delivered, and why not."""
+    def _export(self, batch: Any) -> Answer:
         try:
-            # Made first: importing it makes the loggers that `exporter_log` filters.
-            exporter = self.exporter
-            with loss_log.exporter_log:
-                return exporter.export(batch).name == "SUCCESS", loss_log.exporter_log.last_message
+            return as_answer(self.exporter.export(batch))
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is lost
-            return False, repr(error)
+            return Answer(delivered=False, reason=repr(error))
+
+    def _without_secrets(self, reason: str) -> str:
+        for secret in self._secrets:
+            reason = reason.replace(secret, "")
+        return reason
 
 
 class _ExportLock:

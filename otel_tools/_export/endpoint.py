@@ -5,11 +5,14 @@ Source: https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from otel_tools._urls import without_secrets
 
 __all__ = [
     "OTLP_PROTOCOLS",
@@ -74,6 +77,19 @@ class OtlpEndpoint:
         return urlunsplit(parts._replace(path=path, fragment=""))
 
     @property
+    def base_url(self) -> str:
+        """A base URL that gives the same `url`, without its secrets; empty where there is none."""
+        address = without_secrets(self.address)
+        if _GRPC_NAME.fullmatch(address):
+            return ""
+        if self.protocol == "grpc":
+            return address if is_http_url(address) else f"http{'s' * self.uses_tls}://{address}"
+        if self.is_base:
+            return address
+        path = f"/v1/{self.signal}"
+        return address.removesuffix(path) if address.endswith(path) else ""
+
+    @property
     def is_base(self) -> bool:
         """Whether the address is a base address, to which the path of the signal is added."""
         return self.variable != own_variable(self.signal, "ENDPOINT")
@@ -102,6 +118,8 @@ class OtlpEndpoint:
             unused = parts._replace(scheme="", netloc="", query="", fragment="").geturl().rstrip("/")
             if unused or parts.query:
                 return f"gRPC sends no path: {unused or 'the query'} is not used"
+            if "@" in parts.netloc:
+                return "gRPC sends no user and password of a URL: use headers"
         elif self.is_base and (found := _SIGNAL_PATH.search(parts.path)):
             return f"a base URL gets the path of each signal: {found[0]} at its end is not used"
         return "what follows # is never sent" if parts.fragment else ""
@@ -128,6 +146,23 @@ class OtlpEndpoint:
     def is_secure(self) -> bool:
         """Whether the address asks for TLS."""
         return self._parts.scheme == "https"
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the exporter uses TLS: by the scheme; without one, unless ``OTEL_EXPORTER_OTLP_INSECURE`` is true."""
+        if self._parts.scheme in {"http", "https"}:
+            return self.is_secure
+        return otlp_setting(self.signal, "INSECURE")[1].lower() != "true"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is this machine, by its name or address."""
+        host = self.host.rstrip(".")
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
+        return address.is_loopback or address.is_unspecified
 
     @property
     def _parts(self) -> SplitResult:

@@ -6,12 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._export import sdk_private
+from otel_tools._export.answers import Answer, as_answer
 from otel_tools._export.delivery import SignalDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otel_tools._export.endpoint import TelemetrySignal
+    from otel_tools._export.refusals import Refusals
     from otel_tools._export.settings import Settings
     from otel_tools._export.signals import SignalExport
 
@@ -23,7 +25,7 @@ _GRPC_MAX_FORK_WAIT: Final = 1.0
 """Seconds. gRPC aborts a child that was forked in the middle of a call, so a fork waits longer for one."""
 
 
-def new_delivery(settings: Settings, signal: TelemetrySignal) -> SignalDelivery:
+def new_delivery(settings: Settings, signal: TelemetrySignal, refusals: Refusals) -> SignalDelivery:
     """The delivery of a signal that has an exporter."""
     export = settings.signals[signal]
     make = {
@@ -39,6 +41,8 @@ def new_delivery(settings: Settings, signal: TelemetrySignal) -> SignalDelivery:
         targets["otlp" if "otlp" in export.exporters else export.exporters[0]],
         partial(_all_exporters, [make[name] for name in export.exporters]),
         max_fork_wait=_GRPC_MAX_FORK_WAIT if grpc else _MAX_FORK_WAIT,
+        doctor=export.doctor_command if "otlp" in export.exporters else "",
+        refusals=refusals,
     )
 
 
@@ -48,33 +52,25 @@ def _all_exporters(make: Sequence[Callable[[], Any]]) -> Any:
 
 
 class _ExporterGroup:
-    """Exports each batch by several exporters; the batch is delivered where all of them say so."""
+    """Exports each batch by several exporters; what one of them did not deliver is not delivered."""
 
     def __init__(self, exporters: Sequence[Any]) -> None:
         self._exporters = exporters
 
-    def export(self, batch: Any) -> Any:
-        results = [exporter.export(batch) for exporter in self._exporters]
-        return next((result for result in results if result.name != "SUCCESS"), results[0])
+    def export(self, batch: Any) -> Answer:
+        answers = [as_answer(exporter.export(batch)) for exporter in self._exporters]
+        return next((answer for answer in answers if not answer.delivered or answer.rejected), answers[0])
 
     def shutdown(self) -> None:
         for exporter in self._exporters:
             exporter.shutdown()
 
-    def __getattr__(self, name: str) -> Any:
-        # What the OTLP exporter prefers, such as its temporality.
-        return getattr(self._exporters[0], name)
-
 
 def _file_exporter(settings: Settings, signal: TelemetrySignal) -> Any:
-    from otel_tools._export import otlp_file  # noqa: PLC0415 - protobuf's JSON is for this exporter alone
+    from otel_tools._export.otlp_file import FileExporter  # noqa: PLC0415 - protobuf's JSON is for this exporter alone
 
-    exporters: dict[TelemetrySignal, Callable[..., Any]] = {
-        "traces": otlp_file.FileSpanExporter,
-        "metrics": otlp_file.FileMetricExporter,
-        "logs": otlp_file.FileLogExporter,
-    }
-    return exporters[signal](settings.file)
+    assert settings.file is not None  # noqa: S101 - `read_settings` refuses the exporter without it
+    return FileExporter(signal, settings.file)
 
 
 def _console_exporter(signal: TelemetrySignal) -> Any:
@@ -90,34 +86,6 @@ def _console_exporter(signal: TelemetrySignal) -> Any:
 
 
 def _otlp_exporter(export: SignalExport) -> Any:
-    # In lower case: gRPC refuses a request with any other, and HTTP does not distinguish.
-    headers = {key.lower(): value for key, value in export.headers} if export.headers is not None else None
-    endpoint = export.endpoint
-    if endpoint.protocol == "grpc":
-        return _grpc_exporter(endpoint.signal)(endpoint=endpoint.url, headers=headers)
-    return _http_exporter(endpoint.signal)(endpoint=endpoint.url, headers=headers)
+    from otel_tools._export.otlp_exporter import OtlpExporter  # noqa: PLC0415 - for this exporter alone
 
-
-def _http_exporter(signal: TelemetrySignal) -> Callable[..., Any]:
-    # Only what is used is imported: configure() should not take longer than it must.
-    if signal == "traces":
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - above
-
-        return OTLPSpanExporter
-    if signal == "metrics":
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - above
-
-        return OTLPMetricExporter
-    return sdk_private.otlp_log_exporter(grpc=False)
-
-
-def _grpc_exporter(signal: TelemetrySignal) -> Callable[..., Any]:
-    if signal == "traces":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - gRPC is heavy
-
-        return OTLPSpanExporter
-    if signal == "metrics":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - as above
-
-        return OTLPMetricExporter
-    return sdk_private.otlp_log_exporter(grpc=True)
+    return OtlpExporter(export)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from otel_tools._export.meter_provider import MetricPipeline
     from otel_tools._export.processors import BoundedSpanProcessor
 
-__all__ = ["flush_all", "shut_down_all", "succeeds"]
+__all__ = ["flush_all", "shut_down_all", "start_flush_of_others", "succeeds", "wait_for_flush"]
 
 _MIN_SHARE: Final = 0.05
 """Seconds that every signal gets at the end, however little time is left."""
@@ -50,6 +54,30 @@ def flush_all(
     for thread in collecting:
         thread.join(max(0.0, deadline - time.monotonic()))
     return all(answered) and all(thread.succeeded for thread in collecting)
+
+
+def start_flush_of_others(timeout: float, own: Sequence[object]) -> list[_BackgroundFlush]:
+    """Begin to flush the global providers that others have set.
+
+    Args:
+        timeout: Seconds that a provider may take.
+        own: The providers that `configure()` has set up, which are left out.
+    """
+    found = (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider())
+    others = [provider for provider in found if hasattr(provider, "force_flush") and provider not in own]
+    flushes = [_BackgroundFlush(partial(provider.force_flush, int(timeout * 1000))) for provider in others]
+    for flush in flushes:
+        with contextlib.suppress(RuntimeError):  # as in `flush_all`
+            flush.start()
+    return flushes
+
+
+def wait_for_flush(flushes: Sequence[_BackgroundFlush], deadline: float) -> bool:
+    """Wait for flushes that were begun; whether all of them succeed by the deadline (of `time.monotonic`)."""
+    for flush in flushes:
+        if flush.ident is not None:
+            flush.join(max(0.0, deadline - time.monotonic()))
+    return all(flush.succeeded for flush in flushes)
 
 
 def shut_down_all(

@@ -23,18 +23,24 @@ class ItemCounts:
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
         report_full_queue: Called when an item is dropped because the queue is full, while exports succeed.
+        report_late: Called when the first item comes after `close`.
 
     Attributes:
         accepted: Number of items accepted so far.
         undelivered: Number of items dropped or not delivered, without those that came after `close`.
+        late: Number of items that came after `close`, and were dropped.
     """
 
-    def __init__(self, signal: TelemetrySignal, report_full_queue: Callable[[], None]) -> None:
+    def __init__(
+        self, signal: TelemetrySignal, report_full_queue: Callable[[], None], report_late: Callable[[], None]
+    ) -> None:
         self._signal = signal
+        self._report_late = report_late
         self._report_full_queue = report_full_queue
         self._changed = threading.Condition()
         self.accepted = 0
         self.undelivered = 0
+        self.late = 0
         self._waiting = 0
         self._in_export = 0
         self._answered = 0
@@ -47,16 +53,19 @@ class ItemCounts:
         """Accept an item. Where ``max_waiting`` items wait already, it is dropped and counted as dropped."""
         with self._changed:
             if self._closed:
+                self.late += 1
                 dropped[self._signal] += 1
-                return False
-            if self._waiting < max_waiting:
+            elif self._waiting < max_waiting:
                 self._waiting += 1
                 self.accepted += 1
                 return True
-            self._count_undelivered(1)
-            last_succeeded = self._last_succeeded
+            else:
+                self._count_undelivered(1)
+            full, first_late = self._last_succeeded and not self._closed, self.late == 1
+        if first_late:
+            self._report_late()
         # Where exports fail, the batch that fails reports why.
-        if last_succeeded:
+        if full:
             self._report_full_queue()
         return False
 
@@ -71,14 +80,14 @@ class ItemCounts:
             self._waiting -= accepted
             self._in_export += count
 
-    def end_export(self, count: int, accepted: int, *, delivered: bool) -> None:
-        """Count a batch as answered, and as dropped where it was not delivered."""
+    def end_export(self, count: int, accepted: int, *, lost: int) -> None:
+        """Count a batch as answered, and those of its items as dropped that were not delivered."""
         with self._changed:
             self._in_export -= count
             self._answered += accepted
-            self._last_succeeded = delivered
-            if not delivered and not self._abandoned:
-                self._count_undelivered(count)
+            self._last_succeeded = not lost
+            if lost and not self._abandoned:
+                self._count_undelivered(lost)
             self._changed.notify_all()
 
     def wait_until_answered(self, accepted: int, seconds: float) -> bool:
@@ -111,7 +120,7 @@ class ItemCounts:
     def after_fork(self) -> None:
         """In a forked process: start from zero, with a lock that no thread of the parent holds."""
         self._changed = threading.Condition()
-        self.accepted = self.undelivered = self._answered = self._waiting = self._in_export = 0
+        self.accepted = self.undelivered = self.late = self._answered = self._waiting = self._in_export = 0
 
     def _count_undelivered(self, count: int) -> None:
         self.undelivered += count

@@ -15,18 +15,14 @@ from otel_tools._telemetry.instruments import dropped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["delay_reports", "exporter_log", "report_failure", "report_success"]
+__all__ = ["delay_reports", "report_failure", "report_late", "report_refusal", "report_remark", "report_success"]
 
 logger = logging.getLogger("otel_tools")
 
 _REPORT_INTERVAL: Final = 60.0
 """Seconds between two reports of failures."""
 
-_EXPORTER_LOGGERS: Final = "opentelemetry.exporter"
 _MAX_REASON_LENGTH: Final = 400
-
-_UNINFORMATIVE: Final = ("Shutdown in progress", "due to timeout, max retries or shutdown")
-"""Messages of exporters that stop retrying. The message before them says why they had to retry."""
 
 
 class _FailureReporter:
@@ -36,7 +32,8 @@ class _FailureReporter:
         self._lock = threading.Lock()
         self._last_report = -_REPORT_INTERVAL
         self._reported_signals: set[str] = set()
-        self._delayed: list[tuple[str, str, str]] | None = None
+        self._last_remark = -_REPORT_INTERVAL
+        self._delayed: list[tuple[str, str, str, str]] | None = None
 
     def delay(self) -> None:
         with self._lock:
@@ -48,10 +45,10 @@ class _FailureReporter:
         if delayed:
             self.report_failure(*delayed[0])
 
-    def report_failure(self, signal: str, target: str, reason: str) -> None:
+    def report_failure(self, signal: str, target: str, reason: str, doctor: str = "") -> None:
         with self._lock:
             if self._delayed is not None:
-                self._delayed.append((signal, target, reason))
+                self._delayed.append((signal, target, reason, doctor))
                 return
             now = time.monotonic()
             if now - self._last_report < _REPORT_INTERVAL:
@@ -63,11 +60,20 @@ class _FailureReporter:
             logger,
             logging.WARNING,
             "telemetry cannot be delivered to %s (%s); dropped so far: %s. The tools go on. "
-            "`otel-tools doctor` says what is wrong; next such line in a minute at the earliest",
+            "%snext such line in a minute at the earliest",
             target,
-            " ".join(reason.split())[:_MAX_REASON_LENGTH] or "no reason given",
+            _one_line(reason),
             counts or "nothing",
+            f"`{doctor}` says what is wrong; " if doctor else "",
         )
+
+    def report_remark(self, target: str, remark: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last_remark < _REPORT_INTERVAL:
+                return
+            self._last_remark = now
+        log_safely(logger, logging.WARNING, "%s takes the telemetry and says: %s", target, _one_line(remark))
 
     def report_success(self, signal: str) -> None:
         # Only a signal whose failure was logged is logged as recovered: a collector that fails every other time is
@@ -79,55 +85,67 @@ class _FailureReporter:
         log_safely(logger, logging.INFO, "%s are delivered again", signal)
 
 
-class _ExporterLog(logging.Filter):
-    """Context manager: drops the exporters' own log lines in this thread, and keeps the last one that says why."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._thread = threading.local()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not getattr(self._thread, "active", False):
-            return True
-        message = record.getMessage()
-        if not (self.last_message and any(words in message for words in _UNINFORMATIVE)):
-            self._thread.last_message = message
-        return False
-
-    def __enter__(self) -> None:
-        self._thread.active, self._thread.last_message = True, ""
-        for name in list(logging.Logger.manager.loggerDict):
-            if name.startswith(_EXPORTER_LOGGERS):
-                # Adding a filter that is there already does nothing.
-                logging.getLogger(name).addFilter(self)
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.active = False
-
-    @property
-    def last_message(self) -> str:
-        """Why the export failed, in the exporter's own words; empty where it logged nothing."""
-        return str(getattr(self._thread, "last_message", ""))
-
-
-exporter_log = _ExporterLog()
 _reporter = _FailureReporter()
 
 
-def report_failure(signal: str, target: str, reason: str) -> None:
-    """Log that a batch was not delivered, unless a failure was logged within the last minute.
+def report_failure(signal: str, target: str, reason: str, doctor: str = "") -> None:
+    """Log that items were not delivered, unless a failure was logged within the last minute.
 
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
         target: The address that the batch was sent to.
         reason: Why it failed.
+        doctor: The command that finds out what is wrong; empty where none does.
     """
-    _reporter.report_failure(signal, target, reason)
+    _reporter.report_failure(signal, target, reason, doctor)
+
+
+def report_refusal(signal: str, target: str, reason: str, doctor: str) -> None:
+    """Log that an endpoint does not take a signal, while it takes another one.
+
+    Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+        target: The address.
+        reason: Its answer.
+        doctor: As for `report_failure`.
+    """
+    log_safely(
+        logger,
+        logging.WARNING,
+        "%s are off: %s does not take them (%s). The other signals go on. If that is right, set OTEL_%s_EXPORTER=none; "
+        "if not, correct the endpoint: `%s` says what is wrong. They are tried again once a minute",
+        signal,
+        target,
+        _one_line(reason),
+        signal.upper(),
+        doctor,
+    )
+
+
+def report_late(signal: str) -> None:
+    """Log that telemetry came after the end, where the process goes on. At the end of a process nobody can help it."""
+    if threading.main_thread().is_alive():
+        message = "calls go on after shutdown(): their %s are dropped, and flush() returns False"
+        log_safely(logger, logging.WARNING, message, signal)
+
+
+def report_remark(target: str, remark: str) -> None:
+    """Log what a collector says though it took everything, once a minute at most.
+
+    Args:
+        target: The address.
+        remark: What it says.
+    """
+    _reporter.report_remark(target, remark)
 
 
 def report_success(signal: str) -> None:
     """Log that a signal is delivered again, if the last line about it was a failure."""
     _reporter.report_success(signal)
+
+
+def _one_line(reason: str) -> str:
+    return " ".join(reason.split())[:_MAX_REASON_LENGTH] or "no reason given"
 
 
 @contextmanager

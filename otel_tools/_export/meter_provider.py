@@ -48,13 +48,14 @@ class MetricPipeline:
         delivery: Where metrics are exported.
         resource: The resource of the metrics.
         interval: Seconds between two exports.
+        console: Whether the metrics are printed only; a person reads totals.
 
     Attributes:
         provider: The meter provider.
     """
 
-    def __init__(self, delivery: SignalDelivery, resource: Resource, interval: float) -> None:
-        self._exporter = CountingMetricExporter(delivery)
+    def __init__(self, delivery: SignalDelivery, resource: Resource, interval: float, *, console: bool = False) -> None:
+        self._exporter = CountingMetricExporter(delivery, console=console)
         self._reader = ForkSafeMetricReader(self._exporter, interval)
         try:
             self.provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False, views=VIEWS)
@@ -74,7 +75,7 @@ class MetricPipeline:
 
     def missing_names(self, batch_processors: Iterable[object]) -> list[sdk_private.PrivateName]:
         """The private names that the installed SDK lacks."""
-        return sdk_private.missing_names(self.provider, self._reader, self._exporter, batch_processors)
+        return sdk_private.missing_names(self.provider, self._reader, batch_processors)
 
     def keep_only_foreign_instruments(self) -> None:
         """In a forked process: continue with the application's own instruments alone.

@@ -1,4 +1,4 @@
-"""Exporters that append OTLP JSON lines to a file, the format of the collector's file exporter.
+"""An exporter that appends OTLP JSON lines to a file, the format of the collector's file exporter.
 
 The collector's ``otlpjsonfile`` receiver reads it. One JSON object a line, as OTLP's JSON mapping defines it:
 lowerCamelCase names, trace and span ids in hexadecimal, enums as numbers, 64-bit integers as strings.
@@ -11,93 +11,44 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_tools._export import sdk_private
+from otel_tools._export.answers import Answer
+from otel_tools._export.encoding import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from google.protobuf.message import Message
-    from opentelemetry.sdk._logs import ReadableLogRecord
-    from opentelemetry.sdk.trace import ReadableSpan
 
-__all__ = ["FileLogExporter", "FileMetricExporter", "FileSpanExporter"]
+    from otel_tools._export.endpoint import TelemetrySignal
+
+__all__ = ["FileExporter"]
 
 _ID_FIELDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 
 
-class FileSpanExporter(SpanExporter):
-    """Appends spans to a file.
+class FileExporter:
+    """Appends the batches of one signal to a file.
 
     Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
         path: The file; created where it does not exist.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, signal: TelemetrySignal, path: Path) -> None:
+        self._encoder = Encoder(signal)
         self._path = path
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Append one line."""
-        _append(self._path, encode_spans(spans))
-        return SpanExportResult.SUCCESS
-
-
-class FileLogExporter:
-    """Appends log records to a file. Has the methods of the SDK's ``LogRecordExporter``.
-
-    Args:
-        path: The file; created where it does not exist.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._encode = sdk_private.otlp_log_encoder()
-
-    def export(self, batch: Sequence[ReadableLogRecord]) -> SpanExportResult:
-        """Append one line."""
-        _append(self._path, self._encode(batch))
-        # The results of all signals have the same names.
-        return SpanExportResult.SUCCESS
+    def export(self, batch: Any) -> Answer:
+        """Append one line. Items that cannot be encoded count as rejected."""
+        encoded = self._encoder.encode(batch)
+        if encoded.message is None:
+            return Answer(delivered=False, reason=encoded.reason)
+        _append(self._path, encoded.message)
+        return Answer(delivered=True, rejected=encoded.lost, reason=encoded.reason)
 
     def shutdown(self) -> None:
         """Do nothing: no file is held open."""
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Do nothing: no item waits here."""
-        return True
-
-
-class FileMetricExporter(MetricExporter):
-    """Appends metrics to a file, with the temporality that the ``OTEL_*`` variables set.
-
-    Args:
-        path: The file; created where it does not exist.
-    """
-
-    def __init__(self, path: Path) -> None:
-        # The OTLP exporter reads the variables. It opens no connection before it exports.
-        otlp = OTLPMetricExporter()
-        super().__init__(*sdk_private.metric_preferences(otlp))
-        otlp.shutdown()
-        self._path = path
-
-    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        """Append one line."""
-        _append(self._path, encode_metrics(metrics_data))
-        return MetricExportResult.SUCCESS
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Do nothing: no file is held open."""
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Do nothing: no item waits here."""
-        return True
 
 
 def _append(path: Path, message: Message) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from importlib.metadata import entry_points
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from otel_tools._export.endpoint import TelemetrySignal, otlp_setting
@@ -20,18 +20,22 @@ __all__ = [
     "Certificates",
     "Headers",
     "OtlpOptions",
+    "certificate_bundle",
     "check_headers",
+    "credential_provider",
     "parse_headers",
     "read_headers",
     "read_options",
 ]
 
+_Credentials = TypeVar("_Credentials")
 Headers = tuple[tuple[str, str], ...]
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _NEEDS_ENCODING: Final = re.compile(r'[";\\]')
 _HEADER_FORM: Final = "name=value pairs are needed, separated by commas, with values percent-encoded"
 _COMPRESSIONS: Final = {"http/protobuf": ("none", "gzip", "deflate"), "grpc": ("none", "gzip")}
+_DEFAULT_TIMEOUT: Final = 10.0
 _MAX_PLAUSIBLE_TIMEOUT: Final = 600.0
 """Seconds. The specification's unit is milliseconds; the exporters of Python's SDK take seconds."""
 _MAX_TIMEOUT: Final = 1_000_000.0
@@ -60,10 +64,12 @@ class OtlpOptions:
     Attributes:
         compression: ``none``, ``gzip`` or, over HTTP, ``deflate``; None where no variable says.
         certificates: Files for TLS.
+        timeout: Seconds for one batch, with all attempts.
     """
 
     compression: str | None = None
     certificates: Certificates = field(default_factory=Certificates)
+    timeout: float = _DEFAULT_TIMEOUT
 
 
 def check_headers(source: str, headers: object) -> Headers:
@@ -106,14 +112,14 @@ def parse_headers(source: str, text: str) -> Headers:
     return tuple(pairs.items())
 
 
-def read_headers(signal: TelemetrySignal) -> Headers | None:
-    """The headers that the variables set for a signal; None where none are.
+def read_headers(signal: TelemetrySignal) -> tuple[Headers | None, str]:
+    """The headers that the variables set for a signal, and which does; None and an empty text where none does.
 
     Raises:
         ConfigurationError: The variable is malformed; the message names it without its value.
     """
     variable, value = otlp_setting(signal, "HEADERS")
-    return parse_headers(variable, value) if value else None
+    return (parse_headers(variable, value), variable) if value else (None, "")
 
 
 def read_options(signal: TelemetrySignal, protocol: str, warnings: list[str], *, secure: bool) -> OtlpOptions:
@@ -128,11 +134,38 @@ def read_options(signal: TelemetrySignal, protocol: str, warnings: list[str], *,
     Raises:
         ConfigurationError: A variable cannot be used; the message names it.
     """
-    _check_timeout(signal, warnings)
     return OtlpOptions(
         compression=_compression(signal, protocol, warnings),
         certificates=_certificates(signal) if secure else Certificates(),
+        timeout=_timeout(signal, warnings),
     )
+
+
+def credential_provider(signal: TelemetrySignal, transport: str, kind: type[_Credentials]) -> _Credentials | None:
+    """What a package provides by the entry point that ``OTEL_PYTHON_EXPORTER_OTLP_..._CREDENTIAL_PROVIDER`` names.
+
+    Args:
+        signal: The signal.
+        transport: ``HTTP`` or ``GRPC``.
+        kind: A session or channel credentials.
+
+    Raises:
+        ConfigurationError: There is no such provider, or it provides something else.
+    """
+    prefix = f"OTEL_PYTHON_EXPORTER_OTLP_{transport}"
+    for variable in (f"{prefix}_CREDENTIAL_PROVIDER", f"{prefix}_{signal.upper()}_CREDENTIAL_PROVIDER"):
+        if name := os.environ.get(variable, "").strip():
+            points = entry_points(group="opentelemetry_otlp_credential_provider", name=name)
+            provided = next(iter(points)).load()() if points else None
+            if not isinstance(provided, kind):
+                raise ConfigurationError(f"{variable}={name}: no installed package provides a {kind.__name__} by it")
+            return provided
+    return None
+
+
+def certificate_bundle() -> str | None:
+    """The file of certificates that requests would use; the variables of OpenTelemetry have precedence over it."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
 
 
 def _compression(signal: TelemetrySignal, protocol: str, warnings: list[str]) -> str | None:
@@ -145,10 +178,10 @@ def _compression(signal: TelemetrySignal, protocol: str, warnings: list[str]) ->
     return "none"
 
 
-def _check_timeout(signal: TelemetrySignal, warnings: list[str]) -> None:
+def _timeout(signal: TelemetrySignal, warnings: list[str]) -> float:
     variable, value = otlp_setting(signal, "TIMEOUT")
     if not value:
-        return
+        return _DEFAULT_TIMEOUT
     try:
         seconds = float(value)
     except ValueError:
@@ -157,12 +190,17 @@ def _check_timeout(signal: TelemetrySignal, warnings: list[str]) -> None:
         raise ConfigurationError(f"{variable}={value}: a number of seconds above 0 is needed, such as 10")
     if seconds > _MAX_PLAUSIBLE_TIMEOUT:
         warnings.append(f"{variable}={value} is {seconds:g} seconds: Python's SDK does not count in milliseconds")
+    return seconds
 
 
 def _certificates(signal: TelemetrySignal) -> Certificates:
     authorities = _file(signal, "CERTIFICATE")
     client = _file(signal, "CLIENT_CERTIFICATE")
     key = _file(signal, "CLIENT_KEY")
+    if not (authorities[1] or client[1] or key[1]):
+        return Certificates()
+    import ssl  # noqa: PLC0415 - only where a file is named; it takes longer to load than the rest of this package
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authorities[1]:
         _load(authorities, lambda: context.load_verify_locations(authorities[1]))

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import set_logger_provider
@@ -16,11 +16,13 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._export import loss_log, sdk_private
+from otel_tools._export.cleaning import clean_resource
 from otel_tools._export.endpoint import SIGNALS
 from otel_tools._export.exporters import new_delivery
 from otel_tools._export.flushing import flush_all, shut_down_all, succeeds
 from otel_tools._export.meter_provider import MetricPipeline
 from otel_tools._export.processors import INSTANCE_ID, BoundedSpanProcessor
+from otel_tools._export.refusals import Refusals
 from otel_tools._telemetry.instruments import bind_meter_provider, bind_providers
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "set_by_application"]
 
 logger = logging.getLogger("otel_tools")
+
+_NO_NAME: Final = "unknown_service"
+"""How the SDK begins the name of a service that has none."""
 
 
 def set_by_application() -> set[TelemetrySignal]:
@@ -53,7 +58,13 @@ class Pipeline:
     def __init__(self, settings: Settings, signals: set[TelemetrySignal]) -> None:
         self._settings = settings
         self._resource = _resource(settings)
+        if str(self._resource.attributes.get("service.name", "")).startswith(_NO_NAME):
+            logger.warning(
+                "the service has no name and is exported as %s: configure(service_name=...) or OTEL_SERVICE_NAME",
+                _NO_NAME,
+            )
         self._deliveries: list[SignalDelivery] = []
+        self._refusals = Refusals()
         self._processors: list[BoundedSpanProcessor | BoundedLogProcessor] = []
         # In a forked process the first is the child's own and the second the inherited one, for the application's
         # instruments.
@@ -91,9 +102,9 @@ class Pipeline:
 
     def flush(self, timeout: float) -> bool:
         """Export what waits; whether all of it was delivered within the timeout (seconds)."""
-        undelivered = self._undelivered()
+        before = self._undelivered()
         answered = flush_all(self._processors, self._metric_pipelines, time.monotonic() + timeout)
-        return answered and self._undelivered() == undelivered and not self._child_metrics_failed
+        return answered and self._all_delivered_since(before)
 
     def stop(self, timeout: float) -> bool:
         """Export what waits and end; whether all of it was delivered within the timeout (seconds).
@@ -102,10 +113,10 @@ class Pipeline:
         """
         if not self._stop_lock.acquire(blocking=False):
             return self._stopped.wait(timeout) and self._stop_result
-        undelivered = self._undelivered()
+        before = self._undelivered()
         with loss_log.delay_reports():
             shut_down_all(self._processors, self._metric_pipelines, self._deliveries, time.monotonic() + timeout)
-        self._stop_result = self._undelivered() == undelivered and not self._child_metrics_failed
+        self._stop_result = self._all_delivered_since(before)
         for provider in (self._tracer_provider, self._logger_provider):
             # Ends the processors that the application added to it; ours have ended already.
             if provider is not None:
@@ -155,16 +166,34 @@ class Pipeline:
             return self._tracer_provider.resource
         return self._resource.merge(Resource({INSTANCE_ID: str(uuid.uuid4())}))
 
-    def _undelivered(self) -> int:
-        return sum(delivery.counts.undelivered for delivery in self._deliveries)
+    @property
+    def providers(self) -> list[object]:
+        """Its providers of traces, logs and metrics."""
+        return [self._tracer_provider, self._logger_provider, *(each.provider for each in self._metric_pipelines)]
+
+    @property
+    def late(self) -> int:
+        """How many items came after the end, and were dropped."""
+        return sum(delivery.counts.late for delivery in self._deliveries)
+
+    def _undelivered(self) -> list[int]:
+        return [delivery.counts.undelivered for delivery in self._deliveries]
+
+    def _all_delivered_since(self, before: list[int]) -> bool:
+        """Whether nothing has been lost since, apart from a signal that the collector does not take."""
+        return not self._child_metrics_failed and not any(
+            now > then
+            for delivery, now, then in zip(self._deliveries, self._undelivered(), before, strict=False)
+            if not self._refusals.is_off(delivery.signal)
+        )
 
     def _missing_names(self) -> list[sdk_private.PrivateName]:
         if self._metric_pipelines:
             return self._metric_pipelines[0].missing_names(self._processors)
-        return sdk_private.missing_names(None, None, None, self._processors)
+        return sdk_private.missing_names(None, None, self._processors)
 
     def _new_delivery(self, signal: TelemetrySignal) -> SignalDelivery:
-        delivery = new_delivery(self._settings, signal)
+        delivery = new_delivery(self._settings, signal, self._refusals)
         self._deliveries.append(delivery)
         # The exporter is made now: what it cannot work with is then an error of configure(), and no other thread is
         # in the middle of importing it when the process forks.
@@ -198,11 +227,13 @@ class Pipeline:
         return provider
 
     def _new_metric_pipeline(self) -> MetricPipeline:
-        return MetricPipeline(self._new_delivery("metrics"), self._resource, self._settings.metric_interval)
+        console = self._settings.signals["metrics"].exporters == ("console",)
+        interval = self._settings.metric_interval
+        return MetricPipeline(self._new_delivery("metrics"), self._resource, interval, console=console)
 
 
 def _resource(settings: Settings) -> Resource:
-    resource = Resource.create(dict(settings.resource))
+    resource = clean_resource(Resource.create(dict(settings.resource)))
     if INSTANCE_ID in resource.attributes:
         return resource
     return resource.merge(Resource({INSTANCE_ID: str(uuid.uuid4())}))

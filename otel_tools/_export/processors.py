@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from otel_tools._export import sdk_private
+from otel_tools._export.metric_preferences import aggregation_preference, temporality_preference
 from otel_tools._telemetry import names
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ class CountingMetricExporter(MetricExporter):
             exported by a provider of the child's own, and this exporter would send the parent's numbers.
     """
 
-    def __init__(self, delivery: SignalDelivery) -> None:
-        super().__init__(*sdk_private.metric_preferences(delivery.exporter))
+    def __init__(self, delivery: SignalDelivery, *, console: bool = False) -> None:
+        if console:
+            super().__init__()
+        else:
+            super().__init__(temporality_preference(), aggregation_preference())
         self._delivery = delivery
         self.excludes_own_metrics = False
 

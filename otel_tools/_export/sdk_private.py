@@ -38,10 +38,8 @@ __all__ = [
     "console_log_exporter",
     "forget_instruments",
     "is_missing_log_module",
-    "metric_preferences",
     "missing_names",
     "otlp_log_encoder",
-    "otlp_log_exporter",
     "report_missing",
     "report_missing_log_module",
     "resource_of",
@@ -83,7 +81,6 @@ _FORKED_LOCKS: Final = (
 _FORKED_READER: Final = "in a forked process, the application's own metrics may be missing"
 _START: Final = "the SDK may log a warning when metrics start"
 _LAST: Final = "the last metrics of a process get no more time than the export interval"
-_PREFERENCES: Final = "the OTEL_* variables for metric temporality and histogram aggregation are ignored"
 _END: Final = "the end of a process may wait up to 30 s for a collector that does not answer"
 
 PRIVATE_NAMES: Final = (
@@ -99,21 +96,18 @@ PRIVATE_NAMES: Final = (
     PrivateName("PeriodicExportingMetricReader", "_export_lock", "ForkSafeMetricReader", _FORKED_READER),
     PrivateName("PeriodicExportingMetricReader", "_shutdown_event", "ForkSafeMetricReader", _FORKED_READER),
     PrivateName("PeriodicExportingMetricReader", "_export_interval_millis", "ForkSafeMetricReader", _LAST),
-    PrivateName("MetricExporter", "_preferred_temporality", "metric_preferences", _PREFERENCES),
-    PrivateName("MetricExporter", "_preferred_aggregation", "metric_preferences", _PREFERENCES),
     PrivateName("BatchProcessor", "_batch_processor", "shut_down_batch_processor", _END),
 )
 
 
 def missing_names(
-    provider: MeterProvider | None, reader: object, exporter: object, batch_processors: Iterable[object]
+    provider: MeterProvider | None, reader: object, batch_processors: Iterable[object]
 ) -> list[PrivateName]:
     """The private names that the installed SDK lacks.
 
     Args:
         provider: A meter provider with one reader; None leaves out the names of metrics.
         reader: Its reader, a `ForkSafeMetricReader`.
-        exporter: The metric exporter.
         batch_processors: Batch processors of spans and log records.
     """
     owners: dict[str, object] = {"BatchProcessor": next(iter(batch_processors), None)}
@@ -125,7 +119,6 @@ def missing_names(
             "MeasurementConsumer": consumer,
             "MetricReaderStorage": next(iter(storages.values()), None),
             "PeriodicExportingMetricReader": reader,
-            "MetricExporter": exporter,
         }
     return [
         private
@@ -266,11 +259,6 @@ class ForkSafeMetricReader(PeriodicExportingMetricReader):
         """Does nothing: the SDK calls this in a forked process before the provider is ready. See `restart_in_child`."""
 
 
-def metric_preferences(exporter: object) -> tuple[Any, Any]:
-    """The temporality and the aggregation that a metric exporter prefers; None for what the SDK does not tell."""
-    return getattr(exporter, "_preferred_temporality", None), getattr(exporter, "_preferred_aggregation", None)
-
-
 def shut_down_batch_processor(
     processor: object, shut_down: Callable[[], object], stop_exporter: Callable[[], object], seconds: float
 ) -> None:
@@ -296,20 +284,6 @@ def shut_down_batch_processor(
     thread.join(seconds)
     if thread.is_alive():
         stop_exporter()
-
-
-def otlp_log_exporter(*, grpc: bool) -> Callable[..., Any]:
-    """The OTLP exporter of log records."""
-    # Only the one in use is imported: gRPC is heavy.
-    if grpc:
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import (  # noqa: PLC0415 - as above
-            OTLPLogExporter as GrpcLogExporter,
-        )
-
-        return GrpcLogExporter
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: PLC0415 - as above
-
-    return OTLPLogExporter
 
 
 def console_log_exporter() -> Any:

@@ -43,6 +43,7 @@ class Settings:
         metric_interval: Seconds between two exports of metrics.
         logs: How the records of `logging` are written; None where they are not touched.
         log_stream: The stream for lines of JSON; None is standard error.
+        warnings: What is ignored or probably not meant, for one log line each.
     """
 
     resource: tuple[tuple[str, str], ...]
@@ -52,6 +53,7 @@ class Settings:
     metric_interval: float
     logs: LogsMode | None = None
     log_stream: TextIO | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def read_settings(  # noqa: PLR0913 - the arguments of configure()
@@ -89,11 +91,13 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
     for signal in signals.values():
         if signal.problem:
             raise ConfigurationError(signal.problem)
+    warnings = [text for signal in signals.values() for text in signal.warnings]
     return Settings(
         resource=tuple((key, value) for key, value in resource.items() if value is not None),
         signals=signals,
         sample_ratio=_ratio(sample_ratio),
-        metric_interval=_metric_interval(),
+        metric_interval=_metric_interval(warnings) if signals["metrics"].exporters else 0.0,
+        warnings=tuple(dict.fromkeys(warnings)),
         logs=logs_mode,
         log_stream=log_stream,
         # Last: it creates the file.
@@ -173,7 +177,7 @@ def _ratio(ratio: Any) -> float | None:
     return float(ratio)
 
 
-def _metric_interval() -> float:
+def _metric_interval(warnings: list[str]) -> float:
     """Seconds. ``OTEL_METRIC_EXPORT_INTERVAL`` is in milliseconds; the default is 10 s, so that alerts are not late."""
     value = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or "10000"
     try:
@@ -182,4 +186,6 @@ def _metric_interval() -> float:
         milliseconds = 0.0
     if not 0 < milliseconds < math.inf:
         raise ConfigurationError(f"OTEL_METRIC_EXPORT_INTERVAL={value}: a number of milliseconds above 0 is needed")
+    if milliseconds < _MIN_METRIC_INTERVAL:
+        warnings.append(f"OTEL_METRIC_EXPORT_INTERVAL={value} is in milliseconds: metrics go out each {value} ms")
     return milliseconds / 1000

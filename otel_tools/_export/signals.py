@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -59,6 +60,7 @@ class SignalExport:
         variable: The variable that chose the exporters; empty for the default and for an argument.
         endpoint: Where ``otlp`` sends; also set, for what it is worth, where another exporter is used.
         headers: The headers of OTLP requests; they carry credentials.
+        headers_variable: The variable that sets them; empty where code does.
         options: Further options of OTLP requests.
         problem: Why `configure()` refuses this, naming the argument or variable and what is accepted; empty where it
             does not.
@@ -70,9 +72,22 @@ class SignalExport:
     variable: str
     endpoint: OtlpEndpoint
     headers: Headers | None = field(default=None, repr=False)
+    headers_variable: str = ""
     options: OtlpOptions = field(default_factory=OtlpOptions)
     problem: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def doctor_command(self) -> str:
+        """The command that looks at the same endpoint. Of headers it has the names, or the variable that sets them."""
+        words = ["otel-tools", "doctor"]
+        if base := self.endpoint.base_url:
+            words += ["--endpoint", shlex.quote(base), "--protocol", self.endpoint.protocol]
+        if self.headers_variable:
+            words += ["--headers", f'"${self.headers_variable}"']
+        elif self.headers:
+            words += ["--headers", shlex.quote(",".join(f"{name}=..." for name, _ in self.headers))]
+        return " ".join(words)
 
 
 def read_signals(
@@ -110,7 +125,7 @@ def _read_signal(  # noqa: PLR0913 - the arguments of `read_signals`
     given_protocol = (protocol or "").strip().lower()
     protocol, protocol_variable = (given_protocol, "") if given_protocol else otlp_protocol(signal)
     exporters: tuple[ExporterName, ...] = ()
-    options, problem, warnings = OtlpOptions(), "", list[str]()
+    options, headers_variable, problem, warnings = OtlpOptions(), "", "", list[str]()
     variable = f"OTEL_{signal.upper()}_EXPORTER"
     named = _named(variable) if exporter is None else []
     try:
@@ -122,8 +137,9 @@ def _read_signal(  # noqa: PLR0913 - the arguments of `read_signals`
         if "otlp" in exporters:
             _check_protocol(protocol, protocol_variable)
             _check_endpoint(where, warnings)
-            headers = read_headers(signal) if headers is None else headers
-            options = read_options(signal, protocol, warnings, secure=where.is_secure or "://" not in where.address)
+            if headers is None:
+                headers, headers_variable = read_headers(signal)
+            options = read_options(signal, protocol, warnings, secure=where.uses_tls)
     except ConfigurationError as error:
         problem = str(error)
     return SignalExport(
@@ -132,6 +148,7 @@ def _read_signal(  # noqa: PLR0913 - the arguments of `read_signals`
         variable if named else "",
         otlp_endpoint(signal, protocol, base=base),
         headers,
+        headers_variable,
         options,
         problem,
         tuple(warnings),

@@ -29,6 +29,9 @@ SLOW_COLLECTOR: Final = {"OTEL_EXPORTER_OTLP_TIMEOUT": "120"}
 IN_TIME: Final = 40.0
 """Seconds, on a machine that is busy with other things. How long it takes on an idle one: ``tests/bench/exit.py``."""
 
+SHORT_INTERVAL: Final = "OTEL_METRIC_EXPORT_INTERVAL="
+"""How the log line about a short interval of metrics begins."""
+
 FORK_IS_MEANT: Final = "ignore:This process:DeprecationWarning"
 """From Python 3.12 on, a fork beside other threads gives a warning. These tests do that on purpose."""
 
@@ -75,7 +78,7 @@ class Ended:
         code: Its exit code; minus the signal that ended it.
         reported: The facts that it reported, all lines in one dictionary.
         out: Its standard output.
-        err: Its standard error.
+        err: Its standard error, without the line about a short interval of metrics.
         exit_seconds: Seconds from the time that it reported as ``end`` to the end of the process.
         in_time: Whether it ended without being killed.
     """
@@ -187,7 +190,8 @@ class Running:
             code,
             self.reported,
             "".join(self._out),
-            "".join(self._err),
+            # Many programs export metrics often on purpose, so that the tests are short.
+            "".join(line for line in self._err if SHORT_INTERVAL not in line),
             ended - self.reported.get("end", ended),
             in_time,
         )

@@ -135,7 +135,10 @@ def test_all_signals_are_left_to_the_application(runs: tuple[Received, dict[str,
     assert (reported["flush"], reported["shutdown"], reported["after"]) == (True, True, 4)
     assert seen.service("both").requests == []
     assert ended["both"].lines == [
-        "the application has set its own provider for metrics and traces: configure() leaves it alone"
+        (
+            "the application has set its own provider for metrics and traces: configure() leaves it alone; "
+            "not used there: service_name="
+        )
     ]
 
 
@@ -148,12 +151,13 @@ def test_one_signal_is_left_to_the_application_and_the_other_is_set_up(runs: tup
         seen.service("traces").calls("work"),
         seen.service("traces").durations("work"),
     ) == ([], 3, 3)
-    assert traces.lines == ["the application has set its own provider for traces: configure() leaves it alone"]
+    left_alone = "the application has set its own provider for {}: configure() leaves it alone; not used there: {}"
+    assert traces.lines == [left_alone.format("traces", "service_name=")]
 
     assert metrics.reported["counted"]["otel_tools.calls"] == 3
     assert (metrics.reported["flush"], metrics.reported["same"]) == (True, True)
     assert (len(seen.service("metrics").spans), seen.service("metrics").points) == (3, [])
-    assert metrics.lines == ["the application has set its own provider for metrics: configure() leaves it alone"]
+    assert metrics.lines == [left_alone.format("metrics", "service_name=")]
 
 
 def test_providers_that_are_set_after_decoration_are_found(runs: tuple[Received, dict[str, Ended]]) -> None:
@@ -178,10 +182,12 @@ def test_a_second_call_changes_content_and_redaction_and_nothing_else(runs: tupl
     ]
     assert not seen.service("other").spans
     assert seen.service("twice").calls("work") == 5
-    assert ended["twice"].lines == [
-        "configure() was called before with other arguments; the first configuration stays",
-        "configure() was called before with other arguments; the first configuration stays",
-    ]
+    name, with_ratio = ended["twice"].lines
+    assert name == (
+        "configure() was called before with other arguments; the first configuration stays: "
+        "service_name='other' is not used, service_name='twice' is"
+    )
+    assert with_ratio == f"{name}, sample_ratio=0.5 is not used"
 
 
 def test_our_providers_export_the_applications_instruments(runs: tuple[Received, dict[str, Ended]]) -> None:
@@ -195,5 +201,6 @@ def test_configure_after_shutdown_warns_and_starts_nothing(runs: tuple[Received,
     seen, ended = runs
     assert ended["again"].reported["ok"] == 2
     assert len(seen.service("again").spans) == 1
-    [line] = ended["again"].lines
-    assert "shutdown()" in line
+    again, late = ended["again"].lines
+    assert again.startswith("configure() after shutdown()")
+    assert late.startswith("calls go on after shutdown()")

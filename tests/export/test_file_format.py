@@ -32,22 +32,17 @@ service:
 SCRIPT: Final = """
 # The process gives the spans, points and records that it sends by OTLP to our file exporters too.
 from pathlib import Path
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from otel_tools import Objective
-from otel_tools._export import otlp_file
+from otel_tools._export import otlp_exporter, otlp_file
 
-file = Path(os.environ["TO"])
-for theirs, ours in (
-    (OTLPSpanExporter, otlp_file.FileSpanExporter(file)),
-    (OTLPMetricExporter, otlp_file.FileMetricExporter(file)),
-    (OTLPLogExporter, otlp_file.FileLogExporter(file)),
-):
-    def both(self, batch, *args, _send=theirs.export, _write=ours.export, **kwargs):
-        _write(batch)
-        return _send(self, batch, *args, **kwargs)
-    theirs.export = both
+file, send, writers = Path(os.environ["TO"]), otlp_exporter.OtlpExporter.export, {}
+
+def both(self, batch):
+    signal = self.signal
+    writers.setdefault(signal, otlp_file.FileExporter(signal, file)).export(batch)
+    return send(self, batch)
+
+otlp_exporter.OtlpExporter.export = both
 
 @tool(objective=Objective(success=0.99))
 def search(query):

@@ -24,9 +24,14 @@ report(flush=timed(flush, float(os.environ["FLUSH_SECONDS"])))
 for n in range(5): work(n)
 report(again=timed(flush, float(os.environ["FLUSH_SECONDS"])), shutdown=timed(shutdown))
 report(second=timed(shutdown), after=timed(flush))
+from otel_tools._telemetry.instruments import dropped
+before = dropped["traces"]
 for n in range(5): work(n)
+report(late=timed(flush), dropped=dropped["traces"] - before)
 report(ok=calls(), active=stats()["work"].active, end=time.time())
 """
+
+LATE: Final = "calls go on after shutdown(): their traces are dropped, and flush() returns False"
 
 EMPTY: Final = """
 configure(service_name="s")
@@ -107,7 +112,7 @@ def runs() -> Iterator[dict[str, Ended]]:
 def test_flush_and_shutdown_are_true_with_a_receiver(runs: dict[str, Ended]) -> None:
     reported = runs["up"].reported
     assert [reported[each][0] for each in ("flush", "again", "shutdown", "second", "after")] == [True] * 5
-    assert runs["up"].err == ""
+    assert runs["up"].lines == [LATE]
 
 
 @pytest.mark.parametrize("failure", ["down", "hanging", "refusing", "overloaded", "hanging grpc", "down grpc"])
@@ -117,13 +122,16 @@ def test_flush_and_shutdown_are_false_where_nothing_arrives(runs: dict[str, Ende
     assert reported["again"][0] is False
     assert reported["shutdown"][0] is False
     assert max(reported[each][1] for each in ("flush", "again", "shutdown")) < IN_TIME
-    assert len(runs[failure].lines) == 1
+    lost, late = runs[failure].lines
+    assert "cannot be delivered" in lost
+    assert late == LATE
 
 
 @pytest.mark.parametrize("failure", ["up", "down", "hanging"])
 def test_after_shutdown_tools_work_and_count_and_nothing_is_left_to_do(runs: dict[str, Ended], failure: str) -> None:
     reported = runs[failure].reported
     assert (reported["ok"], reported["active"]) == (20, 0)
+    assert (reported["late"][0], reported["dropped"]) == (False, 5)
     for each in ("second", "after"):
         assert reported[each][0] is True
         assert reported[each][1] < IN_TIME

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, ConsoleMetricExporter, InMemoryMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 from opentelemetry.sdk.version import __version__ as sdk_version
 
 import otel_tools._export
 from otel_tools._export import sdk_private
-from otel_tools._export.otlp_file import FileMetricExporter
+from otel_tools._export.metric_preferences import aggregation_preference, temporality_preference
 from otel_tools._export.sdk_private import PRIVATE_NAMES, ForkSafeMetricReader, PrivateName
 from tests.export.program import SLOW_COLLECTOR, Ended, Program, run_all
 from tests.export.receiver import HttpReceiver
@@ -39,8 +40,6 @@ LOG_MODULES: Final = (
     "opentelemetry._logs",
     "opentelemetry.sdk._logs",
     "opentelemetry.sdk._logs.export",
-    "opentelemetry.exporter.otlp.proto.http._log_exporter",
-    "opentelemetry.exporter.otlp.proto.grpc._log_exporter",
     "opentelemetry.exporter.otlp.proto.common._log_encoder",
 )
 
@@ -51,21 +50,20 @@ LOG_MODULES: Final = (
 class Metrics:
     """A provider with its reader and exporter, and a batch processor, all of the installed SDK."""
 
-    def __init__(self, folder: Path) -> None:
-        self.exporter = FileMetricExporter(folder / "metrics.jsonl")
-        self.reader = ForkSafeMetricReader(self.exporter, 3600)
+    def __init__(self) -> None:
+        self.reader = ForkSafeMetricReader(ConsoleMetricExporter(), 3600)
         self.resource = Resource({"service.name": "contract"})
         self.provider = MeterProvider([self.reader], resource=self.resource, shutdown_on_exit=False)
         self.reader.begin()
         self.processor = BatchSpanProcessor(ConsoleSpanExporter())
 
     def missing(self) -> list[PrivateName]:
-        return sdk_private.missing_names(self.provider, self.reader, self.exporter, [self.processor])
+        return sdk_private.missing_names(self.provider, self.reader, [self.processor])
 
 
 @pytest.fixture
-def sdk(tmp_path: Path) -> Iterator[Metrics]:
-    parts = Metrics(tmp_path)
+def sdk() -> Iterator[Metrics]:
+    parts = Metrics()
     yield parts
     parts.provider.shutdown()
     parts.processor.shutdown()  # type: ignore[no-untyped-call] # the SDK's own
@@ -94,18 +92,17 @@ def test_the_modules_of_the_log_signal_are_at_their_address(module: str) -> None
 
 def test_a_missing_name_is_reported_in_one_line(sdk: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     config = sdk.provider.__dict__.pop("_sdk_config")
-    del sdk.exporter._preferred_temporality
-    del sdk.exporter._preferred_aggregation
+    interval = sdk.reader.__dict__.pop("_export_interval_millis")
     with caplog.at_level(logging.WARNING, "otel_tools"):
         sdk_private.report_missing(sdk.missing())
-    sdk.provider._sdk_config = config
+    sdk.provider._sdk_config, sdk.reader._export_interval_millis = config, interval
     [record] = caplog.records
     assert record.name == "otel_tools"
     assert record.getMessage() == (
         f"OpenTelemetry SDK {sdk_version} lacks private names that otel_tools uses (MeterProvider._sdk_config, "
-        "MetricExporter._preferred_temporality, MetricExporter._preferred_aggregation). Telemetry is exported, but in "
-        "a forked process, otel_tools' metrics may carry another service.instance.id than the application's own; the "
-        "OTEL_* variables for metric temporality and histogram aggregation are ignored"
+        "PeriodicExportingMetricReader._export_interval_millis). Telemetry is exported, but in a forked process, "
+        "otel_tools' metrics may carry another service.instance.id than the application's own; the last metrics of a "
+        "process get no more time than the export interval"
     )
 
 
@@ -132,12 +129,25 @@ def test_forget_instruments_leaves_the_instruments_of_other_scopes() -> None:
     assert left == [("application", 2)]
 
 
-def test_the_preferences_of_an_exporter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
-    temporality, aggregation = sdk_private.metric_preferences(FileMetricExporter(tmp_path / "metrics.jsonl"))
-    assert AggregationTemporality.DELTA in temporality.values()
-    assert aggregation
-    assert sdk_private.metric_preferences(object()) == (None, None)
+@pytest.mark.parametrize(
+    ("value", "delta"),
+    [
+        ("", set()),
+        ("cumulative", set()),
+        (" Delta\n", {"Counter", "Histogram", "ObservableCounter"}),
+        ("LOWMEMORY", {"Counter", "Histogram"}),
+        ("sometimes", set()),
+    ],
+)
+def test_the_variables_decide_temporality_and_histograms(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str, delta: set[str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", value)
+    found = {kind.__name__ for kind, each in temporality_preference().items() if each is AggregationTemporality.DELTA}
+    assert found == delta
+    assert ("is ignored" in caplog.text) == (value == "sometimes")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram")
+    assert isinstance(aggregation_preference()[Histogram], ExponentialBucketHistogramAggregation)
 
 
 def test_a_provider_that_does_nothing_is_the_applications(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +337,7 @@ os.waitpid(child, 0)
     assert line == "the metrics of this forked process are not exported: RuntimeError('it is not there')"
 
 
-@pytest.mark.parametrize("hidden", [r"opentelemetry\.sdk\._logs\b", r"opentelemetry\.exporter\..*\._log_exporter\b"])
+@pytest.mark.parametrize("hidden", [r"opentelemetry\.sdk\._logs\b", r"opentelemetry\.exporter\..*\._log_encoder\b"])
 def test_without_the_modules_of_logs_traces_and_metrics_arrive(hidden: str) -> None:
     script = "configure(service_name='s', logs='otlp')\nlogging.warning('a record')\nfor n in range(5): work(n)\n"
     with HttpReceiver() as receiver:

@@ -1,0 +1,96 @@
+"""What a collector answers to an export: delivered, rejected in part, try again, or not taken at all.
+
+Source: https://opentelemetry.io/docs/specs/otlp/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_tools._export.endpoint import TelemetrySignal
+
+__all__ = ["Answer", "ResponseReader", "as_answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of one export.
+
+    Attributes:
+        delivered: Whether the collector took the request.
+        rejected: How many of its items the collector did not take, though it took the request.
+        reason: Why the request or the items were not taken; a remark of the collector where all were.
+        retryable: Whether the same request may succeed later.
+        retry_after: Seconds after which, if the collector says so.
+        refused: Whether the endpoint does not take this signal at all.
+    """
+
+    delivered: bool
+    rejected: int = 0
+    reason: str = ""
+    retryable: bool = False
+    retry_after: float | None = None
+    refused: bool = False
+
+
+def as_answer(result: Any) -> Answer:
+    """The result of an exporter, which may be one of the SDK's."""
+    return result if isinstance(result, Answer) else Answer(delivered=result.name == "SUCCESS")
+
+
+class ResponseReader:
+    """Reads the body of a collector's answer for the items that it rejected.
+
+    Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+    """
+
+    def __init__(self, signal: TelemetrySignal) -> None:
+        self._signal = signal
+        self._parse, self._count = _response(signal)
+
+    def read(self, body: bytes) -> Answer:
+        """The answer to a request that was taken."""
+        if not body:
+            return Answer(delivered=True)
+        try:
+            partial = self._parse(body).partial_success
+        except Exception:  # noqa: BLE001 - a body of another form says nothing of rejected items
+            return Answer(delivered=True)
+        rejected = max(0, getattr(partial, self._count))
+        said = f": {partial.error_message}" if partial.error_message else ""
+        if rejected:
+            return Answer(delivered=True, rejected=rejected, reason=f"{rejected} of {self._signal} were rejected{said}")
+        return Answer(delivered=True, reason=partial.error_message)
+
+
+_COUNTS: Final[dict[TelemetrySignal, str]] = {
+    "traces": "rejected_spans",
+    "metrics": "rejected_data_points",
+    "logs": "rejected_log_records",
+}
+
+
+def _response(signal: TelemetrySignal) -> tuple[Callable[[bytes], Any], str]:
+    # Only what is used is imported: configure() should not take longer than it must.
+    if signal == "traces":
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - as above
+            ExportTraceServiceResponse,
+        )
+
+        return ExportTraceServiceResponse.FromString, _COUNTS[signal]
+    if signal == "metrics":
+        from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # noqa: PLC0415 - as above
+            ExportMetricsServiceResponse,
+        )
+
+        return ExportMetricsServiceResponse.FromString, _COUNTS[signal]
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # noqa: PLC0415 - as above
+        ExportLogsServiceResponse,
+    )
+
+    return ExportLogsServiceResponse.FromString, _COUNTS[signal]
