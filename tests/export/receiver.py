@@ -7,6 +7,7 @@ import socket
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -18,7 +19,8 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from tests.export.received import Received, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import ssl
+    from collections.abc import Callable, Mapping
 
 Answer = Literal["ok", "refuse", "overloaded", "hang"]
 
@@ -33,6 +35,11 @@ _ADD_TO_SERVER: Final[dict[str, Callable[[Any, Any], None]]] = {
     "/v1/metrics": metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server,
     "/v1/logs": logs_service_pb2_grpc.add_LogsServiceServicer_to_server,
 }
+_REJECTED: Final = {
+    "/v1/traces": "rejected_spans",
+    "/v1/metrics": "rejected_data_points",
+    "/v1/logs": "rejected_log_records",
+}
 _DECODE: Final[dict[str, Callable[[bytes], bytes]]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 
 
@@ -43,6 +50,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def response_to(path: str, rejected: Mapping[str, tuple[int, str]]) -> Any:
+    """The answer to a request that is taken, with the items that are rejected and why."""
+    response = _MESSAGES[path][1]()
+    if path in rejected:
+        count, response.partial_success.error_message = rejected[path]
+        setattr(response.partial_success, _REJECTED[path], count)
+    return response
+
+
 class HttpReceiver(Received):
     """OTLP over HTTP/1.1 with keep-alive.
 
@@ -50,17 +66,28 @@ class HttpReceiver(Received):
         answer: ``ok``; ``refuse`` with 500; be ``overloaded`` with 503, which exporters retry; or ``hang``: take the
             request and never answer. Can be changed while it runs; what is not answered ``ok`` is not counted as seen.
         port: Where to listen; a free port by default.
+        tls: For HTTPS.
+
+    Attributes:
+        statuses: Status of the answer by path, in place of 200.
+        headers: Headers of each answer.
+        rejected: By path, the number of items of each request that are said to be rejected, and why.
     """
 
-    def __init__(self, answer: Answer = "ok", port: int = 0) -> None:
+    def __init__(self, answer: Answer = "ok", port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
         self.answer: Answer = answer
+        self.statuses: dict[str, int] = {}
+        self.headers: dict[str, str] = {}
+        self.rejected: dict[str, tuple[int, str]] = {}
         self.attempts: list[Request] = []
         self._open: set[socket.socket] = set()
         self._ended = threading.Event()
         self._server = _Server(("127.0.0.1", port), _handler_of(self))
         self.port = int(self._server.server_address[1])
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' * bool(tls)}://127.0.0.1:{self.port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -90,11 +117,13 @@ class HttpReceiver(Received):
             self._ended.wait()
         if self.answer != "ok":
             return _STATUS.get(self.answer, 500), b""
-        request_type, response_type = _MESSAGES[request.path]
-        message = request_type()
+        path = request.path.partition("?")[0]
+        if path in self.statuses:
+            return self.statuses[path], b""
+        message = _MESSAGES[path][0]()
         message.ParseFromString(_DECODE.get(request.headers.get("content-encoding", ""), bytes)(body))
-        self.add(request, message)
-        return 200, bytes(response_type().SerializeToString())
+        self.add(replace(request, path=path), message)
+        return 200, bytes(response_to(path, self.rejected).SerializeToString())
 
 
 class _Server(ThreadingHTTPServer):
@@ -103,7 +132,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
 
-def _handler_of(receiver: HttpReceiver) -> type[BaseHTTPRequestHandler]:
+def _handler_of(receiver: HttpReceiver) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one class with its methods
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -123,6 +152,8 @@ def _handler_of(receiver: HttpReceiver) -> type[BaseHTTPRequestHandler]:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/x-protobuf")
                 self.send_header("Content-Length", str(len(answer)))
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer)
             except ConnectionError:
@@ -154,18 +185,28 @@ class GrpcReceiver(Received):
     Args:
         answer: ``ok``, ``overloaded`` (UNAVAILABLE, which exporters retry), ``refuse`` (INTERNAL) or ``hang``.
         port: Where to listen; a free port by default.
+        credentials: For TLS.
+
+    Attributes:
+        codes: Status of the answer by the path that HTTP has.
+        rejected: By path, the number of items of each request that are said to be rejected, and why.
     """
 
-    def __init__(self, answer: Answer = "ok", port: int = 0) -> None:
+    def __init__(self, answer: Answer = "ok", port: int = 0, credentials: grpc.ServerCredentials | None = None) -> None:
         super().__init__()
         self.answer: Answer = answer
+        self.codes: dict[str, grpc.StatusCode] = {}
+        self.rejected: dict[str, tuple[int, str]] = {}
         self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(16)
         self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
         for path, add in _ADD_TO_SERVER.items():
-            add(_servicer(self, path, _MESSAGES[path][1]), self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
-        self.url = f"http://127.0.0.1:{self.port}"
+            add(_servicer(self, path), self._server)
+        if credentials is None:
+            self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        else:
+            self.port = self._server.add_secure_port(f"127.0.0.1:{port}", credentials)
+        self.url = f"http{'s' * bool(credentials)}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -184,14 +225,16 @@ class GrpcReceiver(Received):
             context.abort(
                 grpc.StatusCode.UNAVAILABLE if self.answer == "overloaded" else grpc.StatusCode.INTERNAL, "no"
             )
+        if path in self.codes:
+            context.abort(self.codes[path], "no")
         headers = {str(key): str(value) for key, value in context.invocation_metadata()}
         self.add(Request(path, headers, context.peer()), message)
 
 
-def _servicer(receiver: GrpcReceiver, path: str, response: Callable[[], Any]) -> Any:
+def _servicer(receiver: GrpcReceiver, path: str) -> Any:
     class Servicer:
         def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
             receiver.take(path, request, context)
-            return response()
+            return response_to(path, receiver.rejected)
 
     return Servicer()
