@@ -79,14 +79,21 @@ class SignalDelivery:
             Whether the batch was delivered.
         """
         self.counts.begin_export(count, accepted)
+        try:
+            return self._send(batch, count)
+        finally:
+            # Last, so that what is lost has been reported when a flush returns.
+            self.counts.mark_answered(accepted)
+
+    def _send(self, batch: Any, count: int) -> bool:
         if not self.refusals.may_send(self.signal):
-            self.counts.end_export(count, accepted, lost=count)
+            self.counts.end_export(count, lost=count)
             return False
         with self._export_lock:
             answer = self._export(batch)
         lost = min(count, answer.rejected) if answer.delivered else count
         changed = self.refusals.set_refused(self.signal, refused=answer.refused)
-        self.counts.end_export(count, accepted, lost=lost)
+        self.counts.end_export(count, lost=lost)
         if not lost:
             loss_log.report_success(self.signal)
             if answer.reason:

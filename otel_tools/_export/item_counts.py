@@ -80,14 +80,18 @@ class ItemCounts:
             self._waiting -= accepted
             self._in_export += count
 
-    def end_export(self, count: int, accepted: int, *, lost: int) -> None:
-        """Count a batch as answered, and those of its items as dropped that were not delivered."""
+    def end_export(self, count: int, *, lost: int) -> None:
+        """Count a batch as no longer in export, and those of its items as dropped that were not delivered."""
         with self._changed:
             self._in_export -= count
-            self._answered += accepted
             self._last_succeeded = not lost
             if lost and not self._abandoned:
                 self._count_undelivered(lost)
+
+    def mark_answered(self, accepted: int) -> None:
+        """Count as many of the accepted items as answered. `wait_until_answered` and `abandon` wait for this."""
+        with self._changed:
+            self._answered += accepted
             self._changed.notify_all()
 
     def wait_until_answered(self, accepted: int, seconds: float) -> bool:
