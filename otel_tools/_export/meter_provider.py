@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.environment_variables import OTEL_METRICS_EXEMPLAR_FILTER
+from opentelemetry.sdk.metrics import ExemplarFilter, MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.metrics.view import View
 
 from otel_tools._export import sdk_private
@@ -41,6 +43,11 @@ VIEWS: Final = _views()
 """Views that raise the limit of series for otel_tools' instruments."""
 
 
+def _exemplar_filter() -> ExemplarFilter | None:
+    """None where the SDK reads the variable; one that is empty, which the SDK refuses, is one that is not set."""
+    return None if os.environ.get(OTEL_METRICS_EXEMPLAR_FILTER, "").strip() else TraceBasedExemplarFilter()
+
+
 class MetricPipeline:
     """A meter provider with one reader and one exporter.
 
@@ -58,7 +65,13 @@ class MetricPipeline:
         self._exporter = CountingMetricExporter(delivery, console=console)
         self._reader = ForkSafeMetricReader(self._exporter, interval)
         try:
-            self.provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False, views=VIEWS)
+            self.provider = MeterProvider(
+                [self._reader],
+                resource=resource,
+                exemplar_filter=_exemplar_filter(),
+                shutdown_on_exit=False,
+                views=VIEWS,
+            )
         except Exception:
             # The environment asks for what the SDK does not know. The reader's thread has started by then.
             self._reader.discard()

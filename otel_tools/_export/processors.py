@@ -146,7 +146,7 @@ def max_queue_size(variable: str) -> int:
     Args:
         variable: ``OTEL_BSP_MAX_QUEUE_SIZE`` or ``OTEL_BLRP_MAX_QUEUE_SIZE``.
     """
-    value = os.environ.get(variable, _DEFAULT_QUEUE_SIZE)
+    value = os.environ.get(variable, "").strip() or _DEFAULT_QUEUE_SIZE
     try:
         return int(value)
     except ValueError:

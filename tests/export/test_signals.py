@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -253,3 +253,54 @@ def test_malformed_headers_in_code_are_refused_without_their_value(headers: obje
     with pytest.raises(ConfigurationError, match=r"^configure\(headers=") as refused:
         configure(headers=headers)  # type: ignore[arg-type] # what is tested
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "command"),
+    [
+        ({}, {}, "--endpoint http://localhost:4318 --protocol http/protobuf"),
+        ({"PROTOCOL": "grpc"}, {}, "--endpoint http://localhost:4317 --protocol grpc"),
+        ({"PROTOCOL": "grpc", "ENDPOINT": "h:4317"}, {}, "--endpoint https://h:4317 --protocol grpc"),
+        (
+            {"PROTOCOL": "grpc", "ENDPOINT": "h:4317", "INSECURE": "true"},
+            {},
+            "--endpoint http://h:4317 --protocol grpc",
+        ),
+        ({}, {"endpoint": "http://127.0.0.1:9"}, "--endpoint http://127.0.0.1:9 --protocol http/protobuf"),
+        ({"TRACES_ENDPOINT": "http://h/a/v1/traces"}, {}, "--endpoint http://h/a --protocol http/protobuf"),
+        # No base URL gives this address: the doctor reads the variable.
+        ({"TRACES_ENDPOINT": "http://h/spans"}, {}, ""),
+        ({"ENDPOINT": f"http://u:{SECRET}@h?k={SECRET}"}, {}, "--endpoint http://h --protocol http/protobuf"),
+        ({"ENDPOINT": "http://h/a;b"}, {}, "--endpoint 'http://h/a;b' --protocol http/protobuf"),
+        (
+            {"HEADERS": f"authorization={SECRET}", "ENDPOINT": "http://h"},
+            {},
+            '--endpoint http://h --protocol http/protobuf --headers "$OTEL_EXPORTER_OTLP_HEADERS"',
+        ),
+        (
+            {"TRACES_HEADERS": f"authorization={SECRET}", "ENDPOINT": "http://h"},
+            {},
+            '--endpoint http://h --protocol http/protobuf --headers "$OTEL_EXPORTER_OTLP_TRACES_HEADERS"',
+        ),
+        (
+            {"HEADERS": f"authorization={SECRET}"},
+            {"endpoint": "http://h", "headers": (("x-key", SECRET),)},
+            "--endpoint http://h --protocol http/protobuf --headers x-key=...",
+        ),
+    ],
+)
+def test_the_doctors_command_looks_at_the_same_endpoint(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], arguments: dict[str, Any], command: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+    export = read_signals(**arguments)["traces"]
+    assert export.problem == ""
+    assert export.doctor_command == f"otel-tools doctor {command}".rstrip()
+    if "--endpoint" in command:
+        endpoint, protocol = command.split()[1].strip("'"), command.split()[3]
+        again = read_signals(endpoint=endpoint, protocol=protocol)["traces"].endpoint.url
+        assert (
+            again.rpartition("://")[2]
+            == export.endpoint.url.replace(f"u:{SECRET}@", "").partition("?")[0].rpartition("://")[2]
+        )
