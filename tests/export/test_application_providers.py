@@ -70,6 +70,41 @@ SCRIPTS: Final = {
         for n in range(3): work(n)
         report(counted=counted(), flush=flush(), same=metrics.get_meter_provider() is provider)
         """,
+    "flushed": """
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        provider = TracerProvider(resource=Resource({"service.name": "flushed-by-them", "service.instance.id": "1"}))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=3600_000))
+        trace.set_tracer_provider(provider)
+        configure(service_name="flushed", endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"], sample_ratio=1.0)
+        for n in range(3): work(n)
+        report(flush=flush(), ended=time.monotonic())
+        os._exit(0)
+        """,
+    "without-configure": """
+        flushed = []
+        class Provider(TracerProvider):
+            def force_flush(self, timeout_millis=30000):
+                flushed.append(timeout_millis)
+                return False
+        trace.set_tracer_provider(Provider())
+        report(flush=flush(2.5), flushed=flushed)
+        """,
+    "stuck": """
+        class Provider(TracerProvider):
+            def force_flush(self, timeout_millis=30000):
+                time.sleep(60)
+        trace.set_tracer_provider(Provider())
+        class Meters(MeterProvider):
+            def force_flush(self, timeout_millis=30000):
+                raise RuntimeError("no")
+        metrics.set_meter_provider(Meters())
+        configure(service_name="stuck")
+        began = time.monotonic()
+        report(flush=flush(0.2), took=time.monotonic() - began)
+        os._exit(0)
+        """,
     "later": """
         work()
         their_traces(), their_metrics()
@@ -110,14 +145,15 @@ SCRIPTS: Final = {
         """,
 }
 
+WITH_THEIRS: Final = {"both", "traces", "metrics", "flushed", "without-configure", "stuck", "later"}
+
 
 @pytest.fixture(scope="module")
 def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
     with HttpReceiver() as receiver:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
         programs = {
-            name: Program(THEIRS if name in {"both", "traces", "metrics", "later"} else "", env, then=script)
-            for name, script in SCRIPTS.items()
+            name: Program(THEIRS if name in WITH_THEIRS else "", env, then=script) for name, script in SCRIPTS.items()
         }
         ended = run_all(programs)
         assert {name: each.err for name, each in ended.items() if each.code} == {}
@@ -158,6 +194,23 @@ def test_one_signal_is_left_to_the_application_and_the_other_is_set_up(runs: tup
     assert (metrics.reported["flush"], metrics.reported["same"]) == (True, True)
     assert (len(seen.service("metrics").spans), seen.service("metrics").points) == (3, [])
     assert metrics.lines == [left_alone.format("metrics", "service_name=")]
+
+
+def test_flush_flushes_a_provider_of_the_application(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen, ended = runs
+    # The process ends without any handler, so that only flush() can have sent them.
+    assert ended["flushed"].reported["flush"] is True
+    assert len(seen.service("flushed-by-them").spans) == 3
+    assert seen.service("flushed").calls("work") == 3
+    [line] = ended["flushed"].lines
+    assert line.endswith("configure() leaves it alone; not used there: service_name=, endpoint=, sample_ratio=")
+    assert ended["without-configure"].reported == {"flush": False, "flushed": [2500]}
+
+
+def test_a_provider_that_does_not_answer_makes_flush_false_in_time(runs: tuple[Received, dict[str, Ended]]) -> None:
+    reported = runs[1]["stuck"].reported
+    assert reported["flush"] is False
+    assert reported["took"] < 30
 
 
 def test_providers_that_are_set_after_decoration_are_found(runs: tuple[Received, dict[str, Ended]]) -> None:
