@@ -17,11 +17,13 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status
 
+from otel_tools._telemetry.content.surrogates import without_surrogates
+
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.metrics.export import MetricsData
 
-__all__ = ["clean_logs", "clean_metrics", "clean_resource", "clean_spans", "clean_text"]
+__all__ = ["clean_logs", "clean_metrics", "clean_resource", "clean_spans"]
 
 _Record = TypeVar("_Record")
 
@@ -30,16 +32,11 @@ _MAX_INTEGER: Final = 2**63 - 1
 _MAX_HEX_LENGTH: Final = 100
 
 
-def clean_text(text: str) -> str:
-    """A text without lone surrogates: a pair becomes its character, half a pair the replacement character."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def clean_resource(resource: Resource) -> Resource:
     """A resource that can be encoded."""
     if _is_clean_mapping(resource.attributes) and _is_clean(resource.schema_url):
         return resource
-    return Resource(_clean_mapping(resource.attributes), clean_text(resource.schema_url))
+    return Resource(_clean_mapping(resource.attributes), without_surrogates(resource.schema_url))
 
 
 def clean_spans(spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
@@ -144,7 +141,7 @@ def _clean(value: Any) -> Any:
     if value is None or isinstance(value, bool | float | bytes):
         return value
     if isinstance(value, str):
-        return clean_text(value)
+        return without_surrogates(value)
     if isinstance(value, int):
         return value if _MIN_INTEGER <= value <= _MAX_INTEGER else _integer_text(value)
     if isinstance(value, Mapping):
@@ -163,7 +160,7 @@ def _integer_text(value: int) -> str:
 
 def _text_of(value: object) -> str:
     try:
-        return clean_text(str(value))
+        return without_surrogates(str(value))
     except Exception:  # noqa: BLE001 - whatever an application's `__str__` raises, the record is sent
         return f"<{type(value).__name__}>"
 

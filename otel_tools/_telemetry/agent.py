@@ -16,6 +16,7 @@ from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import AGENT_KEY
+from otel_tools._telemetry.content.surrogates import without_surrogates
 from otel_tools._telemetry.deferred import gc_running, pending_reports
 from otel_tools._telemetry.exceptions import record_failure
 from otel_tools._telemetry.guard import log_failure
@@ -95,8 +96,8 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
     def __init__(self, name: str, *, conversation_id: str | None = None) -> None:
         if not isinstance(name, str) or not name.strip():
             raise ConfigurationError(f"agent({name!r}): a name is needed, such as 'travel-agent'")
-        self.name = name
-        self.conversation_id = conversation_id
+        self.name = without_surrogates(name)
+        self.conversation_id = conversation_id and without_surrogates(conversation_id)
         self._runs: list[_Run] = []
 
     def __enter__(self) -> Span | None:

@@ -8,10 +8,14 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
-from otel_tools._export.cleaning import clean_logs, clean_metrics, clean_spans, clean_text
+from otel_tools import agent
+from otel_tools._export.cleaning import clean_logs, clean_metrics, clean_spans
+from otel_tools._telemetry.content.surrogates import without_surrogates
+from otel_tools.testing import capture
 from tests.export.pipelines import Exports, exports
 from tests.export.program import Program
 from tests.export.receiver import GrpcReceiver, HttpReceiver
@@ -253,6 +257,16 @@ def test_names_of_an_application_with_half_a_surrogate_pair(receiver: HttpReceiv
     assert [span.name for span in receiver.spans if span.name.startswith("invoke")] == ["invoke_agent plan\ufffdner"]
 
 
+def test_an_agents_name_is_clean_under_a_provider_of_the_application() -> None:
+    with capture() as seen, agent(HALF, conversation_id=HALF):
+        pass
+    [span] = seen.spans
+    assert span.name == f"invoke_agent {REPLACED}"
+    assert encode_spans([span]).ByteSize() > 0
+    assert span.attributes is not None
+    assert (span.attributes["gen_ai.agent.name"], span.attributes["gen_ai.conversation.id"]) == (REPLACED, REPLACED)
+
+
 def test_a_name_of_a_variable_in_another_encoding(receiver: HttpReceiver) -> None:
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_SERVICE_NAME": os.fsdecode(b"caf\xe9")}
     ended = Program("configure()\nwork()\nreport(flush=flush())", env).run()
@@ -283,4 +297,4 @@ def test_what_is_clean_is_passed_on_as_it_is() -> None:
     ],
 )
 def test_the_text_without_halves(text: str, clean: str) -> None:
-    assert clean_text(text) == clean
+    assert without_surrogates(text) == clean
