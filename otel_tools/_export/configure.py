@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -22,8 +23,6 @@ from otel_tools._urls import without_secrets
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from otel_tools._export.pipeline import Pipeline
 
 __all__ = ["configure", "flush", "shutdown"]
@@ -110,7 +109,7 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
         "service_version": service_version,
         "environment": environment,
         "endpoint": endpoint,
-        "headers": headers,
+        "headers": dict(headers) if isinstance(headers, Mapping) else headers,
         "exporter": exporter,
         "file": file,
         "sample_ratio": sample_ratio,
@@ -130,7 +129,9 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
                 start_logs(settings)
         elif _process.stopped:
             logger.warning("configure() after shutdown(): the providers of a process are set once, telemetry stays off")
-        elif differing := [name for name, value in structure.items() if value not in {None, _process.arguments[name]}]:
+        elif differing := [
+            name for name, value in structure.items() if value is not None and value != _process.arguments[name]
+        ]:
             logger.warning(
                 "configure() was called before with other arguments; the first configuration stays: %s",
                 ", ".join(_difference(name, _process.arguments[name], structure[name]) for name in differing),

@@ -58,11 +58,10 @@ class Pipeline:
     def __init__(self, settings: Settings, signals: set[TelemetrySignal]) -> None:
         self._settings = settings
         self._resource = _resource(settings)
-        if str(self._resource.attributes.get("service.name", "")).startswith(_NO_NAME):
-            logger.warning(
-                "the service has no name and is exported as %s: configure(service_name=...) or OTEL_SERVICE_NAME",
-                _NO_NAME,
-            )
+        name = str(self._resource.attributes.get("service.name", ""))
+        if not name.strip() or name.startswith(_NO_NAME):
+            message = "the service has no name and is exported as %r: configure(service_name=...) or OTEL_SERVICE_NAME"
+            logger.warning(message, name)
         self._deliveries: list[SignalDelivery] = []
         self._refusals = Refusals()
         self._processors: list[BoundedSpanProcessor | BoundedLogProcessor] = []
