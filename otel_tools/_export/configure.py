@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otel_tools._call.forks import ForkHandlers
-from otel_tools._export.endpoint import sdk_disabled
+from otel_tools._export.endpoint import SIGNALS, sdk_disabled
 from otel_tools._export.flushing import start_flush_of_others, wait_for_flush
 from otel_tools._export.logs import start_logs, stop_logs
 from otel_tools._export.process_hooks import call_at_exit
@@ -226,11 +226,9 @@ def _set_up(settings: Settings, given: list[str]) -> Pipeline | None:
     if os.environ.get("OTEL_CONFIG_FILE"):
         logger.warning("OTEL_CONFIG_FILE is set: configure() leaves the providers to it")
         return None
-    wanted = {signal for signal, export in settings.signals.items() if export.exporters}
+    wanted = {signal for signal, export in settings.signals.items() if export.exporters or export.problem}
     if not wanted:
         return None
-    for warning in settings.warnings:
-        logger.warning("%s", warning)
     from otel_tools._export.pipeline import Pipeline, set_by_application  # noqa: PLC0415 - imports the SDK
 
     if foreign := wanted & set_by_application():
@@ -240,10 +238,13 @@ def _set_up(settings: Settings, given: list[str]) -> Pipeline | None:
             " and ".join(sorted(foreign)),
             f"; not used there: {', '.join(unused)}" if unused else "",
         )
-    if not wanted - foreign:
+    own = [signal for signal in SIGNALS if signal in wanted - foreign]
+    if not own:
         return None
+    for warning in settings.check(own):
+        logger.warning("%s", warning)
     try:
-        pipeline = Pipeline(settings, wanted - foreign)
+        pipeline = Pipeline(settings, set(own))
     except Exception as error:
         # The SDK's message does not always name the variable. Values are left out: headers carry credentials.
         variables = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_"))) or "none"

@@ -227,7 +227,7 @@ class Pipeline:
 
     def _new_metric_pipeline(self) -> MetricPipeline:
         console = self._settings.signals["metrics"].exporters == ("console",)
-        interval = self._settings.metric_interval
+        interval = self._settings.signals["metrics"].interval
         return MetricPipeline(self._new_delivery("metrics"), self._resource, interval, console=console)
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, get_args
 
 from otel_tools._export.otlp_options import check_headers
-from otel_tools._export.signals import EXPORTERS, ExporterName, SignalExport, read_signals
+from otel_tools._export.signals import EXPORTERS, ExporterName, SignalExport, check_base_url, read_signals
 from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools._telemetry.exceptions import exception_signals
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import os
+
     from otel_tools._export.endpoint import TelemetrySignal
 
 __all__ = ["LogsMode", "Redact", "Settings", "read_redaction", "read_settings"]
@@ -26,9 +26,6 @@ LogsMode = Literal["json", "otlp", "both"]
 Redact = Callable[[str], str] | Sequence[str | re.Pattern[str]]
 
 LOGS_MODES: Final[tuple[str, ...]] = get_args(LogsMode)
-
-_MIN_METRIC_INTERVAL: Final = 500.0
-"""Milliseconds. A smaller `OTEL_METRIC_EXPORT_INTERVAL` was probably meant as seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +37,31 @@ class Settings:
         signals: How each signal is exported.
         file: The file of the file exporter.
         sample_ratio: Share of traces to keep, given in code; None where the environment sets the sampler.
-        metric_interval: Seconds between two exports of metrics.
         logs: How the records of `logging` are written; None where they are not touched.
         log_stream: The stream for lines of JSON; None is standard error.
-        warnings: What is ignored or probably not meant, for one log line each.
     """
 
     resource: tuple[tuple[str, str], ...]
     signals: Mapping[TelemetrySignal, SignalExport]
     file: Path | None
     sample_ratio: float | None
-    metric_interval: float
     logs: LogsMode | None = None
     log_stream: TextIO | None = None
-    warnings: tuple[str, ...] = ()
+
+    def check(self, signals: Iterable[TelemetrySignal]) -> list[str]:
+        """Check what the variables say on some signals, those that are not the application's.
+
+        Returns:
+            What is ignored or probably not meant, for one log line each.
+
+        Raises:
+            ConfigurationError: A variable cannot be used; the message names it and what it accepts.
+        """
+        exports = [self.signals[signal] for signal in signals]
+        for export in exports:
+            if export.problem:
+                raise ConfigurationError(export.problem)
+        return list(dict.fromkeys(text for export in exports for text in export.warnings))
 
 
 def read_settings(  # noqa: PLR0913 - the arguments of configure()
@@ -71,8 +79,10 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
 ) -> Settings:
     """Check the arguments of `configure()` and complete them from the environment.
 
+    What the variables say is checked by `Settings.check`, for the signals that they are used for.
+
     Raises:
-        ConfigurationError: An argument or variable cannot be used; the message names it and what it accepts.
+        ConfigurationError: An argument cannot be used; the message names it and what it accepts.
     """
     resource = {
         "service.name": _text("service_name", service_name),
@@ -80,24 +90,17 @@ def read_settings(  # noqa: PLR0913 - the arguments of configure()
         "deployment.environment.name": _text("environment", environment),
     }
     logs_mode = _logs(logs, log_stream)
-    if endpoint is not None and not isinstance(endpoint, str):
-        raise ConfigurationError(f"configure(endpoint={endpoint!r}): a URL is needed, a text with scheme and host")
+    check_base_url(endpoint)
     signals = read_signals(
         endpoint=endpoint,
         headers=None if headers is None else check_headers("configure(headers=...)", headers),
         exporter=_exporter(exporter, file),
         logs=logs_mode in {"otlp", "both"} or exception_signals()[1],
     )
-    for signal in signals.values():
-        if signal.problem:
-            raise ConfigurationError(signal.problem)
-    warnings = [text for signal in signals.values() for text in signal.warnings]
     return Settings(
         resource=tuple((key, value) for key, value in resource.items() if value is not None),
         signals=signals,
         sample_ratio=_ratio(sample_ratio),
-        metric_interval=_metric_interval(warnings) if signals["metrics"].exporters else 0.0,
-        warnings=tuple(dict.fromkeys(warnings)),
         logs=logs_mode,
         log_stream=log_stream,
         # Last: it creates the file.
@@ -175,17 +178,3 @@ def _ratio(ratio: Any) -> float | None:
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 <= ratio <= 1:
         raise ConfigurationError(f"configure(sample_ratio={ratio!r}): a number from 0 to 1 is needed")
     return float(ratio)
-
-
-def _metric_interval(warnings: list[str]) -> float:
-    """Seconds. ``OTEL_METRIC_EXPORT_INTERVAL`` is in milliseconds; the default is 10 s, so that alerts are not late."""
-    value = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or "10000"
-    try:
-        milliseconds = float(value)
-    except ValueError:
-        milliseconds = 0.0
-    if not 0 < milliseconds < math.inf:
-        raise ConfigurationError(f"OTEL_METRIC_EXPORT_INTERVAL={value}: a number of milliseconds above 0 is needed")
-    if milliseconds < _MIN_METRIC_INTERVAL:
-        warnings.append(f"OTEL_METRIC_EXPORT_INTERVAL={value} is in milliseconds: metrics go out each {value} ms")
-    return milliseconds / 1000

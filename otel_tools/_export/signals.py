@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from otel_tools._export.endpoint import (
     OTLP_PROTOCOLS,
@@ -26,11 +27,14 @@ from otel_tools.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EXPORTERS", "ExporterName", "SignalExport", "read_signals"]
+__all__ = ["EXPORTERS", "ExporterName", "SignalExport", "check_base_url", "read_signals"]
 
 ExporterName = Literal["otlp", "console", "file", "none"]
 
 EXPORTERS: Final[tuple[ExporterName, ...]] = get_args(ExporterName)
+
+_MIN_INTERVAL: Final = 500.0
+"""Milliseconds. A smaller interval was probably meant as seconds."""
 
 _URL_REQUIRED: Final = "a URL with scheme and host is needed, such as 'http://127.0.0.1:4318'"
 _ACCEPTED: Final = "accepted are 'otlp', 'console' and 'none'"
@@ -56,12 +60,13 @@ class SignalExport:
     Attributes:
         signal: ``traces``, ``metrics`` or ``logs``.
         exporters: Its exporters: ``otlp``, ``console`` or ``file``; several where a variable names several; empty where
-            it is not exported.
+            it is not exported, and where the variable is refused.
         variable: The variable that chose the exporters; empty for the default and for an argument.
         endpoint: Where ``otlp`` sends; also set, for what it is worth, where another exporter is used.
         headers: The headers of OTLP requests; they carry credentials.
         headers_variable: The variable that sets them; empty where code does.
         options: Further options of OTLP requests.
+        interval: Seconds between two exports of metrics.
         problem: Why `configure()` refuses this, naming the argument or variable and what is accepted; empty where it
             does not.
         warnings: What `configure()` ignores, and why.
@@ -74,6 +79,7 @@ class SignalExport:
     headers: Headers | None = field(default=None, repr=False)
     headers_variable: str = ""
     options: OtlpOptions = field(default_factory=OtlpOptions)
+    interval: float = 0.0
     problem: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -125,11 +131,11 @@ def _read_signal(  # noqa: PLR0913 - the arguments of `read_signals`
     given_protocol = (protocol or "").strip().lower()
     protocol, protocol_variable = (given_protocol, "") if given_protocol else otlp_protocol(signal)
     exporters: tuple[ExporterName, ...] = ()
-    options, headers_variable, problem, warnings = OtlpOptions(), "", "", list[str]()
+    options, interval, headers_variable, problem, warnings = OtlpOptions(), 0.0, "", "", list[str]()
     variable = f"OTEL_{signal.upper()}_EXPORTER"
     named = _named(variable) if exporter is None else []
     try:
-        _check_base(base)
+        check_base_url(base)
         exporters = _exporters(signal, variable, named, exporter, logs=logs)
         if not given_protocol:
             protocol = next((_PYTHON_NAMES[name] for name in named if name in _PYTHON_NAMES), protocol)
@@ -140,6 +146,7 @@ def _read_signal(  # noqa: PLR0913 - the arguments of `read_signals`
             if headers is None:
                 headers, headers_variable = read_headers(signal)
             options = read_options(signal, protocol, warnings, secure=where.uses_tls)
+        interval = _interval(warnings) if signal == "metrics" and exporters else 0.0
     except ConfigurationError as error:
         problem = str(error)
     return SignalExport(
@@ -150,6 +157,7 @@ def _read_signal(  # noqa: PLR0913 - the arguments of `read_signals`
         headers,
         headers_variable,
         options,
+        interval,
         problem,
         tuple(warnings),
     )
@@ -186,9 +194,28 @@ def _check_protocol(protocol: str, variable: str) -> None:
         raise ConfigurationError(f"{source}={protocol}: accepted are {', '.join(map(repr, OTLP_PROTOCOLS))}")
 
 
-def _check_base(base: str | None) -> None:
-    if base is not None and not is_http_url(base.strip()):
+def check_base_url(base: Any) -> None:
+    """Check the endpoint that is given in code; None is fine.
+
+    Raises:
+        ConfigurationError: It is no URL.
+    """
+    if base is not None and not (isinstance(base, str) and is_http_url(base.strip())):
         raise ConfigurationError(f"configure(endpoint={shown(base)}): {_URL_REQUIRED}")
+
+
+def _interval(warnings: list[str]) -> float:
+    """Seconds. ``OTEL_METRIC_EXPORT_INTERVAL`` is in milliseconds; the default is 10 s, so that alerts are not late."""
+    value = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or "10000"
+    try:
+        milliseconds = float(value)
+    except ValueError:
+        milliseconds = 0.0
+    if not 0 < milliseconds < math.inf:
+        raise ConfigurationError(f"OTEL_METRIC_EXPORT_INTERVAL={value}: a number of milliseconds above 0 is needed")
+    if milliseconds < _MIN_INTERVAL:
+        warnings.append(f"OTEL_METRIC_EXPORT_INTERVAL={value} is in milliseconds: metrics go out each {value} ms")
+    return milliseconds / 1000
 
 
 def _check_endpoint(endpoint: OtlpEndpoint, warnings: list[str]) -> None:

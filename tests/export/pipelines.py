@@ -34,8 +34,9 @@ class Exports:
 
     def __init__(self, **arguments: Any) -> None:
         settings = read_settings(**{**NO_ARGUMENTS, "service_name": "s", "logs": "otlp", **arguments})
-        self.warnings = settings.warnings
-        self.pipeline = Pipeline(settings, {signal for signal in SIGNALS if settings.signals[signal].exporters})
+        signals = {signal for signal, each in settings.signals.items() if each.exporters or each.problem}
+        self.warnings = settings.check(signals)
+        self.pipeline = Pipeline(settings, signals)
         providers = self.pipeline.providers
         self.tracers = next(each for each in providers if isinstance(each, TracerProvider))
         self.meters = next((each for each in providers if isinstance(each, MeterProvider)), None)

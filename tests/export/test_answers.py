@@ -144,17 +144,21 @@ def test_another_body_says_nothing_of_rejected_items(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("refused", [("metrics",), ("metrics", "logs"), ("logs",), ("traces",), ("traces", "logs")])
-@pytest.mark.parametrize("status", REFUSALS)
-def test_a_signal_that_the_endpoint_does_not_take_is_off_and_flush_is_about_the_rest(
-    either: HttpReceiver | GrpcReceiver, caplog: pytest.LogCaptureFixture, refused: tuple[str, ...], status: int
+@pytest.mark.parametrize("status", [*REFUSALS, grpc.StatusCode.UNIMPLEMENTED], ids=str)
+def test_a_signal_that_the_endpoint_does_not_take_is_off_and_flush_is_about_the_rest(  # noqa: PLR0913, PLR0917 - fixtures
+    monkeypatch: pytest.MonkeyPatch,
+    receiver: HttpReceiver,
+    grpc_receiver: GrpcReceiver,
+    caplog: pytest.LogCaptureFixture,
+    refused: tuple[str, ...],
+    status: Any,
 ) -> None:
     paths = [PATHS[signal] for signal in refused]
-    if isinstance(either, GrpcReceiver):
-        if status != 404:
-            pytest.skip("gRPC has one status for it")
-        either.codes = dict.fromkeys(paths, grpc.StatusCode.UNIMPLEMENTED)
-    else:
-        either.statuses = dict.fromkeys(paths, status)
+    either: HttpReceiver | GrpcReceiver = receiver
+    if status is grpc.StatusCode.UNIMPLEMENTED:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        either = grpc_receiver
+    receiver.statuses = grpc_receiver.codes = dict.fromkeys(paths, status)
     with exports(endpoint=either.url) as sent:
         for _ in range(3):
             sent.send()

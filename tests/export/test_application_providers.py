@@ -82,6 +82,18 @@ SCRIPTS: Final = {
         report(flush=flush(), ended=time.monotonic())
         os._exit(0)
         """,
+    "their-variables": """
+        their_traces(), their_metrics()
+        os.environ.update(OTEL_METRICS_EXPORTER="prometheus", OTEL_TRACES_EXPORTER="zipkin", OTEL_SERVICE_NAME="x")
+        os.environ.update(OTEL_EXPORTER_OTLP_HEADERS="Authorization: Bearer s3cret")
+        configure()
+        work()
+        report(spans=len(spans.get_finished_spans()))
+        """,
+    "off": """
+        os.environ.update(OTEL_SDK_DISABLED="true", OTEL_METRICS_EXPORTER="prometheus")
+        configure(service_name="off")
+        """,
     "without-configure": """
         flushed = []
         class Provider(TracerProvider):
@@ -145,7 +157,7 @@ SCRIPTS: Final = {
         """,
 }
 
-WITH_THEIRS: Final = {"both", "traces", "metrics", "flushed", "without-configure", "stuck", "later"}
+WITH_THEIRS: Final = {"both", "their-variables", "traces", "metrics", "flushed", "without-configure", "stuck", "later"}
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +217,15 @@ def test_flush_flushes_a_provider_of_the_application(runs: tuple[Received, dict[
     [line] = ended["flushed"].lines
     assert line.endswith("configure() leaves it alone; not used there: service_name=, endpoint=, sample_ratio=")
     assert ended["without-configure"].reported == {"flush": False, "flushed": [2500]}
+
+
+def test_variables_that_are_not_used_are_not_refused(runs: tuple[Received, dict[str, Ended]]) -> None:
+    ended = runs[1]
+    assert ended["their-variables"].reported == {"spans": 1}
+    assert ended["their-variables"].lines == [
+        "the application has set its own provider for metrics and traces: configure() leaves it alone"
+    ]
+    assert ended["off"].err == ""
 
 
 def test_a_provider_that_does_not_answer_makes_flush_false_in_time(runs: tuple[Received, dict[str, Ended]]) -> None:

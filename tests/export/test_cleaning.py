@@ -173,6 +173,20 @@ def test_a_log_record_with_half_a_surrogate_pair_arrives_with_its_batch(
         assert len(either.logs) == 4
 
 
+@pytest.mark.parametrize("time", [-1, 2**64, "now"])
+def test_a_span_that_cannot_be_encoded_is_lost_alone(
+    either: HttpReceiver | GrpcReceiver, caplog: pytest.LogCaptureFixture, time: Any
+) -> None:
+    with exports(endpoint=either.url) as sent:
+        sent.send(3)
+        sent.tracers.get_tracer("t").start_span("odd", start_time=time).end()
+        sent.send(3)
+        assert sent.flush() is False
+        assert sent.dropped == {"traces": 1}
+        assert len(either.spans) == 6
+        assert "(1 of traces cannot be encoded: " in caplog.text
+
+
 def test_a_log_record_that_cannot_be_encoded_is_lost_alone(
     either: HttpReceiver | GrpcReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,7 +33,7 @@ def test_an_interval_that_is_not_used_is_not_said(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "often")
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     with exports(endpoint="http://127.0.0.1:9") as sent:
-        assert sent.warnings == ()
+        assert sent.warnings == []
 
 
 @pytest.mark.parametrize("value", ["10000", "1e5"])
