@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otel_tools._export.endpoint import TelemetrySignal
 
 __all__ = ["Answer", "ResponseReader", "as_answer"]
@@ -51,16 +49,29 @@ class ResponseReader:
 
     def __init__(self, signal: TelemetrySignal) -> None:
         self._signal = signal
-        self._parse, self._count = _response(signal)
+        self._response, self._count = _response(signal), _COUNTS[signal]
 
     def read(self, body: bytes) -> Answer:
         """The answer to a request that was taken."""
         if not body:
             return Answer(delivered=True)
         try:
-            partial = self._parse(body).partial_success
+            response = self._response.FromString(body)
         except Exception:  # noqa: BLE001 - a body of another form says nothing of rejected items
             return Answer(delivered=True)
+        return self._answer(response.partial_success)
+
+    def read_json(self, body: bytes) -> Answer:
+        """The answer to a request that was taken, from a collector that answers in JSON."""
+        from google.protobuf.json_format import Parse  # noqa: PLC0415 - only few collectors do
+
+        try:
+            response = Parse(body, self._response(), ignore_unknown_fields=True)
+        except Exception:  # noqa: BLE001 - as above
+            return Answer(delivered=True)
+        return self._answer(response.partial_success)
+
+    def _answer(self, partial: Any) -> Answer:
         rejected = max(0, getattr(partial, self._count))
         said = f": {partial.error_message}" if partial.error_message else ""
         if rejected:
@@ -75,22 +86,22 @@ _COUNTS: Final[dict[TelemetrySignal, str]] = {
 }
 
 
-def _response(signal: TelemetrySignal) -> tuple[Callable[[bytes], Any], str]:
+def _response(signal: TelemetrySignal) -> Any:
     # Only what is used is imported: configure() should not take longer than it must.
     if signal == "traces":
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - as above
             ExportTraceServiceResponse,
         )
 
-        return ExportTraceServiceResponse.FromString, _COUNTS[signal]
+        return ExportTraceServiceResponse
     if signal == "metrics":
         from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # noqa: PLC0415 - as above
             ExportMetricsServiceResponse,
         )
 
-        return ExportMetricsServiceResponse.FromString, _COUNTS[signal]
+        return ExportMetricsServiceResponse
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # noqa: PLC0415 - as above
         ExportLogsServiceResponse,
     )
 
-    return ExportLogsServiceResponse.FromString, _COUNTS[signal]
+    return ExportLogsServiceResponse

@@ -85,7 +85,7 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
         service_version: ``service.version``.
         environment: ``deployment.environment.name``.
         endpoint: Base URL of the collector, such as ``http://127.0.0.1:4318``.
-        headers: Request headers for the collector.
+        headers: Request headers for the collector, in place of those that ``OTEL_EXPORTER_OTLP_HEADERS`` sets.
         capture_content: Whether spans carry arguments and results (redacted, at most 4 KiB each). Off by default;
             the variable is ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``.
         redact: Further text that must not leave the process: regular expressions, or a function that takes a text
@@ -102,7 +102,8 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
             `otel_tools.instrument_openai`.
 
     Raises:
-        ConfigurationError: An argument or variable cannot be used; the message names it and what it accepts.
+        ConfigurationError: An argument or variable cannot be used; the message names it and what it accepts. A variable
+            is only refused for the signals that are set up here. Credentials are not in the message.
     """
     structure: dict[str, Any] = {
         "service_name": service_name,

@@ -15,7 +15,7 @@ from otel_tools._export.refusals import Refusals
 from otel_tools._urls import secrets_in, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from otel_tools._export.endpoint import TelemetrySignal
 
@@ -39,26 +39,28 @@ class SignalDelivery:
         make_exporter: Makes the exporter.
         max_fork_wait: Seconds that a fork waits at most for an export in progress.
         doctor: The command that finds out what is wrong; empty where none does.
+        secrets: Texts that no log line may have.
         refusals: Shared by the signals of one configuration.
 
     Attributes:
         counts: Counts of its items.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the last three have defaults
+    def __init__(  # noqa: PLR0913, PLR0917 - the last four have defaults
         self,
         signal: TelemetrySignal,
         target: str,
         make_exporter: Callable[[], Any],
         max_fork_wait: float = 0.25,
         doctor: str = "",
+        secrets: Sequence[str] = (),
         refusals: Refusals | None = None,
     ) -> None:
         self.signal = signal
         self._doctor = doctor
         self.refusals = refusals or Refusals()
         self.refusals.add(signal)
-        self._target, self._secrets = without_secrets(target), secrets_in(target)
+        self._target, self._secrets = without_secrets(target), [*secrets_in(target), *secrets]
         self._make_exporter = make_exporter
         report_full_queue = partial(self.report_failure, "more comes than it takes: the queue is full")
         self.counts = ItemCounts(signal, report_full_queue, partial(loss_log.report_late, signal))

@@ -21,6 +21,7 @@ __all__ = ["new_delivery"]
 
 _MAX_FORK_WAIT: Final = 0.25
 """Seconds that a fork waits at most for an export in progress."""
+_MIN_SECRET_LENGTH: Final = 6
 _GRPC_MAX_FORK_WAIT: Final = 1.0
 """Seconds. gRPC aborts a child that was forked in the middle of a call, so a fork waits longer for one."""
 
@@ -42,6 +43,8 @@ def new_delivery(settings: Settings, signal: TelemetrySignal, refusals: Refusals
         partial(_all_exporters, [make[name] for name in export.exporters]),
         max_fork_wait=_GRPC_MAX_FORK_WAIT if grpc else _MAX_FORK_WAIT,
         doctor=export.doctor_command if "otlp" in export.exporters else "",
+        # Short ones are no secrets, and may be a part of any word.
+        secrets=[value for _, value in export.headers or () if len(value) >= _MIN_SECRET_LENGTH],
         refusals=refusals,
     )
 

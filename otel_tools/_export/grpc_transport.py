@@ -9,6 +9,7 @@ import grpc  # type: ignore[import-untyped] # it has no types of its own
 from google.rpc.error_details_pb2 import RetryInfo
 
 from otel_tools._export.answers import Answer, ResponseReader
+from otel_tools._export.hints import with_hint
 from otel_tools._export.otlp_options import Certificates, credential_provider
 from otel_tools._version import __version__
 
@@ -73,13 +74,14 @@ class GrpcTransport:
             return self._reader.read(self._export(body, metadata=self._metadata, timeout=timeout))
         except grpc.RpcError as error:
             code = error.code().name
+            said = f"gRPC {code}: {error.details()}"
             if code == "UNAVAILABLE" and not self._closed:
                 # A channel may take long to notice that its address can be reached again.
                 self._channel.close()
                 self._connect()
             return Answer(
                 delivered=False,
-                reason="no answer before the end" if self._closed else f"gRPC {code}: {error.details()}",
+                reason="no answer before the end" if self._closed else with_hint(said, "grpc", None),
                 retryable=code in _RETRYABLE,
                 retry_after=_retry_delay(error),
                 refused=code == "UNIMPLEMENTED",

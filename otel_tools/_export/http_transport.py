@@ -14,6 +14,7 @@ import requests
 from requests.utils import get_environ_proxies, get_netrc_auth
 
 from otel_tools._export.answers import Answer, ResponseReader
+from otel_tools._export.hints import with_hint
 from otel_tools._export.otlp_options import certificate_bundle, credential_provider
 from otel_tools._urls import without_secrets
 from otel_tools._version import __version__
@@ -44,6 +45,7 @@ class HttpTransport:
 
     def __init__(self, export: SignalExport) -> None:
         self._url = export.endpoint.url
+        self._port = export.endpoint.port
         self._reader = ResponseReader(export.signal)
         certificates = export.options.certificates
         session = credential_provider(export.signal, "HTTP", requests.Session) or requests.Session()
@@ -84,10 +86,10 @@ class HttpTransport:
             return self._post(body, timeout)
         except (requests.ConnectionError, requests.Timeout) as error:
             if isinstance(error, requests.exceptions.SSLError):
-                return Answer(delivered=False, reason=self._through_proxy(str(error)))
+                return Answer(delivered=False, reason=self._reason_of(error))
             failed: requests.RequestException = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is lost
-            return Answer(delivered=False, reason=self._through_proxy(str(error) or repr(error)))
+            return Answer(delivered=False, reason=self._reason_of(error))
         # A connection that the server has closed in the meantime is found out by using it.
         left = timeout - (time.monotonic() - began)
         if left > 0 and not isinstance(failed, requests.Timeout):
@@ -95,7 +97,7 @@ class HttpTransport:
                 return self._post(body, left)
             except requests.RequestException as error:
                 failed = error
-        return Answer(delivered=False, reason=self._through_proxy(str(failed)), retryable=True)
+        return Answer(delivered=False, reason=self._reason_of(failed), retryable=True)
 
     def close(self) -> None:
         """Close the connections."""
@@ -107,7 +109,7 @@ class HttpTransport:
         )
         status = response.status_code
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            return self._reader.read(response.content)
+            return self._read(response)
         return Answer(
             delivered=False,
             reason=self._through_proxy(_reason(response)),
@@ -115,6 +117,16 @@ class HttpTransport:
             retry_after=_retry_after(response.headers.get("retry-after")) if status in _RETRYABLE else None,
             refused=status in _REFUSED,
         )
+
+    def _read(self, response: requests.Response) -> Answer:
+        kind, body = response.headers.get("content-type", "").lower(), response.content
+        if "html" in kind and body.lstrip().startswith(b"<"):
+            # A proxy's login page, or the page of another program.
+            return Answer(delivered=False, reason=self._through_proxy("a web page answers, which is no OTLP endpoint"))
+        return self._reader.read_json(body) if "json" in kind else self._reader.read(body)
+
+    def _reason_of(self, error: Exception) -> str:
+        return self._through_proxy(with_hint(str(error) or repr(error), "http/protobuf", self._port))
 
     def _through_proxy(self, reason: str) -> str:
         return f"{reason}, through the proxy {self._proxy}" if self._proxy else reason

@@ -32,6 +32,7 @@ _Credentials = TypeVar("_Credentials")
 Headers = tuple[tuple[str, str], ...]
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_OWN_HEADERS: Final = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding"})
 _NEEDS_ENCODING: Final = re.compile(r'[";\\]')
 _HEADER_FORM: Final = "name=value pairs are needed, separated by commas, with values percent-encoded"
 _COMPRESSIONS: Final = {"http/protobuf": ("none", "gzip", "deflate"), "grpc": ("none", "gzip")}
@@ -90,7 +91,13 @@ def check_headers(source: str, headers: object) -> Headers:
             )
         if not (value.isascii() and value.isprintable()):
             raise ConfigurationError(f"{source}: the value of {name!r} cannot be sent: it must be printable ASCII")
+        _check_name(source, name)
     return pairs
+
+
+def _check_name(source: str, name: str) -> None:
+    if name.lower() in _OWN_HEADERS:
+        raise ConfigurationError(f"{source}: {name} describes the body, and is set by the exporter")
 
 
 def parse_headers(source: str, text: str) -> Headers:
@@ -108,6 +115,7 @@ def parse_headers(source: str, text: str) -> Headers:
             raise ConfigurationError(
                 f"{source}: {_HEADER_FORM}, such as authorization=Bearer%20TOKEN (the value is not repeated here)"
             )
+        _check_name(source, name)
         pairs[name] = decoded
     return tuple(pairs.items())
 

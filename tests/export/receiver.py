@@ -150,9 +150,8 @@ def _handler_of(receiver: HttpReceiver) -> type[BaseHTTPRequestHandler]:  # noqa
                 headers = {key.lower(): value for key, value in self.headers.items()}
                 status, answer = receiver.take(Request(self.path, headers, str(self.client_address)), body)
                 self.send_response(status)
-                self.send_header("Content-Type", "application/x-protobuf")
                 self.send_header("Content-Length", str(len(answer)))
-                for name, value in receiver.headers.items():
+                for name, value in {"Content-Type": "application/x-protobuf", **receiver.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc  # type: ignore[import-untyped] # it has no types of its own
 import pytest
 
+from otel_tools._export.answers import ResponseReader
+from otel_tools._export.endpoint import SIGNALS
+from otel_tools._export.hints import with_hint
 from tests.export.pipelines import exports
 from tests.export.program import Program
 from tests.export.receiver import GrpcReceiver, HttpReceiver
@@ -135,12 +138,77 @@ def test_a_remark_of_the_collector_is_said_and_nothing_is_lost(
         assert line.endswith("takes the telemetry and says: use the other port")
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"\xff" * 50])
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b"\xff" * 50, b'{"partialSuccess": 7}'])
 def test_another_body_says_nothing_of_rejected_items(body: bytes) -> None:
-    from otel_tools._export.answers import ResponseReader  # noqa: PLC0415 - imports protobuf
+    for signal in SIGNALS:
+        reader = ResponseReader(signal)
+        for answer in (reader.read(body), reader.read_json(body)):
+            assert (answer.delivered, answer.rejected) == (True, 0)
 
-    assert ResponseReader("traces").read(body).delivered
-    assert not ResponseReader("traces").read(body).rejected
+
+@pytest.mark.parametrize("count", ["2", '"2"'])
+def test_a_collector_may_answer_in_json(count: str) -> None:
+    body = f'{{"partialSuccess": {{"rejectedSpans": {count}, "errorMessage": "too old"}}, "more": 1}}'
+    answer = ResponseReader("traces").read_json(body.encode())
+    assert (answer.delivered, answer.rejected, answer.reason) == (True, 2, "2 of traces were rejected: too old")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "delivered"),
+    [
+        ("text/html; charset=utf-8", b" <!doctype html><title>Log in</title>", False),
+        ("text/html", b"", True),
+        ("text/plain", b"ok", True),
+        ("application/json", b"{}", True),
+        ("application/json", b'{"partialSuccess": {"rejectedSpans": 3}}', False),
+    ],
+)
+def test_a_web_page_is_no_collector(
+    monkeypatch: pytest.MonkeyPatch, receiver: HttpReceiver, kind: str, body: bytes, *, delivered: bool
+) -> None:
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    monkeypatch.setattr(receiver, "take", lambda *_: (200, body))
+    receiver.headers = {"Content-Type": kind}
+    with exports(endpoint=receiver.url) as sent:
+        sent.send(3)
+        assert sent.flush() is delivered
+        assert bool(sent.dropped) is not delivered
+
+
+def test_the_other_protocol_and_no_tls_are_said(
+    monkeypatch: pytest.MonkeyPatch,
+    receiver: HttpReceiver,
+    grpc_receiver: GrpcReceiver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for url, protocol, hint in (
+        (receiver.url, "grpc", "this looks like an HTTP port: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
+        (grpc_receiver.url, "http/protobuf", "this looks like a gRPC port: set OTEL_EXPORTER_OTLP_PROTOCOL=grpc"),
+        (receiver.url.replace("http:", "https:"), "http/protobuf", "this port does not speak TLS"),
+        (grpc_receiver.url.replace("http:", "https:"), "grpc", "this port does not speak TLS"),
+    ):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        caplog.clear()
+        with exports(endpoint=url) as sent:
+            sent.send(1)
+            assert sent.flush() is False
+        assert f"cannot be delivered to {url} ({hint}" in said(caplog)[0]
+    assert "gRPC port" in with_hint("('Connection aborted.', ConnectionResetError(104))", "http/protobuf", 4317)
+    assert with_hint("('Connection aborted.', ConnectionResetError(104))", "http/protobuf", 4318).startswith("('Conn")
+    # What was sent by mistake, as HTTP to a gRPC port, is no malformed request of ours.
+    receiver.problems.clear()
+
+
+def test_a_header_is_in_no_line(
+    grpc_receiver: GrpcReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    grpc_receiver.rejected = {"/v1/traces": (1, "the key s3cret99 is over its quota")}
+    with exports(endpoint=grpc_receiver.url, headers={"x-key": "s3cret99"}) as sent:
+        sent.send(1)
+        assert sent.flush() is False
+    assert "over its quota" in said(caplog)[0]
+    assert "s3cret99" not in "".join(said(caplog))
 
 
 @pytest.mark.parametrize("refused", [("metrics",), ("metrics", "logs"), ("logs",), ("traces",), ("traces", "logs")])
