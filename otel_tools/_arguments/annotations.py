@@ -70,7 +70,7 @@ def local_names_of(function: Any) -> dict[str, Any]:
     caller: types.FrameType | None = sys._getframe()  # noqa: SLF001 - inspect.currentframe() is the same call
     while caller is not None and names:
         if caller.f_globals is module and caller.f_locals is not module:
-            scope = caller.f_locals
+            scope = dict(caller.f_locals)  # a copy: from Python 3.13 on it is a view with fewer methods
             found |= {name: scope[name] for name in names & scope.keys() if name not in found}
         caller = caller.f_back
     return found
