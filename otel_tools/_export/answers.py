@@ -25,6 +25,7 @@ class Answer:
         retryable: Whether the same request may succeed later.
         retry_after: Seconds after which, if the collector says so.
         refused: Whether the endpoint does not take this signal at all.
+        unanswered: Whether the connection was closed, by us, before the collector answered: it may have the request.
     """
 
     delivered: bool
@@ -33,6 +34,7 @@ class Answer:
     retryable: bool = False
     retry_after: float | None = None
     refused: bool = False
+    unanswered: bool = False
 
 
 def as_answer(result: Any) -> Answer:

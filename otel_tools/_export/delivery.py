@@ -80,7 +80,8 @@ class SignalDelivery:
         Returns:
             Whether the batch was delivered.
         """
-        self.counts.begin_export(count, accepted)
+        if not self.counts.begin_export(count, accepted):
+            return False
         try:
             return self._send(batch, count)
         finally:
@@ -95,7 +96,7 @@ class SignalDelivery:
             answer = self._export(batch)
         lost = min(count, answer.rejected) if answer.delivered else count
         changed = self.refusals.set_refused(self.signal, refused=answer.refused)
-        self.counts.end_export(count, lost=lost)
+        self.counts.end_export(count, lost=lost, unanswered=answer.unanswered)
         if not lost:
             loss_log.report_success(self.signal)
             if answer.reason:

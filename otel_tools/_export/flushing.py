@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 
+from otel_tools._export import loss_log
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -86,9 +88,10 @@ def shut_down_all(
     deliveries: Sequence[SignalDelivery],
     deadline: float,
 ) -> None:
-    """Export what waits and end every processor and meter provider; what is not answered counts as dropped.
+    """Export what waits and end every processor and meter provider.
 
-    Starts no thread: none can be started while the interpreter exits.
+    What is not sent by the deadline counts as dropped. What is sent and not answered may have arrived: the log line
+    says how much that is. Starts no thread: none can be started while the interpreter exits.
 
     Args:
         processors: Processors of spans and log records.
@@ -103,12 +106,14 @@ def shut_down_all(
         succeeds(processor.shutdown)
     # Counted before the last metrics are collected, so that these include it.
     soon = time.monotonic() + _MIN_SHARE
-    cut_short = [processor.delivery for processor in processors if processor.delivery.counts.abandon(soon)]
+    for processor in processors:
+        processor.delivery.counts.abandon(soon)
     for pipeline in metric_pipelines:
         left = max(_MIN_SHARE, deadline - time.monotonic())
         succeeds(partial(pipeline.provider.shutdown, timeout_millis=left * 1000))
     last = max(deadline, time.monotonic() + _MIN_SHARE)
-    cut_short += [delivery for delivery in deliveries if delivery.counts.abandon(last)]
+    cut_short = [delivery for delivery in deliveries if delivery.counts.abandon(last)]
+    loss_log.note_unanswered({delivery.signal: delivery.counts.unanswered for delivery in cut_short})
     for delivery in cut_short:
         delivery.report_failure("not all was sent and answered before the end")
 

@@ -85,6 +85,7 @@ class GrpcTransport:
                 retryable=code in _RETRYABLE,
                 retry_after=_retry_delay(error),
                 refused=code == "UNIMPLEMENTED",
+                unanswered=self._closed and code == "CANCELLED",
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is lost
             return Answer(delivered=False, reason=str(error) or repr(error))

@@ -46,6 +46,8 @@ class ItemCounts:
         self._answered = 0
         self._closed = False
         self._abandoned = False
+        self._left = 0
+        self._cut_off = 0
         self._last_succeeded = False
         dropped.setdefault(signal, 0)
 
@@ -69,23 +71,43 @@ class ItemCounts:
             self._report_full_queue()
         return False
 
-    def begin_export(self, count: int, accepted: int) -> None:
-        """Count a batch as in export.
+    @property
+    def unanswered(self) -> int:
+        """Number of items that are being sent, or were sent without an answer: they may have arrived."""
+        return self._in_export + self._cut_off
+
+    def begin_export(self, count: int, accepted: int) -> bool:
+        """Count a batch as in export, unless what waits is abandoned: it counts as dropped, so it must not be sent.
 
         Args:
             count: Number of items in the batch.
             accepted: How many of them went through `accept`.
+
+        Returns:
+            Whether the batch may be sent.
         """
         with self._changed:
+            if self._abandoned:
+                self._count_undelivered(count - accepted)
+                return False
             self._waiting -= accepted
             self._in_export += count
+            return True
 
-    def end_export(self, count: int, *, lost: int) -> None:
-        """Count a batch as no longer in export, and those of its items as dropped that were not delivered."""
+    def end_export(self, count: int, *, lost: int, unanswered: bool = False) -> None:
+        """Count a batch as no longer in export, and those of its items as dropped that were not delivered.
+
+        Args:
+            count: Number of items in the batch.
+            lost: How many of them were not delivered.
+            unanswered: Whether that is not known: the connection was closed before the answer.
+        """
         with self._changed:
             self._in_export -= count
             self._last_succeeded = not lost
-            if lost and not self._abandoned:
+            if unanswered:
+                self._cut_off += lost
+            else:
                 self._count_undelivered(lost)
 
     def mark_answered(self, accepted: int) -> None:
@@ -104,27 +126,28 @@ class ItemCounts:
         with self._changed:
             self._closed = True
 
-    def abandon(self, deadline: float) -> int:
-        """Count the items that are not answered by the deadline as dropped, whatever becomes of them.
+    def abandon(self, deadline: float) -> bool:
+        """Count what waits as dropped, after a wait for what is in export. That may still be answered.
 
         Args:
             deadline: On the clock of `time.monotonic`.
 
         Returns:
-            How many items these are; 0 at a second call.
+            Whether items waited, or are not answered by the deadline.
         """
         with self._changed:
-            if self._abandoned:
-                return 0
             self._changed.wait_for(lambda: not self._in_export, max(0.0, deadline - time.monotonic()))
-            left, self._waiting, self._abandoned = self._waiting + self._in_export, 0, True
-            self._count_undelivered(left)
-        return left
+            self._abandoned = True
+            self._left += self._waiting
+            self._count_undelivered(self._waiting)
+            self._waiting = 0
+            return bool(self._left or self.unanswered)
 
     def after_fork(self) -> None:
         """In a forked process: start from zero, with a lock that no thread of the parent holds."""
         self._changed = threading.Condition()
-        self.accepted = self.undelivered = self.late = self._answered = self._waiting = self._in_export = 0
+        self.accepted = self.undelivered = self.late = 0
+        self._answered = self._waiting = self._in_export = self._cut_off = 0
 
     def _count_undelivered(self, count: int) -> None:
         self.undelivered += count

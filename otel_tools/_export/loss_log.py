@@ -6,16 +6,24 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.forks import at_fork
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._telemetry.instruments import dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["delay_reports", "report_failure", "report_late", "report_refusal", "report_remark", "report_success"]
+__all__ = [
+    "delay_reports",
+    "note_unanswered",
+    "report_failure",
+    "report_late",
+    "report_refusal",
+    "report_remark",
+    "report_success",
+]
 
 logger = logging.getLogger("otel_tools")
 
@@ -34,6 +42,7 @@ class _FailureReporter:
         self._reported_signals: set[str] = set()
         self._last_remark = -_REPORT_INTERVAL
         self._delayed: list[tuple[str, str, str, str]] | None = None
+        self.unanswered: dict[str, int] = {}
 
     def delay(self) -> None:
         with self._lock:
@@ -55,7 +64,9 @@ class _FailureReporter:
                 return
             self._last_report = now
             self._reported_signals.add(signal)
-        counts = ", ".join(f"{count} of {name}" for name, count in dropped.items() if count)
+        counts = _listed(dropped) or "nothing"
+        if unanswered := _listed(self.unanswered):
+            counts += f"; sent, but not answered: {unanswered}"
         log_safely(
             logger,
             logging.WARNING,
@@ -63,7 +74,7 @@ class _FailureReporter:
             "%snext such line in a minute at the earliest",
             target,
             _one_line(reason),
-            counts or "nothing",
+            counts,
             f"`{doctor}` says what is wrong; " if doctor else "",
         )
 
@@ -122,6 +133,11 @@ def report_refusal(signal: str, target: str, reason: str, doctor: str) -> None:
     )
 
 
+def note_unanswered(counts: Mapping[str, int]) -> None:
+    """Have the next line about a failure say how many items of each signal were sent, but not answered."""
+    _reporter.unanswered = dict(counts)
+
+
 def report_late(signal: str) -> None:
     """Log that telemetry came after the end, where the process goes on. At the end of a process nobody can help it."""
     if threading.main_thread().is_alive():
@@ -142,6 +158,10 @@ def report_remark(target: str, remark: str) -> None:
 def report_success(signal: str) -> None:
     """Log that a signal is delivered again, if the last line about it was a failure."""
     _reporter.report_success(signal)
+
+
+def _listed(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} of {signal}" for signal, count in counts.items() if count)
 
 
 def _one_line(reason: str) -> str:

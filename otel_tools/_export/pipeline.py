@@ -115,7 +115,8 @@ class Pipeline:
         before = self._undelivered()
         with loss_log.delay_reports():
             shut_down_all(self._processors, self._metric_pipelines, self._deliveries, time.monotonic() + timeout)
-        self._stop_result = self._all_delivered_since(before)
+        answered = not any(delivery.counts.unanswered for delivery in self._deliveries)
+        self._stop_result = answered and self._all_delivered_since(before)
         for provider in (self._tracer_provider, self._logger_provider):
             # Ends the processors that the application added to it; ours have ended already.
             if provider is not None:

@@ -72,6 +72,8 @@ class HttpReceiver(Received):
         statuses: Status of the answer by path, in place of 200.
         headers: Headers of each answer.
         rejected: By path, the number of items of each request that are said to be rejected, and why.
+        hold: Paths whose requests are taken and answered once `go_on` is set.
+        go_on: See `hold`.
     """
 
     def __init__(self, answer: Answer = "ok", port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -80,6 +82,8 @@ class HttpReceiver(Received):
         self.statuses: dict[str, int] = {}
         self.headers: dict[str, str] = {}
         self.rejected: dict[str, tuple[int, str]] = {}
+        self.hold: set[str] = set()
+        self.go_on = threading.Event()
         self.attempts: list[Request] = []
         self._open: set[socket.socket] = set()
         self._ended = threading.Event()
@@ -96,6 +100,7 @@ class HttpReceiver(Received):
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        self.go_on.set()
         self._server.shutdown()
         for connection in list(self._open):
             # Wakes up a handler that waits for the next request of a client that is gone.
@@ -113,6 +118,8 @@ class HttpReceiver(Received):
     def take(self, request: Request, body: bytes) -> tuple[int, bytes]:
         """Answer a request; the status and body of the answer."""
         self.attempts.append(request)
+        if request.path in self.hold:
+            self.go_on.wait()
         if self.answer == "hang":
             self._ended.wait()
         if self.answer != "ok":
@@ -189,6 +196,8 @@ class GrpcReceiver(Received):
     Attributes:
         codes: Status of the answer by the path that HTTP has.
         rejected: By path, the number of items of each request that are said to be rejected, and why.
+        hold: Paths whose requests are taken and answered once `go_on` is set.
+        go_on: See `hold`.
     """
 
     def __init__(self, answer: Answer = "ok", port: int = 0, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -196,6 +205,8 @@ class GrpcReceiver(Received):
         self.answer: Answer = answer
         self.codes: dict[str, grpc.StatusCode] = {}
         self.rejected: dict[str, tuple[int, str]] = {}
+        self.hold: set[str] = set()
+        self.go_on = threading.Event()
         self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(16)
         self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
@@ -213,11 +224,14 @@ class GrpcReceiver(Received):
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        self.go_on.set()
         self._server.stop(grace=None).wait()
         self._pool.shutdown()
 
     def take(self, path: str, message: Any, context: grpc.ServicerContext) -> None:
         """Answer one request, or fail it."""
+        if path in self.hold:
+            self.go_on.wait()
         if self.answer == "hang":
             self._ended.wait()
         if self.answer != "ok":
