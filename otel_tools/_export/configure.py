@@ -11,11 +11,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otel_tools._call.forks import ForkHandlers
+from otel_tools._call.safe_logging import log_safely
 from otel_tools._export.endpoint import SIGNALS, sdk_disabled
 from otel_tools._export.flushing import start_flush_of_others, wait_for_flush
 from otel_tools._export.logs import start_logs, stop_logs
-from otel_tools._export.process_hooks import call_at_exit
+from otel_tools._export.process_hooks import (
+    call_at_exit,
+    call_before_exec,
+    call_before_hard_exit,
+    call_before_own_signal,
+)
 from otel_tools._export.settings import LogsMode, Redact, Settings, read_redaction, read_settings
+from otel_tools._export.signal_handlers import call_on_signals
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.counters import stats
 from otel_tools._telemetry.deferred import report_pending
@@ -73,6 +80,7 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
     logs: LogsMode | None = None,
     log_stream: TextIO | None = None,
     openai: bool | None = None,
+    handle_signals: bool | None = None,
 ) -> None:
     """Export traces and metrics by OTLP, by default to the sidecar over HTTP.
 
@@ -100,6 +108,10 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
         log_stream: The text stream for the lines of JSON; standard error by default.
         openai: Whether tool spans carry the model's call ids, and calls of the model are spans; see
             `otel_tools.instrument_openai`.
+        handle_signals: Whether the end by a signal waits for telemetry, up to 2 s. SIGTERM and SIGHUP get a handler
+            where they have the default one; a handler that is there stays. Python runs a handler in the main thread,
+            once a function written in C that runs there has returned: until then the signal has no effect. False sets
+            no handler. True by default.
 
     Raises:
         ConfigurationError: An argument or variable cannot be used; the message names it and what it accepts. A variable
@@ -117,7 +129,7 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
         "logs": logs,
         "log_stream": log_stream,
     }
-    _check_flags(capture_content=capture_content, openai=openai)
+    _check_flags(capture_content=capture_content, openai=openai, handle_signals=handle_signals)
     redaction = read_redaction(redact)
     settings = read_settings(**structure)
     with _lock:
@@ -125,7 +137,7 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
             _process.pipeline = _set_up(settings, [name for name, value in structure.items() if value is not None])
             _process.settings, _process.arguments = settings, structure
             if _process.pipeline is not None:
-                _hook_into_process()
+                _hook_into_process(handle_signals=handle_signals is not False)
             if settings.logs is not None:
                 start_logs(settings)
         elif _process.stopped:
@@ -155,6 +167,8 @@ def _check_flags(**flags: object) -> None:
 
 def flush(timeout: float = 5.0) -> bool:
     """Export all telemetry that waits, now, that of providers which the application has set as well.
+
+    Where the process may be frozen between two pieces of work, as by AWS Lambda, call this at the end of each.
 
     Args:
         timeout: Maximum wait in seconds.
@@ -257,7 +271,7 @@ def _set_up(settings: Settings, given: list[str]) -> Pipeline | None:
     return pipeline
 
 
-def _hook_into_process() -> None:
+def _hook_into_process(*, handle_signals: bool) -> None:
     """Register what runs at a fork and at the end of the process, once."""
     if _process.hooked:
         return
@@ -265,6 +279,26 @@ def _hook_into_process() -> None:
     # A registration of its own, made now: the SDK's handlers, registered when it was imported, run first in the child.
     ForkHandlers().add(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
     call_at_exit(shutdown)
+    call_before_hard_exit(_shut_down_if_used)
+    call_before_exec(_flush_if_used)
+    if handle_signals:
+        call_on_signals(shutdown)
+        call_before_own_signal(_shut_down_if_used)
+
+
+def _shut_down_if_used() -> None:
+    """A forked process that did nothing does not wait for the collector: there may be many of them."""
+    if _process.pipeline is not None and _process.pipeline.has_news():
+        shutdown()
+
+
+def _flush_if_used() -> None:
+    pipeline = _process.pipeline
+    if pipeline is not None and pipeline.has_news() and not flush(_EXIT_TIMEOUT):
+        message = "another program replaces this process before all telemetry is delivered"
+        log_safely(logger, logging.WARNING, message)
+        # `os.execvp` tries every folder of the path.
+        pipeline.ignore_news()
 
 
 def _before_fork() -> None:

@@ -23,6 +23,7 @@ from otel_tools._export.flushing import flush_all, shut_down_all, succeeds
 from otel_tools._export.meter_provider import MetricPipeline
 from otel_tools._export.processors import INSTANCE_ID, BoundedSpanProcessor
 from otel_tools._export.refusals import Refusals
+from otel_tools._telemetry.counters import all_tool_metrics
 from otel_tools._telemetry.instruments import bind_meter_provider, bind_providers
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Pipeline:
         self._stopped = threading.Event()
         self._stop_result = False
         self._child_metrics_failed = False
+        self._activity_at_flush = -1
         try:
             if "traces" in signals:
                 self._tracer_provider = self._new_tracer_provider()
@@ -99,11 +101,25 @@ class Pipeline:
         # Last: it looks up the global providers.
         bind_providers()
 
+    def has_news(self) -> bool:
+        """Whether anything was recorded that no flush has delivered; in a forked process, since the fork.
+
+        What the application counts with instruments of its own is not looked at.
+        """
+        return self._activity() != self._activity_at_flush
+
+    def ignore_news(self) -> None:
+        """What was recorded until now is no news any more."""
+        self._activity_at_flush = self._activity()
+
     def flush(self, timeout: float) -> bool:
         """Export what waits; whether all of it was delivered within the timeout (seconds)."""
-        before = self._undelivered()
+        activity, before = self._activity(), self._undelivered()
         answered = flush_all(self._processors, self._metric_pipelines, time.monotonic() + timeout)
-        return answered and self._all_delivered_since(before)
+        delivered = answered and self._all_delivered_since(before)
+        if delivered:
+            self._activity_at_flush = activity
+        return delivered
 
     def stop(self, timeout: float) -> bool:
         """Export what waits and end; whether all of it was delivered within the timeout (seconds).
@@ -138,6 +154,7 @@ class Pipeline:
         """In a forked process: start from zero. What the parent counted or queued is the parent's."""
         self._paused = threading.local()
         self._stop_lock, self._stopped = threading.Lock(), threading.Event()
+        self._activity_at_flush = 0
         for delivery in self._deliveries:
             delivery.after_fork()
         if self._tracer_provider is not None and self._span_processor is not None:
@@ -186,6 +203,11 @@ class Pipeline:
             for delivery, now, then in zip(self._deliveries, self._undelivered(), before, strict=False)
             if not self._refusals.is_off(delivery.signal)
         )
+
+    def _activity(self) -> int:
+        """A number that grows with what is recorded; 0 in a process that has just been forked."""
+        accepted = sum(delivery.counts.accepted for delivery in self._deliveries)
+        return accepted + sum(sum(tool.counters.calls.values()) for tool in all_tool_metrics())
 
     def _missing_names(self) -> list[sdk_private.PrivateName]:
         if self._metric_pipelines:

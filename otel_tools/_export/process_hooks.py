@@ -1,9 +1,10 @@
-"""Runs a function when the process ends: by `atexit`, at the end of a `multiprocessing` child, and on SIGTERM."""
+"""Runs a function when the process ends: by `atexit`, at the end of a `multiprocessing` child, and by `os._exit`."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import signal
 import threading
@@ -11,60 +12,93 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
-__all__ = ["call_at_exit"]
+__all__ = ["call_at_exit", "call_before_exec", "call_before_hard_exit", "call_before_own_signal"]
 
-_SIGTERM_TIMEOUT: Final = 2.0
-"""Seconds after SIGTERM until the process ends, whatever it waits for."""
+_ENDING_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+"""Signals by which a process is asked to end, and by which one that was asked ends itself."""
+
+_TIMEOUT: Final = 2.0
+"""Seconds that the end of the process waits at most, whatever the function waits for."""
 
 
 def call_at_exit(shut_down: Callable[[], object]) -> None:
-    """Have a function called at every end of the process that Python can see.
-
-    SIGTERM is handled only where its handler is the default one and this is the main thread.
+    """Have a function called where Python itself ends the process, or a child process of `multiprocessing`.
 
     Args:
         shut_down: A function of a module, which may be called more than once.
     """
-    atexit.register(shut_down)
-    _call_at_exit_of_multiprocessing(shut_down)
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _sigterm_handler(shut_down))
-
-
-def _sigterm_handler(shut_down: Callable[[], object]) -> Callable[[int, Any], None]:
-    def handle(number: int, _frame: Any) -> None:
-        """Shut down in a thread, then send the signal again with its default effect. A second signal ends at once.
-
-        Not in this thread: the signal may have interrupted the main thread inside a lock that flushing needs.
-        """
-        signal.signal(number, signal.SIG_DFL)
-
-        def shut_down_and_end() -> None:
-            # Processors that the application added to our providers may take longer than the process may.
-            flushing = threading.Thread(target=shut_down, name="otel-tools-flush", daemon=True)
-            with contextlib.suppress(RuntimeError):
-                flushing.start()
-                flushing.join(_SIGTERM_TIMEOUT)
-            os.kill(os.getpid(), number)
-
-        try:
-            threading.Thread(target=shut_down_and_end, name="otel-tools-sigterm", daemon=True).start()
-        except RuntimeError:
-            # From Python 3.12 on no thread can be started while the interpreter exits, and it exits already.
-            if threading.main_thread().is_alive():
-                os.kill(os.getpid(), number)
-
-    return handle
-
-
-def _call_at_exit_of_multiprocessing(shut_down: Callable[[], object]) -> None:
-    """A child process of `multiprocessing` ends without `atexit` functions, but runs its finalizers."""
     from multiprocessing import util  # noqa: PLC0415 - only a configured process needs it
 
     def register(_: object = None) -> None:
         util.Finalize(None, shut_down, exitpriority=0)
 
+    atexit.register(shut_down)
+    # A child process ends without `atexit` functions, but runs its finalizers.
     register()
     # A forked child forgets the finalizers of its parent before it runs these. They live as long as their object.
     util.register_after_fork(shut_down, register)
+
+
+def call_before_hard_exit(shut_down: Callable[[], object]) -> None:
+    """Have a function called by `os._exit`, with which workers such as those of billiard (Celery) and RQ end.
+
+    Nothing else runs in such a process: no `atexit` function, and no finalizer of `multiprocessing`.
+    """
+    _put_before(os, "_exit", shut_down)
+
+
+def call_before_exec(flush: Callable[[], object]) -> None:
+    """Have a function called before another program replaces the process. It may fail: the process then goes on."""
+    _put_before(os, "execv", flush)
+    _put_before(os, "execve", flush)
+
+
+def call_before_own_signal(shut_down: Callable[[], object]) -> None:
+    """Have a function called where the process ends itself by a signal whose handler is the default one.
+
+    Servers such as uvicorn do that: they handle the signal, put back the handler that was there, and send the signal
+    again.
+    """
+
+    def ends(number: int) -> bool:
+        return number in _ENDING_SIGNALS and signal.getsignal(number) == signal.SIG_DFL
+
+    _put_before(signal, "raise_signal", shut_down, ends)
+    _put_before(os, "kill", shut_down, lambda pid, number: pid == os.getpid() and ends(number))
+
+
+def _put_before(
+    module: ModuleType, name: str, first: Callable[[], object], condition: Callable[..., bool] = lambda *_, **__: True
+) -> None:
+    """Replace a function of a module by one that calls another before it, where a condition on its arguments holds."""
+    function = getattr(module, name)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # Whatever happens here, a signal's KeyboardInterrupt too, the process was to end.
+        with contextlib.suppress(BaseException):
+            if condition(*args, **kwargs):
+                _call_bounded(first)
+        return function(*args, **kwargs)
+
+    setattr(module, name, call)
+
+
+def _call_bounded(function: Callable[[], object]) -> None:
+    """Call a function in another thread, and wait for it within the time limit.
+
+    Not in this thread: a signal may have interrupted it inside a lock that the function needs.
+    """
+    thread = threading.Thread(target=function, name="otel-tools-flush", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        # From Python 3.12 on no thread can be started while the interpreter exits.
+        if not threading.main_thread().is_alive():
+            function()
+        return
+    thread.join(_TIMEOUT)

@@ -52,10 +52,10 @@ def report(**facts):
     sys.stdout.flush()
 
 if "PATIENCE" in os.environ:
-    import otel_tools._export.process_hooks
+    from otel_tools._export import process_hooks, signal_handlers
     patience = float(os.environ["PATIENCE"])
     flush.__defaults__ = shutdown.__defaults__ = (patience,)
-    otel_tools._export.process_hooks._SIGTERM_TIMEOUT = patience
+    process_hooks._TIMEOUT = signal_handlers._TIMEOUT = patience
 
 def calls(function=work):
     return function.tool.stats().calls.total

@@ -64,6 +64,62 @@ SCRIPTS: Final = {
         report(flush=flush())
         os._exit(0)
         """,
+    "os._exit": "for n in range(5): work(n)\nos._exit(3)",
+    "os._exit in a thread": """
+        for n in range(5): work(n)
+        threading.Thread(target=os._exit, args=(3,)).start()
+        time.sleep(60)
+        """,
+    "os._exit in an exit handler": """
+        import atexit
+        atexit.register(os._exit, 3)
+        for n in range(5): work(n)
+        """,
+    "os._exit in a forked process": """
+        child = os.fork()
+        if child == 0:
+            for n in range(5): work(n)
+            os._exit(0)
+        os.waitpid(child, 0)
+        """,
+    "another program": """
+        for n in range(5): work(n)
+        os.execv(sys.executable, [sys.executable, "-c", "raise SystemExit(3)"])
+        """,
+    "another program that is not there": """
+        for n in range(2): work(n)
+        try:
+            os.execvp("otel-tools-no-such-program", ["otel-tools-no-such-program"])
+        except OSError:
+            for n in range(3): work(n)
+        """,
+    "a signal of its own": """
+        for n in range(5): work(n)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        """,
+    "a raised signal": """
+        for n in range(5): work(n)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+        """,
+    "signals that do not end it": """
+        for n in range(2): work(n)
+        os.kill(os.getpid(), 0)
+        came = []
+        signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        until(lambda: len(came) == 2)
+        for bad in ((), ("1", 2), (os.getpid(), 10_000)):
+            try:
+                os.kill(*bad)
+            except (TypeError, OSError):
+                came.append(bad)
+        assert len(came) == 5
+        for n in range(3): work(n)
+        """,
     "asyncio": """
         import asyncio
         @tool
@@ -125,7 +181,18 @@ def test_everything_is_delivered_by_the_end(runs: tuple[Received, dict[str, Ende
 
 def test_the_exit_code_is_the_programs_own(runs: tuple[Received, dict[str, Ended]]) -> None:
     codes = {how: each.code for how, each in runs[1].items() if each.code}
-    assert codes == {"an exception": 1, "sys.exit": 7, "sys.exit in a tool": 7, "Ctrl-C": -signal.SIGINT}
+    assert codes == {
+        "an exception": 1,
+        "sys.exit": 7,
+        "sys.exit in a tool": 7,
+        "Ctrl-C": -signal.SIGINT,
+        "os._exit": 3,
+        "os._exit in a thread": 3,
+        "os._exit in an exit handler": 3,
+        "another program": 3,
+        "a signal of its own": -signal.SIGTERM,
+        "a raised signal": -signal.SIGINT,
+    }
     loud = {how: each.lines[-1] for how, each in runs[1].items() if each.err}
     assert loud == {"an exception": "ValueError: no such city", "Ctrl-C": "KeyboardInterrupt"}
 

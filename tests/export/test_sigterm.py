@@ -1,4 +1,4 @@
-"""SIGTERM without a handler of the application: telemetry is delivered, then the process ends by the signal."""
+"""SIGTERM and SIGHUP without a handler of the application: telemetry is delivered, then the process ends by them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,12 @@ thread = threading.Thread(target=configure, kwargs={"service_name": "other threa
 thread.start()
 thread.join()
 for n in range(5): work(n)
-report(same=signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, flush=flush())
+"""
+    + WAIT,
+    "hung up": CALLS + WAIT,
+    "switched off": """
+configure(service_name="switched off", handle_signals=False)
+report(same=[signal.getsignal(number) == signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGHUP)])
 """
     + WAIT,
     "while it exits": CALLS + "import atexit\natexit.register(lambda: (report(ready=True), time.sleep(0.7)))\n",
@@ -83,6 +88,12 @@ def terminate(running: Running) -> None:
     running.send(signal.SIGTERM)
 
 
+def hang_up(running: Running) -> None:
+    running.wait_for("ready")
+    running.reported["end"] = time.time()
+    running.send(signal.SIGHUP)
+
+
 def terminate_twice(running: Running) -> None:
     terminate(running)
     time.sleep(0.2)
@@ -108,7 +119,7 @@ def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
                     "OTEL_EXPORTER_OTLP_ENDPOINT": endpoints.get(case, receiver.url),
                     "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if case.endswith("grpc") else "http/protobuf",
                 },
-                while_running=terminate_twice if case == "second" else terminate,
+                while_running={"second": terminate_twice, "hung up": hang_up}.get(case, terminate),
                 patient=case not in {*endpoints, "theirs is slow"},
                 measured=False,
             )
@@ -118,10 +129,10 @@ def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
         assert receiver.problems == []
 
 
-@pytest.mark.parametrize("case", ["sleeping", "in a lock", "asyncio", "theirs is slow"])
+@pytest.mark.parametrize("case", ["sleeping", "in a lock", "asyncio", "theirs is slow", "other thread", "hung up"])
 def test_the_process_flushes_and_ends_by_the_signal(runs: tuple[Received, dict[str, Ended]], case: str) -> None:
     seen, ended = runs
-    assert ended[case].code == -signal.SIGTERM
+    assert ended[case].code == -(signal.SIGHUP if case == "hung up" else signal.SIGTERM)
     assert ended[case].err == ""
     assert ended[case].exit_seconds < IN_TIME
     assert len(seen.service(case).spans_of("work")) == seen.service(case).calls("work") == 5
@@ -148,10 +159,25 @@ def test_the_process_ends_where_no_thread_can_be_started(runs: tuple[Received, d
     assert ended.exit_seconds < IN_TIME
 
 
-def test_a_second_signal_kills_at_once(runs: tuple[Received, dict[str, Ended]]) -> None:
+def test_a_second_signal_does_not_make_the_end_longer(runs: tuple[Received, dict[str, Ended]]) -> None:
     ended = runs[1]["second"]
     assert ended.code == -signal.SIGTERM
     assert ended.exit_seconds < IN_TIME
+
+
+def test_a_second_signal_loses_nothing() -> None:
+    def terminate_while_it_flushes(running: Running) -> None:
+        terminate(running)
+        receiver.wait(lambda _: receiver.attempts)
+        running.send(signal.SIGTERM)
+        receiver.go_on.set()
+
+    with HttpReceiver() as receiver:
+        receiver.hold.add("/v1/traces")
+        env = {**SLOW_COLLECTOR, "CASE": "twice", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+        ended = Program(CALLS + WAIT, env, while_running=terminate_while_it_flushes, measured=False).run()
+        assert ended.code == -signal.SIGTERM
+        assert len(receiver.spans) == receiver.calls("work") == 5
 
 
 @pytest.mark.parametrize("case", ["own handler before", "own handler after"])
@@ -169,12 +195,10 @@ def test_an_ignored_signal_stays_ignored(runs: tuple[Received, dict[str, Ended]]
     assert seen.service("ignored").calls("work") == 5
 
 
-def test_configure_in_another_thread_works_without_the_handler(runs: tuple[Received, dict[str, Ended]]) -> None:
-    seen, ended = runs
-    assert ended["other thread"].reported["same"] is True
-    assert ended["other thread"].reported["flush"] is True
-    assert ended["other thread"].code == -signal.SIGTERM
-    assert seen.service("other thread").calls("work") == 5
+def test_the_handler_can_be_switched_off(runs: tuple[Received, dict[str, Ended]]) -> None:
+    ended = runs[1]["switched off"]
+    assert ended.reported["same"] == [True, True]
+    assert ended.code == -signal.SIGTERM
 
 
 def test_a_signal_during_the_exit_loses_nothing(runs: tuple[Received, dict[str, Ended]]) -> None:
