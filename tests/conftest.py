@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 SIDECAR_FILES: Final = ("tests/sidecar/test_end_to_end.py", "tests/sidecar/test_runner.py")
 """They share one running sidecar: one worker runs them, one after the other."""
 
-SLOW_FIXTURES: Final = frozenset({"binaries", "offset", "passes", "redis_server", "sidecar", "tiny", "webhook"})
+SLOW_FIXTURES: Final = frozenset(
+    {"binaries", "hosts_python", "offset", "passes", "redis_server", "sidecar", "tiny", "webhook"}
+)
 """Fixtures that start or build programs which are not Python's."""
 
 SLOW_FILES: Final = frozenset(
@@ -50,6 +52,8 @@ PROGRAM_FILES: Final = frozenset(
 LONGEST_FIRST: Final = (
     *SIDECAR_FILES,
     "tests/interop/test_frameworks.py",
+    "tests/interop/test_servers.py",
+    "tests/interop/test_workers.py",
     "tests/sidecar/test_configs.py",
     "tests/sidecar/test_rules.py",
     "tests/cli/test_sidecar_verbs.py",

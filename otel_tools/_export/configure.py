@@ -278,12 +278,12 @@ def _hook_into_process(*, handle_signals: bool) -> None:
     _process.hooked = True
     # A registration of its own, made now: the SDK's handlers, registered when it was imported, run first in the child.
     ForkHandlers().add(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
-    call_at_exit(shutdown)
-    call_before_hard_exit(_shut_down_if_used)
-    call_before_exec(_flush_if_used)
     if handle_signals:
         call_on_signals(shutdown)
         call_before_own_signal(_shut_down_if_used)
+    call_at_exit(shutdown)
+    call_before_hard_exit(_shut_down_if_used)
+    call_before_exec(_flush_if_used)
 
 
 def _shut_down_if_used() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.forks import reset_after_fork
@@ -19,11 +19,7 @@ __all__ = ["call_on_signals"]
 _TIMEOUT: Final = 2.0
 """Seconds after the signal until the process ends, whatever the function waits for."""
 
-_MAX_MAIN_THREAD_WAIT: Final = 1.0
-"""Seconds that the main thread may take until it runs a handler, once the time is over."""
-
 _kill: Final = os.kill
-_exit: Final = os._exit
 
 _pending_calls: Final[list[Any]] = []
 """Keeps what the interpreter calls later."""
@@ -38,14 +34,18 @@ def call_on_signals(shut_down: Callable[[], object]) -> None:
     Args:
         shut_down: A function of a module, which may be called more than once.
     """
+    handlers = {
+        getattr(signal, name): _Handler(getattr(signal, name), shut_down)
+        for name in ("SIGTERM", "SIGHUP")
+        if hasattr(signal, name)
+    }
 
     def install() -> None:
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) == signal.SIG_DFL:
                 # Not the main interpreter's: no handler can be set.
                 with contextlib.suppress(ValueError):
-                    signal.signal(number, _Handler(shut_down))
+                    signal.signal(number, handler)
 
     if threading.current_thread() is threading.main_thread():
         install()
@@ -60,28 +60,32 @@ class _Handler:
     may send the signal twice: `multiprocessing` ends daemon processes that somebody else has told to end already.
     """
 
-    def __init__(self, shut_down: Callable[[], object]) -> None:
+    def __init__(self, number: int, shut_down: Callable[[], object]) -> None:
+        self._number = number
         self._shut_down = shut_down
-        self.reset_after_fork()
+        self._set_default = _function_that_sets_default_handlers()
+        self._came = False
         reset_after_fork(self)
+        # Registered now, before what shuts down at exit, so that it runs after that.
+        atexit.register(self._end_at_exit)
 
     def reset_after_fork(self) -> None:
-        """In a forked process: no thread of the parent's ends it."""
-        self._number = 0
-        self._over = False
+        """In a forked process: the signal came to the parent."""
+        self._came = False
 
     def __call__(self, number: int, _frame: Any) -> None:
-        if self._number and not self._over:
+        if self._came:
             return
-        if not self._over:
-            self._number = number
-            with contextlib.suppress(RuntimeError):
-                threading.Thread(target=self._end, name="otel-tools-signal", daemon=True).start()
-                return
-        signal.signal(number, signal.SIG_DFL)
-        # From Python 3.12 on no thread can be started while the interpreter exits, and it exits already.
-        if self._over or threading.main_thread().is_alive():
-            _kill(os.getpid(), number)
+        self._came = True
+        if self._set_default is None:
+            signal.signal(number, signal.SIG_DFL)
+        try:
+            threading.Thread(target=self._end, name="otel-tools-signal", daemon=True).start()
+        except RuntimeError:
+            signal.signal(number, signal.SIG_DFL)
+            # From Python 3.12 on no thread can be started while the interpreter exits, and it exits already.
+            if threading.main_thread().is_alive():
+                _kill(os.getpid(), number)
 
     def _end(self) -> None:
         # Processors that the application added to our providers may take longer than the process may.
@@ -89,11 +93,27 @@ class _Handler:
         with contextlib.suppress(RuntimeError):
             flushing.start()
             flushing.join(_TIMEOUT)
-        self._over = True
-        # Only the main thread can set a handler, here the default one.
+        if self._set_default is not None:
+            self._set_default(self._number, None)
         _kill(os.getpid(), self._number)
-        time.sleep(_MAX_MAIN_THREAD_WAIT)
-        _exit(128 + self._number)
+
+    def _end_at_exit(self) -> None:
+        """Where the main thread has come to its end meanwhile: the process ends by the signal all the same."""
+        if self._came:
+            signal.signal(self._number, signal.SIG_DFL)
+            _kill(os.getpid(), self._number)
+
+
+def _function_that_sets_default_handlers() -> Callable[[int, None], object] | None:
+    """The C library's `signal`: Python's own can be called in the main thread only. None where it is not at hand."""
+    try:
+        import ctypes  # noqa: PLC0415 - not in every Python
+
+        function = ctypes.CDLL(None).signal
+    except (ImportError, OSError, AttributeError, TypeError):
+        return None
+    function.argtypes, function.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    return function
 
 
 def _call_in_main_thread(function: Callable[[], None]) -> None:

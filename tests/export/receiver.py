@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import threading
@@ -102,14 +103,16 @@ class HttpReceiver(Received):
         self._ended.set()
         self.go_on.set()
         self._server.shutdown()
-        for connection in list(self._open):
-            # Wakes up a handler that waits for the next request of a client that is gone.
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
+        self.disconnect()
         self._server.server_close()
         self._thread.join()
+
+    def disconnect(self) -> None:
+        """Close the connections of all clients, as load balancers do with those that are idle."""
+        for connection in list(self._open):
+            # Wakes up a handler that waits for the next request.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def connected(self, connection: socket.socket, *, on: bool) -> None:
         """Note that a client has connected or disconnected."""

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,16 +54,25 @@ class RedisServer:
             self._process = None
 
 
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A running, empty server for one test."""
+@contextmanager
+def running_redis(folder: Path) -> Iterator[RedisServer]:
+    """A running, empty server; where there is none, the test is skipped, or fails."""
     program = shutil.which("redis-server")
     if program is None:
         why = "no redis-server in PATH"
         if os.environ.get("OTEL_TOOLS_REQUIRE_SIDECAR") == "1":
             pytest.fail(f"{why}, and OTEL_TOOLS_REQUIRE_SIDECAR=1 asks for it")
         pytest.skip(why)
-    server = RedisServer(program, tmp_path)
-    server.start()
-    yield server
-    server.kill()
+    server = RedisServer(program, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running, empty server for one test."""
+    with running_redis(tmp_path) as server:
+        yield server
