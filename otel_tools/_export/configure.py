@@ -108,10 +108,10 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
         log_stream: The text stream for the lines of JSON; standard error by default.
         openai: Whether tool spans carry the model's call ids, and calls of the model are spans; see
             `otel_tools.instrument_openai`.
-        handle_signals: Whether the end by a signal waits for telemetry, up to 2 s. SIGTERM and SIGHUP get a handler
-            where they have the default one; a handler that is there stays. Python runs a handler in the main thread,
-            once a function written in C that runs there has returned: until then the signal has no effect. False sets
-            no handler. True by default.
+        handle_signals: Whether the end by a signal waits for telemetry, up to 2 s. SIGTERM and SIGHUP are handled where
+            they have the default handler; a handler that is there stays. Telemetry is exported in a thread, beside the
+            main thread: a function written in C that keeps the interpreter's lock delays that, and the end, until it
+            returns. False: these signals end the process at once. True by default.
 
     Raises:
         ConfigurationError: An argument or variable cannot be used; the message names it and what it accepts. A variable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["call_at_exit", "call_before_exec", "call_before_hard_exit", "call_before_own_signal"]
+__all__ = ["call_at_exit", "call_before_exec", "call_before_hard_exit", "call_before_own_signal", "call_bounded"]
 
 _ENDING_SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
@@ -82,13 +82,13 @@ def _put_before(
         # Whatever happens here, a signal's KeyboardInterrupt too, the process was to end.
         with contextlib.suppress(BaseException):
             if condition(*args, **kwargs):
-                _call_bounded(first)
+                call_bounded(first)
         return function(*args, **kwargs)
 
     setattr(module, name, call)
 
 
-def _call_bounded(function: Callable[[], object]) -> None:
+def call_bounded(function: Callable[[], object]) -> None:
     """Call a function in another thread, and wait for it within the time limit.
 
     Not in this thread: a signal may have interrupted it inside a lock that the function needs.

@@ -1,132 +1,144 @@
-"""Handles SIGTERM and SIGHUP where nobody else does: a function is called, then the process ends by the signal."""
+"""Handles SIGTERM and SIGHUP where nobody else does: a function is called, then the process ends by the signal.
+
+A handler of `signal.signal` runs in the main thread, between two of its instructions. That may be never: a signal that
+comes just before the main thread waits in the system does not wake it up, and `multiprocessing.Pool.terminate` would
+hang. So `faulthandler` handles the signals: it writes into a pipe at once, in whichever thread, and a thread that reads
+the pipe does the rest. For `signal.getsignal`, and for servers that look at it, the handler is the default one.
+"""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import faulthandler
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from otel_tools._call.forks import reset_after_fork
+from otel_tools._call.forks import ForkHandlers
+from otel_tools._export.process_hooks import call_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["call_on_signals"]
 
-_TIMEOUT: Final = 2.0
-"""Seconds after the signal until the process ends, whatever the function waits for."""
+_LOWEST: Final = 3800
+"""The lowest number of our file descriptors, where the system allows so many. Whoever closes all files, as daemons do,
+does not open as many again: nothing else gets our numbers, and is written to when a signal comes."""
 
 _kill: Final = os.kill
 
-_pending_calls: Final[list[Any]] = []
-"""Keeps what the interpreter calls later."""
-
 
 def call_on_signals(shut_down: Callable[[], object]) -> None:
-    """Have a function called on SIGTERM and SIGHUP, each where its handler is the default one.
+    """Have a function called on SIGTERM and SIGHUP, each where its handler is the default one. Works in any thread.
 
-    Python runs a handler in the main thread, between two of its instructions: one that is inside a function written in
-    C runs it when that returns. Called in another thread, this waits for the main thread in the same way.
+    The function runs in a thread: what holds the interpreter's lock without a pause delays it. Does nothing on
+    Windows, which ends a process without asking it.
 
     Args:
         shut_down: A function of a module, which may be called more than once.
     """
-    handlers = {
-        getattr(signal, name): _Handler(getattr(signal, name), shut_down)
-        for name in ("SIGTERM", "SIGHUP")
-        if hasattr(signal, name)
-    }
+    if not hasattr(faulthandler, "register"):
+        return
+    handlers = [
+        _SignalHandler(number, shut_down)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) == signal.SIG_DFL
+    ]
+    if not handlers:
+        return
+    blocked = threading.local()
 
-    def install() -> None:
-        for number, handler in handlers.items():
-            if signal.getsignal(number) == signal.SIG_DFL:
-                # Not the main interpreter's: no handler can be set.
-                with contextlib.suppress(ValueError):
-                    signal.signal(number, handler)
+    def block() -> None:
+        # A signal that comes to the child before it has pipes of its own would be read by the parent.
+        blocked.before = signal.pthread_sigmask(signal.SIG_BLOCK, [handler.number for handler in handlers])
 
-    if threading.current_thread() is threading.main_thread():
-        install()
-    else:
-        _call_in_main_thread(install)
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked.before)
+
+    def renew_and_unblock() -> None:
+        try:
+            for handler in handlers:
+                handler.renew()
+        finally:
+            unblock()
+
+    ForkHandlers().add(before=block, after_in_parent=unblock, after_in_child=renew_and_unblock)
 
 
-class _Handler:
-    """Shuts down in a thread, then sends the signal again with its default effect. Repeated signals change nothing.
+class _SignalHandler:
+    """Shuts down, then lets the signal end the process. Repeated signals change nothing.
 
-    Not in the main thread: the signal may have interrupted it inside a lock that flushing needs. A parent process
-    may send the signal twice: `multiprocessing` ends daemon processes that somebody else has told to end already.
+    A parent process may send a signal twice: `multiprocessing` ends daemon processes that somebody else has told to
+    end already.
     """
 
     def __init__(self, number: int, shut_down: Callable[[], object]) -> None:
-        self._number = number
+        self.number = number
         self._shut_down = shut_down
-        self._set_default = _function_that_sets_default_handlers()
+        self._pipe: tuple[int, int] | None = None
+        self.renew()
+        # Registered before what shuts down at exit, so that it runs after that.
+        atexit.register(self._at_exit)
+
+    def renew(self) -> None:
+        """Make a pipe and a thread; in a forked process, in the place of the parent's."""
         self._came = False
-        reset_after_fork(self)
-        # Registered now, before what shuts down at exit, so that it runs after that.
-        atexit.register(self._end_at_exit)
+        inherited, self._pipe = self._pipe, _high_pipe()
+        reader, writer = self._pipe
+        # Where it is registered already, only the file is another; the application may have set a handler since.
+        faulthandler.register(self.number, writer, all_threads=False)
+        for number in inherited or ():
+            with contextlib.suppress(OSError):
+                os.close(number)
+        threading.Thread(target=self._wait, args=(reader,), name="otel-tools-signal", daemon=True).start()
 
-    def reset_after_fork(self) -> None:
-        """In a forked process: the signal came to the parent."""
-        self._came = False
+    def _wait(self, reader: int) -> None:
+        came = b""
+        with contextlib.suppress(OSError):
+            came = os.read(reader, 1)
+        if came:
+            self._came = True
+            call_bounded(self._shut_down)
+            self._end()
+        else:
+            # Somebody has closed all files, as daemons do.
+            self._unregister()
 
-    def __call__(self, number: int, _frame: Any) -> None:
-        if self._came:
-            return
-        self._came = True
-        if self._set_default is None:
-            signal.signal(number, signal.SIG_DFL)
-        try:
-            threading.Thread(target=self._end, name="otel-tools-signal", daemon=True).start()
-        except RuntimeError:
-            signal.signal(number, signal.SIG_DFL)
-            # From Python 3.12 on no thread can be started while the interpreter exits, and it exits already.
-            if threading.main_thread().is_alive():
-                _kill(os.getpid(), number)
-
-    def _end(self) -> None:
-        # Processors that the application added to our providers may take longer than the process may.
-        flushing = threading.Thread(target=self._shut_down, name="otel-tools-flush", daemon=True)
-        with contextlib.suppress(RuntimeError):
-            flushing.start()
-            flushing.join(_TIMEOUT)
-        if self._set_default is not None:
-            self._set_default(self._number, None)
-        _kill(os.getpid(), self._number)
-
-    def _end_at_exit(self) -> None:
+    def _at_exit(self) -> None:
         """Where the main thread has come to its end meanwhile: the process ends by the signal all the same."""
         if self._came:
-            signal.signal(self._number, signal.SIG_DFL)
-            _kill(os.getpid(), self._number)
+            self._end()
+        else:
+            # Threads do not run any more when the interpreter ends.
+            self._unregister()
+
+    def _end(self) -> None:
+        faulthandler.unregister(self.number)
+        _kill(os.getpid(), self.number)
+
+    def _unregister(self) -> None:
+        # It would put the default handler in the place of one that the application has set.
+        if signal.getsignal(self.number) == signal.SIG_DFL:
+            faulthandler.unregister(self.number)
 
 
-def _function_that_sets_default_handlers() -> Callable[[int, None], object] | None:
-    """The C library's `signal`: Python's own can be called in the main thread only. None where it is not at hand."""
+def _high_pipe() -> tuple[int, int]:
+    """A pipe with high numbers. Writing to it never blocks."""
+    import fcntl  # noqa: PLC0415 - not on Windows
+    import resource  # noqa: PLC0415 - not on Windows
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = _LOWEST if limit < 0 else max(0, min(limit - 200, _LOWEST))
+    low = os.pipe()
     try:
-        import ctypes  # noqa: PLC0415 - not in every Python
-
-        function = ctypes.CDLL(None).signal
-    except (ImportError, OSError, AttributeError, TypeError):
-        return None
-    function.argtypes, function.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
-    return function
-
-
-def _call_in_main_thread(function: Callable[[], None]) -> None:
-    """Have the main thread call a function between two of its instructions, as it calls signal handlers."""
-    try:
-        import ctypes  # noqa: PLC0415 - rarely needed, and not in every Python
-    except ImportError:
-        return
-
-    def call(_: object) -> int:
-        function()
-        return 0
-
-    pending = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(call)
-    _pending_calls.append(pending)
-    ctypes.pythonapi.Py_AddPendingCall(pending, None)
+        reader, writer = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, lowest) for number in low)
+    except OSError:
+        reader, writer = low
+    else:
+        for number in low:
+            os.close(number)
+    os.set_blocking(writer, False)
+    return reader, writer

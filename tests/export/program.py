@@ -52,10 +52,10 @@ def report(**facts):
     sys.stdout.flush()
 
 if "PATIENCE" in os.environ:
-    from otel_tools._export import process_hooks, signal_handlers
+    from otel_tools._export import process_hooks
     patience = float(os.environ["PATIENCE"])
     flush.__defaults__ = shutdown.__defaults__ = (patience,)
-    process_hooks._TIMEOUT = signal_handlers._TIMEOUT = patience
+    process_hooks._TIMEOUT = patience
 
 def calls(function=work):
     return function.tool.stats().calls.total

@@ -33,6 +33,18 @@ report(ready=True)
 while True: work()
 """,
     "in a lock": CALLS + "lock = threading.Lock()\nlock.acquire()\nreport(ready=True)\nlock.acquire()\n",
+    # Another thread can run meanwhile, but no handler of `signal.signal`.
+    "in C": CALLS + "import hashlib\nreport(ready=True)\nhashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)\n",
+    "files closed": CALLS
+    + """
+child = os.fork()
+if child:
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256)
+os.closerange(3, 5000)
+time.sleep(0.5)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    + WAIT,
     "asyncio": CALLS + "import asyncio\nreport(ready=True)\nasyncio.run(asyncio.sleep(60))\n",
     "second": CALLS + WAIT,
     "own handler before": """
@@ -119,7 +131,9 @@ def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
                     "OTEL_EXPORTER_OTLP_ENDPOINT": endpoints.get(case, receiver.url),
                     "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if case.endswith("grpc") else "http/protobuf",
                 },
-                while_running={"second": terminate_twice, "hung up": hang_up}.get(case, terminate),
+                while_running={"second": terminate_twice, "hung up": hang_up, "files closed": None}.get(
+                    case, terminate
+                ),
                 patient=case not in {*endpoints, "theirs is slow"},
                 measured=False,
             )
@@ -129,7 +143,9 @@ def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
         assert receiver.problems == []
 
 
-@pytest.mark.parametrize("case", ["sleeping", "in a lock", "asyncio", "theirs is slow", "other thread", "hung up"])
+@pytest.mark.parametrize(
+    "case", ["sleeping", "in a lock", "in C", "asyncio", "theirs is slow", "other thread", "hung up"]
+)
 def test_the_process_flushes_and_ends_by_the_signal(runs: tuple[Received, dict[str, Ended]], case: str) -> None:
     seen, ended = runs
     assert ended[case].code == -(signal.SIGHUP if case == "hung up" else signal.SIGTERM)
@@ -186,6 +202,10 @@ def test_the_applications_handler_is_left_alone(runs: tuple[Received, dict[str, 
     assert ended[case].code == 9
     assert ended[case].reported.get("same", True) is True
     assert len(seen.service(case).spans) == seen.service(case).calls("work") == 5
+
+
+def test_a_daemon_that_has_closed_all_files_ends_by_the_signal(runs: tuple[Received, dict[str, Ended]]) -> None:
+    assert runs[1]["files closed"].code == 256 - signal.SIGTERM
 
 
 def test_an_ignored_signal_stays_ignored(runs: tuple[Received, dict[str, Ended]]) -> None:
