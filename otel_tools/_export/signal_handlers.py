@@ -86,14 +86,18 @@ class _SignalHandler:
     def renew(self) -> None:
         """Make a pipe and a thread; in a forked process, in the place of the parent's."""
         self._came = False
-        inherited, self._pipe = self._pipe, _high_pipe()
-        reader, writer = self._pipe
-        # Where it is registered already, only the file is another; the application may have set a handler since.
-        faulthandler.register(self.number, writer, all_threads=False)
+        inherited, self._pipe = self._pipe, None
+        try:
+            self._pipe = reader, writer = _high_pipe()
+            threading.Thread(target=self._wait, args=(reader,), name="otel-tools-signal", daemon=True).start()
+            # Where it is registered already, only the file is another; the application may have set a handler since.
+            faulthandler.register(self.number, writer, all_threads=False)
+        except (OSError, RuntimeError):
+            # No more files or threads can be had.
+            self._unregister()
         for number in inherited or ():
             with contextlib.suppress(OSError):
                 os.close(number)
-        threading.Thread(target=self._wait, args=(reader,), name="otel-tools-signal", daemon=True).start()
 
     def _wait(self, reader: int) -> None:
         came = b""

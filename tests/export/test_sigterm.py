@@ -45,6 +45,19 @@ time.sleep(0.5)
 os.kill(os.getpid(), signal.SIGTERM)
 """
     + WAIT,
+    "no more files": CALLS
+    + """
+import resource
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+os.kill(child, signal.SIGTERM)
+report(child=os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    + WAIT,
     "asyncio": CALLS + "import asyncio\nreport(ready=True)\nasyncio.run(asyncio.sleep(60))\n",
     "second": CALLS + WAIT,
     "own handler before": """
@@ -202,6 +215,14 @@ def test_the_applications_handler_is_left_alone(runs: tuple[Received, dict[str, 
     assert ended[case].code == 9
     assert ended[case].reported.get("same", True) is True
     assert len(seen.service(case).spans) == seen.service(case).calls("work") == 5
+
+
+def test_a_signal_to_a_child_without_files_of_its_own_is_not_the_parents(
+    runs: tuple[Received, dict[str, Ended]],
+) -> None:
+    seen, ended = runs
+    assert ended["no more files"].reported["child"] == ended["no more files"].code == -signal.SIGTERM
+    assert len(seen.service("no more files").spans) == 5
 
 
 def test_a_daemon_that_has_closed_all_files_ends_by_the_signal(runs: tuple[Received, dict[str, Ended]]) -> None:
