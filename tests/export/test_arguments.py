@@ -175,6 +175,8 @@ def test_after_an_error_a_good_call_works(receiver: HttpReceiver) -> None:
         "MainThread",
         "OtelBatchSpanRecordProcessor",
         "OtelPeriodicExportingMetricReader",
+        "otel-tools-signal",
+        "otel-tools-signal",
     ]
     assert {span.resource["service.name"] for span in receiver.spans} == {"good"}
     assert ended.err == ""

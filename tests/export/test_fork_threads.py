@@ -170,7 +170,8 @@ def test_a_child_forked_during_a_hanging_export_delivers(tmp_path: Path, protoco
                 report(flush=flush(), shutdown=shutdown(), seconds=time.monotonic() - started)
                 os._exit(0)
             report(code=os.waitpid(child, 0)[1])
-            os._exit(0)
+            # Every other end waits for the request that is never answered.
+            os.kill(os.getpid(), signal.SIGKILL)
             """,
             {
                 **SLOW_COLLECTOR,
