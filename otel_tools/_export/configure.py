@@ -132,6 +132,7 @@ def configure(  # noqa: PLR0913 - every argument is optional, and each sets one 
     _check_flags(capture_content=capture_content, openai=openai, handle_signals=handle_signals)
     redaction = read_redaction(redact)
     settings = read_settings(**structure)
+    structure["handle_signals"] = handle_signals
     with _lock:
         if _process.settings is None:
             _process.pipeline = _set_up(settings, [name for name, value in structure.items() if value is not None])
@@ -247,7 +248,7 @@ def _set_up(settings: Settings, given: list[str]) -> Pipeline | None:
     from otel_tools._export.pipeline import Pipeline, set_by_application  # noqa: PLC0415 - imports the SDK
 
     if foreign := wanted & set_by_application():
-        unused = [f"{name}=" for name in given if name not in {"logs", "log_stream"}]
+        unused = [f"{name}=" for name in given if name not in {"logs", "log_stream", "handle_signals"}]
         logger.warning(
             "the application has set its own provider for %s: configure() leaves it alone%s",
             " and ".join(sorted(foreign)),

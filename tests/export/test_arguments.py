@@ -53,6 +53,7 @@ from tests.export.receiver import HttpReceiver
         ({"environment": ""}, "environment='' not empty"),
         ({"capture_content": "yes"}, "capture_content='yes' True or False"),
         ({"capture_content": 1}, "capture_content=1 True or False"),
+        ({"handle_signals": "no"}, "handle_signals='no' True or False"),
         ({"redact": "sk-.*"}, "redact='sk-.*' a list of regular expressions function"),
         ({"redact": 5}, "redact=5 a list of regular expressions"),
         ({"redact": ["("]}, "redact=['('] not a regular expression"),

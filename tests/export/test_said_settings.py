@@ -64,6 +64,7 @@ def test_what_a_program_says(receiver: HttpReceiver) -> None:
             configure(endpoint="{secret_url}")
             configure(headers={{"authorization": "{SECRET}2"}}, environment="prod", logs="otlp")
             configure(endpoint="http://u:{SECRET}@127.0.0.1:9?key={SECRET}")
+            configure(handle_signals=False)
             """
         ),
     }
@@ -87,6 +88,7 @@ def test_what_a_program_says(receiver: HttpReceiver) -> None:
         "twice": [
             f"{again}environment='prod' is not used, headers= differs, logs='otlp' is not used",
             f"{again}endpoint='http://127.0.0.1:9' is not used, endpoint='{receiver.url}' is",
+            f"{again}handle_signals=False is not used",
         ],
     }
     assert ended["ends with a path"].reported["flush"] is True
