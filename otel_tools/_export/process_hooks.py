@@ -8,6 +8,7 @@ import functools
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -65,10 +66,23 @@ def call_before_own_signal(shut_down: Callable[[], object]) -> None:
     """
 
     def ends(number: int) -> bool:
-        return number in _ENDING_SIGNALS and signal.getsignal(number) == signal.SIG_DFL
+        return number in _ENDING_SIGNALS and has_default_handler(number)
 
     _put_before(signal, "raise_signal", shut_down, ends)
     _put_before(os, "kill", shut_down, lambda pid, number: pid == os.getpid() and ends(number))
+
+
+def has_default_handler(number: int) -> bool:
+    """Whether nobody handles a signal, neither in Python nor in C.
+
+    A program that Python is embedded in, such as uWSGI, handles signals in C; so does `faulthandler`. Only Linux tells.
+    """
+    if signal.getsignal(number) != signal.SIG_DFL:
+        return False
+    with contextlib.suppress(OSError, ValueError), Path("/proc/self/status").open(encoding="ascii") as status:
+        caught = next((line for line in status if line.startswith("SigCgt:")), "SigCgt: 0")
+        return not int(caught.split()[1], 16) & 1 << (number - 1)
+    return True
 
 
 def _put_before(

@@ -17,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.forks import ForkHandlers
-from otel_tools._export.process_hooks import call_bounded
+from otel_tools._export.process_hooks import call_bounded, has_default_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +43,7 @@ def call_on_signals(shut_down: Callable[[], object]) -> None:
     if not hasattr(faulthandler, "register"):
         return
     handlers = [
-        _SignalHandler(number, shut_down)
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) == signal.SIG_DFL
+        _SignalHandler(number, shut_down) for number in (signal.SIGTERM, signal.SIGHUP) if has_default_handler(number)
     ]
     if not handlers:
         return

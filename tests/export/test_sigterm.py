@@ -12,7 +12,7 @@ from tests.export.program import IN_TIME, SLOW_COLLECTOR, Ended, Program, Runnin
 from tests.export.receiver import GrpcReceiver, HttpReceiver, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.export.received import Received
 
@@ -70,6 +70,9 @@ signal.signal(signal.SIGTERM, end)
     + "report(same=signal.getsignal(signal.SIGTERM) is end)\n"
     + WAIT,
     "own handler after": CALLS + "def end(*_):\n    sys.exit(9)\nsignal.signal(signal.SIGTERM, end)\n" + WAIT,
+    "handler in C": "import faulthandler\nfaulthandler.register(signal.SIGTERM, sys.stderr)\n"
+    + CALLS
+    + "os.kill(os.getpid(), signal.SIGTERM)\nfor n in range(2): work(n)\nsys.exit(9)\n",
     "ignored": "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     + CALLS
     + "report(same=signal.getsignal(signal.SIGTERM) == signal.SIG_IGN)\nreport(ready=True)\ntime.sleep(0.5)\n",
@@ -126,6 +129,15 @@ def terminate_twice(running: Running) -> None:
     running.send(signal.SIGTERM)
 
 
+SENDERS: Final[dict[str, Callable[[Running], None] | None]] = {
+    "second": terminate_twice,
+    "hung up": hang_up,
+    # They send it to themselves.
+    "files closed": None,
+    "handler in C": None,
+}
+
+
 @pytest.fixture(scope="module")
 def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
     with HttpReceiver() as receiver, HttpReceiver("hang") as hanging, GrpcReceiver("hang") as hanging_grpc:
@@ -144,9 +156,12 @@ def runs() -> Iterator[tuple[Received, dict[str, Ended]]]:
                     "OTEL_EXPORTER_OTLP_ENDPOINT": endpoints.get(case, receiver.url),
                     "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc" if case.endswith("grpc") else "http/protobuf",
                 },
-                while_running={"second": terminate_twice, "hung up": hang_up, "files closed": None}.get(
-                    case, terminate
-                ),
+                while_running={
+                    "second": terminate_twice,
+                    "hung up": hang_up,
+                    "files closed": None,
+                    "handler in C": None,
+                }.get(case, terminate),
                 patient=case not in {*endpoints, "theirs is slow"},
                 measured=False,
             )
@@ -215,6 +230,13 @@ def test_the_applications_handler_is_left_alone(runs: tuple[Received, dict[str, 
     assert ended[case].code == 9
     assert ended[case].reported.get("same", True) is True
     assert len(seen.service(case).spans) == seen.service(case).calls("work") == 5
+
+
+def test_a_handler_in_c_is_left_alone(runs: tuple[Received, dict[str, Ended]]) -> None:
+    seen, ended = runs
+    assert ended["handler in C"].code == 9
+    assert "most recent call first" in ended["handler in C"].err
+    assert len(seen.service("handler in C").spans) == seen.service("handler in C").calls("work") == 7
 
 
 def test_a_signal_to_a_child_without_files_of_its_own_is_not_the_parents(
