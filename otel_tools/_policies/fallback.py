@@ -59,7 +59,8 @@ def fallback(function: Callable[..., Any], on: FallbackOn, info: ToolInfo) -> Po
             other: Outcome = yield invoke_fallback
             if other.error is None:
                 call.recovered(outcome)
-                return Outcome(other.value, None, "fallback")
+                # A fallback may return a `ToolResult.failure`, to tell the model of the failure in its own words.
+                return Outcome(other.value, None, "fallback") if other.result == "ok" else other
             if outcome.error is not None and outcome.error is not other.error:
                 # Either may be of a class whose methods raise.
                 with contextlib.suppress(Exception):
