@@ -280,17 +280,18 @@ class _Invocation(Watch):
                 value = self._entry.function(*self._args, **self._kwargs)
                 if inspect.isgenerator(value):
                     value = self._collect(value)
-            return self._await_result(value) if _is_deferred(value) else self._answer(value)
+            return self.awaiting(value) if _is_deferred(value) else self._answer(value)
         except Exception as error:  # noqa: BLE001 - it becomes the answer to the model
             return self._answer_error(error)
         except BaseException as error:  # noqa: BLE001 - as above, or it ends the program
             return self._answer_or_end(error)
 
-    async def awaiting(self) -> str:
-        """Call an async tool: returns the text."""
-        # The id has to be known while the coroutine is awaited: only then the tool begins.
-        with _with_call_id(self._call_id, self.tool), self._entry.tool.watched_by(self):
-            return await self._await_result()
+    async def awaiting(self, *returned: Any) -> str:
+        """Call an async tool, or await what a sync one has returned: returns the text."""
+        # The id has to be known while the coroutine is awaited: only then an async tool begins.
+        call_id = self._call_id if self.call is None else ""
+        with _with_call_id(call_id, self.tool), self._entry.tool.watched_by(self):
+            return await self._await_result(*returned)
 
     async def _await_result(self, *returned: Any) -> str:
         try:
