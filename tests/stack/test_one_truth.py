@@ -19,6 +19,7 @@ from otel_tools import (
     CircuitBreaker,
     Concurrency,
     FailedResult,
+    InvalidArguments,
     Objective,
     RateLimit,
     Retry,
@@ -185,6 +186,7 @@ ENDINGS: dict[str, Ending] = {
     "raised": Ending(raising(ValueError("no")), ("error", "ValueError")),
     "refused": Ending(raising(ConnectionError("no")), ("error", "ConnectionError")),
     "forbidden": Ending(raising(PermissionError("no")), ("error", "PermissionError")),
+    "arguments that the tool refuses": Ending(raising(InvalidArguments("no")), ("invalid", "invalid_arguments")),
     "object": Ending(object, UNWRITABLE, plain=OK),
     "cycle": Ending(cyclic, UNWRITABLE, plain=OK),
     "endless number": Ending(lambda: 10**5000, UNWRITABLE, plain=OK),
@@ -473,6 +475,19 @@ def test_of_arguments_and_names_that_do_not_exist(seen: Captured, lines: Lines, 
     assert spans_of(seen, "_OTHER")[0].attributes["gen_ai.tool.call.id"] == "call_1"
     assert [line.get("called") for line in lines.ends if line["tool"] == "_OTHER"][:2] == ["invented_0", "invented_1"]
     assert all(line["level"] == "WARNING" for line in lines.ends)
+
+
+def test_mistakes_are_logged_once_also_where_logs_are_off(seen: Captured, caplog: pytest.LogCaptureFixture) -> None:
+    function = tool(name="mute")(made)
+    secret = "sk-" + "a1B2" * 12
+    for _ in range(3):
+        ToolSet([function]).run([call("mute"), call("invented_here"), call(secret)])
+
+    assert stats()["mute"].calls.error == 3
+    logged = [record.getMessage() for record in caplog.records if record.name == "otel_tools.model.toolset"]
+    assert ["mute" in logged[2], "invented_here" in logged[0], secret in "".join(logged)] == [True, True, False]
+    assert len(logged) == 3
+    assert seen.spans
 
 
 @pytest.mark.parametrize("to", ["run", "arun"])

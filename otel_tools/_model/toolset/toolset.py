@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._model.formats.openai import calls_in
+from otel_tools._model.toolset.answer_settings import AnswerSettings
 from otel_tools._model.toolset.background_loop import run_on_background_loop
-from otel_tools._model.toolset.batch import Batch, BatchSettings, name_list
+from otel_tools._model.toolset.batch import Batch, name_list
 from otel_tools._model.toolset.catalogue import catalogue
 from otel_tools._model.toolset.executor import ProgramEnd, execute
 from otel_tools._model.toolset.failure_kinds import FailureKinds
@@ -83,7 +84,7 @@ class ToolSet:
             for entry in self._tools.values():
                 entry.tool.declare_timeout()
         ordered_names = self._names_of(ordered)
-        self._settings = BatchSettings(
+        self._settings = AnswerSettings(
             tools=self._tools,
             ordered=ordered_names if parallel else frozenset(self._tools),
             timeout=timeout,
