@@ -12,6 +12,7 @@ from otel_tools._call.threads import ThreadBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextvars import Token
 
     from otel_tools._call.call import Call
     from otel_tools._call.outcome import Outcome
@@ -78,11 +79,15 @@ class Plan:
         """The plan of this context: this one or its replacement."""
         return self.override.get(None) or self
 
+    def replace_by(self, other: Plan) -> Token[Plan | None]:
+        """Use another plan for the calls that this context makes from now on; returns what undoes it."""
+        self.overridden = True
+        return self.override.set(other)
+
     @contextmanager
     def replaced_by(self, other: Plan) -> Iterator[None]:
         """Use another plan for the calls that this context makes in the block."""
-        self.overridden = True
-        token = self.override.set(other)
+        token = self.replace_by(other)
         try:
             yield
         finally:

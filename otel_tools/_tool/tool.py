@@ -28,7 +28,7 @@ from otel_tools._tool.options import check_override
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from otel_tools._call.call import Call
@@ -170,20 +170,13 @@ class Tool:
         """Report a call that failed before the tool could begin: a span, a duration, a count."""
         self._plan.open(args, kwargs).close(None, error, outcome_name_of(error))
 
-    @contextlib.contextmanager
-    def watched_by(self, watch: Watch) -> Iterator[None]:
-        """Let somebody watch the call that the current context makes in a ``with`` block."""
+    def watched_by(self, watch: Watch) -> None:
+        """Let somebody watch the calls that the current context makes from now on; it must be the call's own."""
         plan = self._plan.current
         if plan.watched is None:
             plan.watched = self._watched(plan)
-        token = current_watch.set(watch)
-        try:
-            with self._plan.replaced_by(plan.watched):
-                yield
-        finally:
-            with contextlib.suppress(ValueError):
-                # As `Plan.replaced_by`.
-                current_watch.reset(token)
+        current_watch.set(watch)
+        self._plan.replace_by(plan.watched)
 
     def _watched(self, plan: Plan) -> Plan:
         record = functools.partial(ObservedCallWithPolicies, self._telemetry)

@@ -43,6 +43,8 @@ _warned: Final[set[tuple[object, ...]]] = set()
 class Invocation(Watch):
     """Makes one call of a tool and returns the text that answers it. Whatever the tool does, there is an answer.
 
+    It runs in a context of its own.
+
     The text is made before the call ends, so that the call ends as the model reads it.
 
     Attributes:
@@ -139,7 +141,8 @@ class Invocation(Watch):
     def blocking(self) -> Any:
         """Call a sync tool: returns the text, or a coroutine for it where the tool has returned an awaitable."""
         try:
-            with with_call_id(self._call_id, self.tool), self._entry.tool.watched_by(self):
+            self._entry.tool.watched_by(self)
+            with with_call_id(self._call_id, self.tool):
                 value = self._entry.function(*self._args, **self._kwargs)
                 if inspect.isgenerator(value):
                     value = self._collect(value)
@@ -153,7 +156,8 @@ class Invocation(Watch):
         """Call an async tool, or await what a sync one has returned: returns the text."""
         # The id has to be known while the coroutine is awaited: only then an async tool begins.
         call_id = self._call_id if self.call is None else ""
-        with with_call_id(call_id, self.tool), self._entry.tool.watched_by(self):
+        self._entry.tool.watched_by(self)
+        with with_call_id(call_id, self.tool):
             return await self._await_result(*returned)
 
     async def _await_result(self, *returned: Any) -> str:
