@@ -196,6 +196,16 @@ ENDINGS: dict[str, Ending] = {
     "object and a limit": Ending(object, UNWRITABLE, {"concurrency": Concurrency(1)}, plain=OK),
     "object and a fallback": Ending(object, ("fallback", None), {"fallback": lambda: 1}, plain=OK),
     "error and a fallback": Ending(raising(ValueError("no")), ("fallback", None), {"fallback": lambda: 1}),
+    "failure and a fallback": Ending(
+        lambda: ToolResult.failure("unavailable", "no"),
+        ("fallback", None),
+        {"fallback": lambda: 1, "fallback_on": (OSError, FailedResult)},
+    ),
+    "failure and another's fallback": Ending(
+        lambda: ToolResult.failure("unavailable", "no"),
+        ("error", "unavailable"),
+        {"fallback": lambda: 1, "fallback_on": Exception},
+    ),
     "error and an object": Ending(
         raising(ValueError("no")), UNWRITABLE, {"fallback": object}, plain=("fallback", None)
     ),
@@ -562,6 +572,25 @@ def test_of_a_turn_that_takes_too_long(  # noqa: C901 - a tool for each way to h
     assert stats()["hangs_with_policies"].retries == 0
     assert_told(messages[-1], OK)
     assert_agree(seen, lines, "quick", OK)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_of_calls_that_end_just_when_their_time_is_over(seen: Captured, lines: Lines, asynchronous: bool) -> None:
+    def body(number: int) -> str:
+        threading.Event().wait(0.02 + number / 1000)
+        return "x" * 2000
+
+    async def abody(number: int) -> str:
+        await asyncio.sleep(0.02 + number / 1000)
+        return "x" * 2000
+
+    function: Any = tool(name="it")(abody if asynchronous else body)
+    said = [call("it", f'{{"number": {number}}}') for number in range(20)]
+    tools = ToolSet([function], timeout=0.03)
+    read = [told(message)["success"] for _ in range(15) for message in tools.run(said)]
+    until_none_is_abandoned()
+
+    assert_agree(seen, lines, "it", *[OK if success else ("error", "timeout") for success in read])
 
 
 def until_none_is_abandoned() -> None:

@@ -8,13 +8,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
-from otel_tools._call.outcome import ReportsOutcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.scope import cancelled, remaining
+from otel_tools._policies.failed_result import error_of, names_failed_results
 from otel_tools._policies.retry.options import NEVER_RETRIED
 from otel_tools._policies.retry.transient import retry_after, transient
 from otel_tools._policies.third_party_private import ignores_results
-from otel_tools.errors import FailedResult, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +66,8 @@ class RetryDecision:
         self._wait = backoff if options.wait is None else options.wait
         on = tenacity.retry_if_exception(_predicate(options.on))
         self._retry = on if options.retry is None else options.retry
-        self._asks_on = options.retry is None and _may_mean_results(options.on)
+        on_results = names_failed_results(options.on) if isinstance(options.on, (type, tuple)) else True
+        self._asks_on = options.retry is None and options.on is not transient and on_results
         self._sees_results = not ignores_results(self._retry)
         # Nothing runs in it. It is there because a strategy may read the object that it is part of.
         self._retrying = tenacity.Retrying(stop=self._stop, wait=self._wait, retry=self._retry)
@@ -90,7 +90,8 @@ class RetryDecision:
 
         The strategies are called in tenacity's own order, so that ``stop_before_delay`` knows of the sleep to come.
         """
-        error = self._error_of(outcome)
+        # A strategy of tenacity sees the result of an attempt that returned one.
+        error = error_of(outcome, self._info.tool) if self._asks_on else outcome.error
         self._record(state, outcome, error)
         try:
             if not isinstance(error, self._tenacity.TryAgain) and not _as_bool(self._retry(state)):
@@ -116,14 +117,6 @@ class RetryDecision:
         state.idle_for += delay
         state.next_action = self._tenacity.RetryAction(delay)
         return delay
-
-    def _error_of(self, outcome: Outcome) -> BaseException | None:
-        """What ``on`` is asked about. A strategy of tenacity sees the result of an attempt that returned one."""
-        if outcome.error is not None or outcome.result != "error" or not self._asks_on:
-            return outcome.error
-        result, tool = outcome.value, self._info.tool
-        retry_after_it = result.retry_after if isinstance(result, ReportsOutcome) else None
-        return FailedResult(f"tool {tool!r} returned a failure", tool=tool, retry_after=retry_after_it, result=result)
 
     def _record(self, state: RetryCallState, outcome: Outcome, error: BaseException | None) -> None:
         """Put the outcome of the latest attempt into the state, at the time of our own clock."""
@@ -155,14 +148,6 @@ def _predicate(on: Any) -> Callable[[BaseException], bool]:
     if isinstance(on, (type, tuple)):
         return lambda error: isinstance(error, on)
     return lambda error: _as_bool(on(error))
-
-
-def _may_mean_results(on: Any) -> bool:
-    """Whether ``on`` may be about results that count as failures: ``on=Exception`` is about what a tool raises."""
-    if not isinstance(on, (type, tuple)):
-        return on is not transient
-    kinds = on if isinstance(on, tuple) else (on,)
-    return any(issubclass(kind, ToolError) and issubclass(FailedResult, kind) for kind in kinds)
 
 
 def _as_bool(answer: object) -> bool:
