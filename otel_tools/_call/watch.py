@@ -54,7 +54,11 @@ class Watch:
             # The tool calls itself.
             return open_call(args, kwargs)
         self._refuse_if_over()
-        self._not_begun.clear()
+        if self.call is None:
+            try:
+                self._not_begun.pop()
+            except IndexError:
+                self._refuse_if_over()
         self.call = call = open_call(args, kwargs)
         self._is_running = True
         if (over := self._over) is not None:

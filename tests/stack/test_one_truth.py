@@ -546,7 +546,7 @@ def test_of_a_turn_that_takes_too_long(  # noqa: C901 - a tool for each way to h
         return 1
 
     names = ["hangs", "hangs_with_policies", "ahangs", "says_it_was_done", "yields", "ayields"]
-    tools = ToolSet([hangs, hangs_with_policies, ahangs, says_it_was_done, yields, ayields, quick], timeout=0.3)
+    tools = ToolSet([hangs, hangs_with_policies, ahangs, says_it_was_done, yields, ayields, quick], timeout=0.5)
     said = [call(name) for name in [*names, "quick"]]
     messages = tools.run(said) if to == "run" else asyncio.run(tools.arun(said))
     timeout: Ended = ("error", "timeout")
@@ -561,7 +561,7 @@ def test_of_a_turn_that_takes_too_long(  # noqa: C901 - a tool for each way to h
         assert abandoned == {"hangs": 1, "hangs_with_policies": 1, "yields": 1}
         assert seen.value("otel_tools.timeout.abandoned", {"gen_ai.tool.name": "hangs"}) == 1
         durations = [p for p in seen.points("gen_ai.execute_tool.duration") if "error.type" in p.attributes]
-        assert all(0.25 < point.max < 20 for point in durations)
+        assert all(0.45 < point.max < 20 for point in durations)
     finally:
         let_go.set()
     until_none_is_abandoned()
@@ -618,7 +618,7 @@ def test_calls_that_were_never_begun_are_counted_too(
         await asyncio.sleep(60)
 
     function: Any = tool(name="it")(body if both.name == "sync" else abody)
-    messages = ToolSet([function], timeout=0.2, **options).run([call("it", f'{{"number": {n}}}') for n in range(3)])
+    messages = ToolSet([function], timeout=0.4, **options).run([call("it", f'{{"number": {n}}}') for n in range(3)])
     let_go.set()
     until_none_is_abandoned()
 

@@ -21,6 +21,7 @@ from otel_tools.errors import InvalidResult
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from otel_tools._call.outcome import OutcomeName
     from otel_tools._model.toolset.answer_settings import AnswerSettings
     from otel_tools._model.toolset.registry import RegisteredTool
     from otel_tools._model.toolset.results import ToolFailure
@@ -51,7 +52,7 @@ class Invocation(Watch):
         text: The answer to a call that ended; None where there is none yet.
     """
 
-    __slots__ = ("_args", "_call_id", "_entry", "_kwargs", "_outcome", "_settings", "_written", "text")
+    __slots__ = ("_args", "_call_id", "_entry", "_kwargs", "_returned", "_settings", "_written", "text")
 
     def __init__(
         self,
@@ -68,7 +69,8 @@ class Invocation(Watch):
         self._call_id = call_id
         self._args = args
         self._kwargs = kwargs
-        self._outcome: Outcome | None = None
+        # How the last call ended that returned; "ok" also where it raised: a function around it may have handled that.
+        self._returned: OutcomeName = "ok"
         self._written: tuple[Outcome, str, ToolFailure | None] | None = None
 
     @property
@@ -85,10 +87,12 @@ class Invocation(Watch):
 
     def ended(self, outcome: Outcome) -> Outcome:
         """Make the answer."""
-        self._outcome = outcome
+        self._returned = outcome.result if outcome.error is None else "ok"
         if not self._is_final(outcome):
             return outcome
         self.text, failure = self._write(outcome)
+        # The tool may have started a thread or task, whose context keeps this object: not the result with it.
+        self._written = None
         return outcome if failure is None else self._unwritable(failure)
 
     def _is_final(self, outcome: Outcome) -> bool:
@@ -182,10 +186,7 @@ class Invocation(Watch):
         """The text for what the function returned, where the call ended before that was known."""
         if self.text is not None:
             return self.text
-        last = self._outcome
-        # A function around the tool may have handled its error; it cannot know of a result that ``failed_if`` refuses.
-        outcome = Outcome(value, None, "ok" if last is None or last.error is not None else last.result)
-        text, failure = self._settings.text_of(outcome, self.tool)
+        text, failure = self._settings.text_of(Outcome(value, None, self._returned), self.tool)
         if failure is not None:
             warn_once("tool %r: the model does not get its result: %s", self.tool, failure.message)
         return text

@@ -41,8 +41,9 @@ class ToolSet:
         parallel: Whether calls of one turn may run at once. If not, they run in the order in which the model made them.
         max_parallel: How many calls of one turn may run at once. To limit a tool across turns, give it
             a ``concurrency``.
-        timeout: Seconds for all calls of one turn together. Calls that are not done by then are answered with a failure
-            of the kind ``timeout``.
+        timeout: Seconds for all calls of one turn together. Calls that are not done by then end as errors
+            (``error.type=timeout``) and are answered with a failure of that kind. The thread of a sync tool runs on;
+            what it does then is neither counted nor answered.
         ordered: Tools, or their names, whose calls run one after another, in the order in which the model made them,
             in parallel with the other calls. For tools that write, for example.
         kinds: Additional kinds of failures, by exception class or HTTP status.
