@@ -104,8 +104,9 @@ class FailedResult(ToolError):  # noqa: N818 - what happened, in the words of th
 
 
 class ToolTimeout(ToolError, TimeoutError):  # noqa: N818 - what happened, in the words of the options
-    """An attempt took longer than the tool's ``timeout``, or the turn of a call than the `ToolSet` allows. It is a
-    `TimeoutError`, and retried as one.
+    """An attempt took longer than the tool's ``timeout``, or a turn than the `ToolSet` allows.
+
+    A `TimeoutError`, and retried as one.
 
     Attributes:
         timeout: The limit, in seconds.

@@ -24,12 +24,14 @@ class Watch:
     """Follows one call of a tool. A subclass sees how the call and its attempts end, and may replace the outcome.
 
     Attributes:
+        owner: The tool whose call it follows.
         call: The call; None before it begins. Where a function around the tool calls it again, the latest.
     """
 
-    __slots__ = ("_is_running", "_not_begun", "_over", "call")
+    __slots__ = ("_is_running", "_not_begun", "_over", "call", "owner")
 
     def __init__(self) -> None:
+        self.owner: object = None
         self.call: Call | None = None
         self._is_running = False
         # Popping is atomic: either the call begins or it is over before it has begun.
@@ -99,12 +101,15 @@ current_watch: Final[ContextVar[Watch | None]] = ContextVar("otel_tools-watch", 
 """Who watches the calls of this context."""
 
 
-def watched_open(open_call: OpenCall) -> OpenCall:
-    """Opens the record of a call for the watch of the context."""
+def watched_open(open_call: OpenCall, owner: object) -> OpenCall:
+    """Opens the record of a call for the watch of the context, if that is about this tool."""
 
     def open_watched(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         watch = current_watch.get()
-        return open_call(args, kwargs) if watch is None else watch.open(open_call, args, kwargs)
+        # A context also has the watched plans of the tools that called this one.
+        if watch is None or watch.owner is not owner:
+            return open_call(args, kwargs)
+        return watch.open(open_call, args, kwargs)
 
     return open_watched
 

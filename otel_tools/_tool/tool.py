@@ -175,12 +175,13 @@ class Tool:
         plan = self._plan.current
         if plan.watched is None:
             plan.watched = self._watched(plan)
+        watch.owner = self
         current_watch.set(watch)
         self._plan.replace_by(plan.watched)
 
     def _watched(self, plan: Plan) -> Plan:
         record = functools.partial(ObservedCallWithPolicies, self._telemetry)
-        watched = compile_plan(plan.function, watched_open(record), in_watched_order(plan.policies))
+        watched = compile_plan(plan.function, watched_open(record, self), in_watched_order(plan.policies))
         watched.options, watched.policies = plan.options, plan.policies
         watched.thread_budget, watched.watched = plan.thread_budget, watched
         watched.run = _DRIVERS[self.kind](watched)

@@ -773,6 +773,27 @@ def test_a_tool_that_calls_itself_and_others(seen: Captured, lines: Lines, both:
     assert_agree(seen, lines, "inner", ("error", "tool_error"))
 
 
+def test_a_function_around_a_tool_may_call_the_tool_that_called_it(seen: Captured, lines: Lines) -> None:
+    @tool(failed_if=lambda result: result == "failed")
+    def first(again: bool) -> Any:
+        return told(ToolSet([around_second]).run([call("second")])[0])["data"] if again else "failed"
+
+    @tool
+    def second() -> int:
+        return 2
+
+    @functools.wraps(second)
+    def around_second() -> int:
+        first(again=False)
+        return second()
+
+    (message,) = ToolSet([first]).run([call("first", '{"again": true}')])
+
+    assert told(message)["data"] == 2
+    assert_agree(seen, lines, "first", ("error", "tool_error"), OK)
+    assert_agree(seen, lines, "second", OK)
+
+
 def test_a_function_around_a_tool_may_handle_its_errors(seen: Captured, lines: Lines) -> None:
     bodies: list[Callable[[], Any]] = [raising(ConnectionError("no")), lambda: 1]
     function = tool(name="it")(next_of(bodies))
