@@ -776,7 +776,7 @@ def test_a_tool_that_calls_itself_and_others(seen: Captured, lines: Lines, both:
 def test_a_function_around_a_tool_may_call_the_tool_that_called_it(seen: Captured, lines: Lines) -> None:
     @tool(failed_if=lambda result: result == "failed")
     def first(again: bool) -> Any:
-        return told(ToolSet([around_second]).run([call("second")])[0])["data"] if again else "failed"
+        return told(ToolSet([around_second]).run([call("second")])[0]) if again else "failed"
 
     @tool
     def second() -> int:
@@ -784,12 +784,13 @@ def test_a_function_around_a_tool_may_call_the_tool_that_called_it(seen: Capture
 
     @functools.wraps(second)
     def around_second() -> int:
+        result: int = second()
         first(again=False)
-        return second()
+        return result
 
     (message,) = ToolSet([first]).run([call("first", '{"again": true}')])
 
-    assert told(message)["data"] == 2
+    assert told(message)["data"] == {"success": True, "data": 2}
     assert_agree(seen, lines, "first", ("error", "tool_error"), OK)
     assert_agree(seen, lines, "second", OK)
 
