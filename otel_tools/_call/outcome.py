@@ -46,6 +46,11 @@ class ReportsOutcome:
         """Seconds until another call may succeed; None where that is unknown."""
         raise NotImplementedError
 
+    @property
+    def message(self) -> str | None:
+        """What went wrong; None where nothing did."""
+        raise NotImplementedError
+
 
 class Outcome:
     """How an attempt or a call ended: with a value, or with the error that the caller gets.

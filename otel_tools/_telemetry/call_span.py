@@ -17,7 +17,7 @@ from otel_tools._telemetry import names
 from otel_tools._telemetry.api_private import detach_silently
 from otel_tools._telemetry.content.capture import content, render
 from otel_tools._telemetry.deferred import gc_running, pending_reports, report_pending
-from otel_tools._telemetry.exceptions import record_failure
+from otel_tools._telemetry.exceptions import record_failure, reported_message_of
 from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import instruments
 from otel_tools._telemetry.logs.call_records import EndedCall, call_ended
@@ -158,7 +158,7 @@ class ObservedCall(Call):
         elif error_type is None and error is not None:
             error_type = error_type_of(error)
         if result != "ok" or self._policy_attributes:
-            _describe_end(span, error, result, error_type, self._policy_attributes)
+            _describe_end(span, value, error, result, error_type, self._policy_attributes)
         if content.on and result in SERVED and span.is_recording():
             _record_result(span, value)
         try:
@@ -219,8 +219,9 @@ def _record_result(span: Span, value: Any) -> None:
         log_failure("recording a result")
 
 
-def _describe_end(
+def _describe_end(  # noqa: PLR0913, PLR0917 - the parts of an end, and where they go
     span: Span,
+    value: Any,
     error: BaseException | None,
     result: OutcomeName,
     error_type: str | None,
@@ -237,7 +238,7 @@ def _describe_end(
             return
         span.set_attribute(names.ERROR_TYPE, error_type)
         if error is None:
-            span.set_status(StatusCode.ERROR)
+            span.set_status(StatusCode.ERROR, reported_message_of(value))
         else:
             record_failure(span, error, names.EXECUTE_TOOL)
     except Exception:  # noqa: BLE001 - telemetry never fails a call

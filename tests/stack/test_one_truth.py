@@ -343,6 +343,15 @@ def test_what_failed_if_refuses_reaches_the_model_with_its_data(both: Flavour) -
     assert told(in_a_toolset(nothing)[0])["data"] is None
 
 
+def test_the_span_says_what_a_returned_failure_says(seen: Captured, both: Flavour) -> None:
+    function = tool(name="it")(both.function(lambda: ToolResult.failure("unavailable", "closed, password=hunter2")))
+    both.call(function)
+
+    description = seen.span("it").status.description or ""
+    assert "closed" in description
+    assert "hunter2" not in description
+
+
 def test_the_data_of_a_failure_fit_and_hold_no_secret() -> None:
     secret = "sk-" + "a1B2" * 12
     broken = tool(name="broken", failed_if=lambda _: True)(lambda: {"text": f"{secret} " + "x" * 50_000})

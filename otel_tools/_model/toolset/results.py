@@ -91,6 +91,11 @@ class ToolResult(ReportsOutcome):
         """Seconds until the same call may succeed; None where that is unknown."""
         return getattr(self.error, "retry_after", None)
 
+    @property
+    def message(self) -> str | None:
+        """What went wrong; None where the call succeeded."""
+        return getattr(self.error, "message", None)
+
     @classmethod
     def of(cls, value: Any) -> ToolResult:
         """The result of a call that returned; a `ToolResult` is returned unchanged."""
