@@ -8,6 +8,7 @@ __all__ = [
     "CircuitOpen",
     "ConcurrencyLimited",
     "ConfigurationError",
+    "FailedResult",
     "FieldError",
     "InvalidArguments",
     "InvalidResult",
@@ -85,8 +86,27 @@ class InvalidResult(ToolError):  # noqa: N818 - what happened, in the words of t
         self.errors = errors
 
 
+class FailedResult(ToolError):  # noqa: N818 - what happened, in the words of the options
+    """The tool returned a failure: a result for which ``failed_if`` is true, or a ``ToolResult.failure``.
+
+    Never raised: the caller gets the result itself. It is what ``Retry(on=...)`` is asked about, so ``on=FailedResult``
+    retries such results.
+
+    Attributes:
+        result: What the tool returned.
+    """
+
+    def __init__(
+        self, message: str, *, tool: str = "", retry_after: float | None = None, result: object = None
+    ) -> None:
+        super().__init__(message, tool=tool, retry_after=retry_after)
+        self.result = result
+
+
 class ToolTimeout(ToolError, TimeoutError):  # noqa: N818 - what happened, in the words of the options
-    """An attempt took longer than the tool's ``timeout``. A `TimeoutError`, and retried as one.
+    """An attempt took longer than the tool's ``timeout``, or a turn than the `ToolSet` allows.
+
+    A `TimeoutError`, and retried as one.
 
     Attributes:
         timeout: The limit, in seconds.

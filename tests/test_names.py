@@ -47,6 +47,7 @@ ATTRIBUTES = {
     "EXCEPTION_TYPE": "exception.type",
     "EXCEPTION_MESSAGE": "exception.message",
     "EXCEPTION_STACKTRACE": "exception.stacktrace",
+    "OWN_TOOL_NAME": "otel_tools.tool.name",
     "OUTCOME": "otel_tools.outcome",
     "RETRY_COUNT": "otel_tools.retry.count",
     "CACHE_RESULT": "otel_tools.cache.result",
@@ -66,6 +67,7 @@ VALUES = {
     "FUNCTION": "function",
     "CALL_EVENT": "tool.call",
     "CANCELLED": "cancelled",
+    "UNKNOWN_TOOL": "unknown_tool",
 }
 
 CONVENTIONS = {

@@ -95,5 +95,9 @@ class Call:
         error: BaseException | None = None,
         result: OutcomeName = "ok",
         error_type: str | None = None,
-    ) -> None:
-        """The call ended. Takes the fields of an `Outcome`, so that the plain path need not make one."""
+    ) -> bool | None:
+        """The call ended. Takes the fields of an `Outcome`, so that the plain path need not make one.
+
+        Returns:
+            False if it had ended before: only its first end counts.
+        """

@@ -13,7 +13,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._call.clock import clock
-from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_name_of, outcome_of
+from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_from, outcome_name_of, outcome_of
 from otel_tools._call.scope import Scope, current_scope, reset_current_scope
 from otel_tools._call.steps import Invoke, Perform, Sleep, Wait
 
@@ -220,7 +220,7 @@ async def _aoutcome_of(call: Call, function: Callable[..., Any], pending: Awaita
     try:
         value = function(*call.args, **call.kwargs) if pending is None else pending
         # A fallback of an async tool may be a sync function.
-        return Outcome(await value if type(value) is CoroutineType or inspect.isawaitable(value) else value)
+        return outcome_from(await value if type(value) is CoroutineType or inspect.isawaitable(value) else value)
     except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
         return Outcome.of_error(error)
 
@@ -247,7 +247,9 @@ async def _ainvoke_within(
             token = current_scope.set(scope)
             try:
                 value = function(*call.args, **call.kwargs) if pending is None else pending
-                outcome = Outcome(await value if type(value) is CoroutineType or inspect.isawaitable(value) else value)
+                outcome = outcome_from(
+                    await value if type(value) is CoroutineType or inspect.isawaitable(value) else value
+                )
             except Exception as error:  # noqa: BLE001 - as there
                 outcome = Outcome.of_error(error)
             finally:

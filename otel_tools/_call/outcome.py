@@ -5,21 +5,51 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from otel_tools.errors import InvalidArguments
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
     "EXPIRED",
+    "SERVED",
     "TOO_MANY_ABANDONED",
     "Outcome",
     "OutcomeName",
+    "ReportsOutcome",
     "is_cancellation",
+    "outcome_from",
     "outcome_name_of",
     "outcome_of",
 ]
 
 OutcomeName: TypeAlias = Literal["ok", "cached", "fallback", "invalid", "cancelled", "error"]
 """How a call ended; the values of the ``otel_tools.outcome`` attribute."""
+
+
+SERVED: Final[tuple[OutcomeName, ...]] = ("ok", "cached", "fallback")
+"""Outcomes with which the caller got a value."""
+
+
+class ReportsOutcome:
+    """The base of values that say how the call ended whose function returned them; `ToolResult` is one."""
+
+    __slots__ = ()
+
+    @property
+    def outcome(self) -> tuple[OutcomeName, str | None]:
+        """How the call ended, and its ``error.type``."""
+        raise NotImplementedError
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until another call may succeed; None where that is unknown."""
+        raise NotImplementedError
+
+    @property
+    def message(self) -> str | None:
+        """What went wrong; None where nothing did."""
+        raise NotImplementedError
 
 
 class Outcome:
@@ -62,6 +92,12 @@ TOO_MANY_ABANDONED: Final = Outcome(None, None, "error")
 """The answer to an `Invoke` that was not started: too many functions run on after their timeout. By identity too."""
 
 
+def outcome_from(value: Any) -> Outcome:
+    """The outcome of a function that returned this value."""
+    # By the type: isinstance() would run the value's own code where it has a `__class__` of its own.
+    return Outcome(value, None, *value.outcome) if issubclass(type(value), ReportsOutcome) else Outcome(value)
+
+
 def outcome_of(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
     """Call a function, and return its value or its exception as an outcome.
 
@@ -69,13 +105,16 @@ def outcome_of(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
         BaseException: The function raised an exception that is not an `Exception`; no policy handles those.
     """
     try:
-        return Outcome(function(*args, **kwargs))
+        return outcome_from(function(*args, **kwargs))
     except Exception as error:  # noqa: BLE001 - the policies decide what becomes of it
         return Outcome.of_error(error)
 
 
 def outcome_name_of(error: BaseException) -> OutcomeName:
     """How a call ended whose caller gets this exception."""
+    if isinstance(error, InvalidArguments):
+        # The tool checks its arguments itself: still the model's mistake.
+        return "invalid"
     return "cancelled" if is_cancellation(error) else "error"
 
 

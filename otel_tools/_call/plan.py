@@ -11,7 +11,8 @@ from otel_tools._call.steps import Invoke
 from otel_tools._call.threads import ThreadBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextvars import Token
 
     from otel_tools._call.call import Call
     from otel_tools._call.outcome import Outcome
@@ -35,9 +36,22 @@ class Plan:
         run: The driver: the function that callers call; set by its maker.
         overridden: Whether any context has ever replaced this plan; until then calls do not look for a replacement.
         override: The plan that replaces this one in the current context.
+        policies: The policies by their place, from which it was built; set by its maker.
+        watched: The same plan for calls that somebody watches; None until the first.
     """
 
-    __slots__ = ("flow", "function", "open", "options", "overridden", "override", "run", "thread_budget")
+    __slots__ = (
+        "flow",
+        "function",
+        "open",
+        "options",
+        "overridden",
+        "override",
+        "policies",
+        "run",
+        "thread_budget",
+        "watched",
+    )
 
     def __init__(
         self,
@@ -52,6 +66,8 @@ class Plan:
         self.options: Any = None
         self.run: Callable[..., Any]
         self.overridden = False
+        self.policies: Mapping[str, Policy] = {}
+        self.watched: Plan | None = None
         self.override: ContextVar[Plan | None] = ContextVar("otel_tools-override", default=None)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -63,11 +79,15 @@ class Plan:
         """The plan of this context: this one or its replacement."""
         return self.override.get(None) or self
 
+    def replace_by(self, other: Plan) -> Token[Plan | None]:
+        """Use another plan for the calls that this context makes from now on; returns what undoes it."""
+        self.overridden = True
+        return self.override.set(other)
+
     @contextmanager
     def replaced_by(self, other: Plan) -> Iterator[None]:
         """Use another plan for the calls that this context makes in the block."""
-        self.overridden = True
-        token = self.override.set(other)
+        token = self.replace_by(other)
         try:
             yield
         finally:

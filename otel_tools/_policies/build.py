@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from otel_tools._call.watch import watch_attempt, watch_call
 from otel_tools._policies.options import ORDER, POLICY_OPTIONS
 from otel_tools._policies.third_party import third_party_policy
 from otel_tools.errors import ConfigurationError
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from otel_tools._call.steps import Policy
     from otel_tools._policies.options import Options
 
-__all__ = ["in_order", "policies_of"]
+__all__ = ["in_order", "in_watched_order", "policies_of"]
+
+_OF_THE_RESULT: Final = frozenset({"validate_result", "failed_if", "third_party", "timeout"})
+"""The places inside those that retry, keep or replace a result."""
 
 _FOR_GENERATORS: Final = "validate=True, circuit_breaker, concurrency and rate_limit"
 
@@ -52,6 +56,13 @@ def in_order(policies: Mapping[str, Policy]) -> list[Policy]:
     if unplaced := policies.keys() - set(ORDER):
         raise ValueError(f"no place in ORDER for {sorted(unplaced)}")
     return [policies[place] for place in ORDER if place in policies]
+
+
+def in_watched_order(policies: Mapping[str, Policy]) -> list[Policy]:
+    """As `in_order`, for a call that somebody watches: from the outside, and before anything keeps its result."""
+    around = {place: policy for place, policy in policies.items() if place not in _OF_THE_RESULT}
+    within = {place: policy for place, policy in policies.items() if place in _OF_THE_RESULT}
+    return [watch_call, *in_order(around), *([watch_attempt] if around else []), *in_order(within)]
 
 
 def _check_generator(options: Options, info: ToolInfo) -> None:

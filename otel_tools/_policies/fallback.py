@@ -12,6 +12,7 @@ from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Invoke
+from otel_tools._policies.failed_result import error_of, names_failed_results
 from otel_tools.errors import ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def fallback(function: Callable[..., Any], on: FallbackOn, info: ToolInfo) -> Po
     Args:
         function: Takes what the tool takes, by the same names; for a method with or without its first parameter.
             A coroutine function only where the tool is one.
-        on: Which errors are replaced. Without it also results that ``failed_if`` calls failures.
+        on: Which errors are replaced. Without it also results that count as failures (``failed_if``,
+            ``ToolResult.failure``), and with `FailedResult` or `ToolError` among its classes.
         info: The tool.
 
     Raises:
@@ -54,12 +56,13 @@ def fallback(function: Callable[..., Any], on: FallbackOn, info: ToolInfo) -> Po
     def policy(inner: Next) -> Next:
         def flow(call: Call) -> Flow:
             outcome = yield from inner(call)
-            if outcome.result != "error" or not replaces(outcome.error):
+            if outcome.result != "error" or not replaces(outcome):
                 return outcome
             other: Outcome = yield invoke_fallback
             if other.error is None:
                 call.recovered(outcome)
-                return Outcome(other.value, None, "fallback")
+                # A fallback may return a `ToolResult.failure`, to tell the model of the failure in its own words.
+                return Outcome(other.value, None, "fallback") if other.result == "ok" else other
             if outcome.error is not None and outcome.error is not other.error:
                 # Either may be of a class whose methods raise.
                 with contextlib.suppress(Exception):
@@ -71,9 +74,9 @@ def fallback(function: Callable[..., Any], on: FallbackOn, info: ToolInfo) -> Po
     return policy
 
 
-def _condition(on: FallbackOn, tool: str) -> Callable[[BaseException | None], bool]:
+def _condition(on: FallbackOn, tool: str) -> Callable[[Outcome], bool]:
     if on is None:
-        return lambda _error: True
+        return lambda _outcome: True
     types: tuple[Any, ...] = on if isinstance(on, tuple) else (on,)
     if types and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types):
         for kind in types:
@@ -82,14 +85,16 @@ def _condition(on: FallbackOn, tool: str) -> Callable[[BaseException | None], bo
                     f"tool {tool!r}: fallback_on={kind.__name__}: such a call is never given a fallback; "
                     "errors of the tool are needed"
                 )
-        return lambda error: isinstance(error, types)
+        on_results = names_failed_results(types)
+        return lambda outcome: isinstance(error_of(outcome, tool) if on_results else outcome.error, types)
     if isinstance(on, (type, tuple)) or not callable(on) or _is_coroutine_function(on):
         raise ConfigurationError(
             f"tool {tool!r}: fallback_on={on!r}: an exception type, a tuple of them or a plain function of the error "
             "is needed"
         )
 
-    def predicate(error: BaseException | None) -> bool:
+    def predicate(outcome: Outcome) -> bool:
+        error = outcome.error
         if error is None:
             return False
         try:

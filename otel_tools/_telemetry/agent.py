@@ -201,7 +201,7 @@ def _close(span: Span, error: BaseException | None, ended: int) -> None:
 
 def _describe(span: Span, error: BaseException) -> None:
     if is_cancellation(error):
-        span.set_attribute(names.ERROR_TYPE, names.CANCELLED)
+        span.set_attribute(names.OUTCOME, names.CANCELLED)
     else:
         span.set_attribute(names.ERROR_TYPE, error_type_of(error))
         record_failure(span, error, names.INVOKE_AGENT)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from otel_tools._call.outcome import OutcomeName
+
 __all__ = ["AttemptSpan"]
 
 
@@ -61,22 +63,24 @@ class AttemptSpan:
         """Let `end` leave the current context as it is."""
         self._token = None
 
-    def end(self, error: BaseException | None, error_type: str | None) -> None:
+    def end(self, error: BaseException | None, error_type: str | None, outcome: OutcomeName) -> None:
         """End the span, which is started now if `open` was not called, and restore the context of before `open`.
 
         Args:
             error: What the attempt raised.
-            error_type: The attempt's ``error.type``; None for one that succeeded.
+            error_type: The attempt's ``error.type``; None for one that succeeded or was cancelled.
+            outcome: How it ended.
         """
         try:
             span = self._span or self._start()
-            if error_type is not None:
+            if outcome == names.CANCELLED:
+                span.set_attribute(names.OUTCOME, outcome)
+            elif error_type is not None:
                 span.set_attribute(names.ERROR_TYPE, error_type)
-                if error_type != names.CANCELLED:
-                    if error is None:
-                        span.set_status(StatusCode.ERROR)
-                    else:
-                        record_failure(span, error, names.EXECUTE_TOOL)
+                if error is None:
+                    span.set_status(StatusCode.ERROR)
+                else:
+                    record_failure(span, error, names.EXECUTE_TOOL)
             span.end(self._epoch_offset + perf_counter_ns())
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("closing an attempt's span")
@@ -89,7 +93,7 @@ class AttemptSpan:
             f"{names.ATTEMPT} {self._tool}",
             self._parent,
             SpanKind.INTERNAL,
-            {names.TOOL_NAME: self._tool},
+            {names.OWN_TOOL_NAME: self._tool},
             (),
             self._epoch_offset + self._start_clock,
         )

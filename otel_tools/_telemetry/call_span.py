@@ -12,11 +12,12 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, 
 
 from otel_tools._call.call import Call
 from otel_tools._call.error_types import error_type_of
+from otel_tools._call.outcome import SERVED, ReportsOutcome
 from otel_tools._telemetry import names
 from otel_tools._telemetry.api_private import detach_silently
 from otel_tools._telemetry.content.capture import content, render
 from otel_tools._telemetry.deferred import gc_running, pending_reports, report_pending
-from otel_tools._telemetry.exceptions import record_failure
+from otel_tools._telemetry.exceptions import record_failure, reported_message_of
 from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import instruments
 from otel_tools._telemetry.logs.call_records import EndedCall, call_ended
@@ -38,12 +39,17 @@ __all__ = ["AGENT_KEY", "ObservedCall"]
 AGENT_KEY: Final = create_key("otel_tools-agent")
 """Key in the OpenTelemetry context: the name of the agent that makes the calls."""
 
-_SERVED: Final = names.SERVED
+
+_NO_ERROR: Final = (*SERVED, names.CANCELLED)
 _NANOSECONDS: Final = 1e9
 
 
 class ObservedCall(Call):
-    """A call whose span is open. Its methods raise no `Exception` of telemetry; only the first `close` counts."""
+    """A call whose span is open. Its methods raise no `Exception` of telemetry; only the first `close` counts.
+
+    Attributes:
+        ended: Whether the call has been closed.
+    """
 
     _policy_attributes: Mapping[str, Any] = MappingProxyType({})
     """What the policies did, as attributes of the span."""
@@ -52,12 +58,13 @@ class ObservedCall(Call):
         "_agent",
         "_body_context",
         "_context",
-        "_open_counters",
+        "_counters",
         "_span",
         "_start_clock",
         "_start_time",
         "_token",
         "_tool",
+        "ended",
     )
 
     def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -65,9 +72,9 @@ class ObservedCall(Call):
         self.kwargs = kwargs
         self._tool = tool
         self._token: Token[Context] | None = None
-        counters = tool.metrics.counters
-        # None once the call is closed.
-        self._open_counters: ToolCounters | None = counters
+        self.ended = False
+        # Kept: a fork replaces them in the child.
+        self._counters: ToolCounters = tool.metrics.counters
         if pending_reports:
             report_pending()
         self._start_time = start_time = time_ns()
@@ -98,7 +105,7 @@ class ObservedCall(Call):
                 detach_silently(self._token)
             raise
         # Last: where Ctrl-C or the recursion limit is raised above, no call stays active.
-        counters.active.append(None)
+        self._counters.active.append(None)
         self._start_clock = perf_counter_ns()
 
     def suspend(self) -> None:
@@ -119,15 +126,15 @@ class ObservedCall(Call):
         error: BaseException | None = None,
         result: OutcomeName = "ok",
         error_type: str | None = None,
-    ) -> None:
+    ) -> bool:
         """Count the call and end its span."""
         elapsed = perf_counter_ns() - self._start_clock
-        counters = self._open_counters
-        if counters is None:
-            return
-        self._open_counters = None
+        if issubclass(type(value), ReportsOutcome) and result == "ok":
+            result, error_type = value.outcome
+        counters = self._counters
+        if not counters.end(result, elapsed, elapsed / _NANOSECONDS, self):
+            return False
         try:
-            counters.end(result, elapsed, elapsed / _NANOSECONDS)
             # The parent of a fork reports the calls that were running then.
             if counters is self._tool.metrics.counters:
                 if gc_running:
@@ -139,17 +146,20 @@ class ObservedCall(Call):
             if self._token is not None:
                 detach_silently(self._token)
                 self._token = None
+        return True
 
     def _report(
         self, elapsed: int, value: Any, error: BaseException | None, result: OutcomeName, error_type: str | None
     ) -> None:
         """End the span, record the duration and log the call."""
         span = self._span
-        if result not in _SERVED:
-            error_type = error_type or _error_type_of(error, result)
+        if result in _NO_ERROR:
+            error_type = None
+        elif error_type is None and error is not None:
+            error_type = error_type_of(error)
         if result != "ok" or self._policy_attributes:
-            _describe_end(span, error, result, error_type, self._policy_attributes)
-        if content.on and result in _SERVED and span.is_recording():
+            _describe_end(span, value, error, result, error_type, self._policy_attributes)
+        if content.on and result in SERVED and span.is_recording():
             _record_result(span, value)
         try:
             # With the span's context, so that an exemplar of the histogram leads to this trace.
@@ -209,8 +219,9 @@ def _record_result(span: Span, value: Any) -> None:
         log_failure("recording a result")
 
 
-def _describe_end(
+def _describe_end(  # noqa: PLR0913, PLR0917 - the parts of an end, and where they go
     span: Span,
+    value: Any,
     error: BaseException | None,
     result: OutcomeName,
     error_type: str | None,
@@ -223,20 +234,12 @@ def _describe_end(
             span.set_attribute(name, attribute)
         if result != "ok":
             span.set_attribute(names.OUTCOME, result)
-        if error_type is not None:
-            span.set_attribute(names.ERROR_TYPE, error_type)
-        if error_type is None or result == "cancelled":
+        if error_type is None:
             return
+        span.set_attribute(names.ERROR_TYPE, error_type)
         if error is None:
-            span.set_status(StatusCode.ERROR)
+            span.set_status(StatusCode.ERROR, reported_message_of(value))
         else:
             record_failure(span, error, names.EXECUTE_TOOL)
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure("describing a call")
-
-
-def _error_type_of(error: BaseException | None, result: OutcomeName) -> str | None:
-    """The ``error.type`` of a call whose caller got no value."""
-    if result == "cancelled":
-        return names.CANCELLED
-    return None if error is None else error_type_of(error)

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, Protocol, get_args
 
 from otel_tools._call.forks import at_fork
 from otel_tools._call.outcome import OutcomeName
@@ -93,6 +93,12 @@ class ToolStats:
         return asdict(self)
 
 
+class EndsOnce(Protocol):
+    """A call, of which only the first end counts."""
+
+    ended: bool
+
+
 class ToolCounters:
     """Counters of one tool. A fork replaces them in the child, so each call keeps the ones that it began with.
 
@@ -118,16 +124,22 @@ class ToolCounters:
         self.longest = 0
         self.policies = PolicyCounters()
 
-    def end(self, result: OutcomeName, nanoseconds: int, seconds: float) -> None:
-        """Count the end of an active call; its duration is given in both units."""
+    def end(self, result: OutcomeName, nanoseconds: int, seconds: float, call: EndsOnce | None = None) -> bool:
+        """Count the end of an active call, if it is the first; its duration is given in both units."""
         bucket = bisect_left(DURATION_BUCKETS, seconds)
         with self.lock:
+            # Under the lock: a call may be ended from another thread, by a timeout of its caller.
+            if call is not None:
+                if call.ended:
+                    return False
+                call.ended = True
             self.active.pop()
             self.calls[result] += 1
             self.buckets[bucket] += 1
             self.total += nanoseconds
             if nanoseconds > self.longest:  # noqa: PLR1730 - max() is a call on the hot path
                 self.longest = nanoseconds
+        return True
 
     def stats(self) -> ToolStats:
         """The statistics, all read at one moment."""

@@ -14,6 +14,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import Span, StatusCode, set_span_in_context
 
 from otel_tools._call.error_types import class_name_of
+from otel_tools._call.outcome import ReportsOutcome
 from otel_tools._telemetry import names
 from otel_tools._telemetry.api_private import SeverityNumber, get_logger
 from otel_tools._telemetry.content.capture import redact_text
@@ -23,7 +24,14 @@ from otel_tools._version import __version__
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["error_message_of", "exception_signals", "record_exception", "record_failure", "stacktrace_of"]
+__all__ = [
+    "error_message_of",
+    "exception_signals",
+    "record_exception",
+    "record_failure",
+    "reported_message_of",
+    "stacktrace_of",
+]
 
 EXCEPTION_SIGNAL_OPT_IN: Final = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
 """Environment variable of the core conventions: where exceptions are recorded."""
@@ -86,6 +94,12 @@ def error_message_of(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - the __str__ of a tool's exception may raise
         message = f"<{type(error).__name__} that cannot be shown>"
     return redact_text(message, _MAX_MESSAGE)
+
+
+def reported_message_of(value: object) -> str | None:
+    """What a returned value says of the failure that it reports, redacted and bounded; None where it says nothing."""
+    message = value.message if isinstance(value, ReportsOutcome) else None
+    return redact_text(message, _MAX_MESSAGE) if isinstance(message, str) else None
 
 
 def stacktrace_of(error: BaseException) -> str:

@@ -39,6 +39,8 @@ FUNCTION: Final = "function"
 """The ``gen_ai.tool.type`` of a tool that runs in the client's process."""
 
 # Our own attributes
+OWN_TOOL_NAME: Final = "otel_tools.tool.name"
+"""The tool's name on spans that are no call of it: viewers count each span with ``gen_ai.tool.name`` as a call."""
 OUTCOME: Final = "otel_tools.outcome"
 RETRY_COUNT: Final = "otel_tools.retry.count"
 CACHE_RESULT: Final = "otel_tools.cache.result"
@@ -52,11 +54,12 @@ EXPORT_SIGNAL: Final = "otel_tools.export.signal"
 CALL_EVENT: Final = "tool.call"
 """The event name of the log record of a call that ended."""
 
-SERVED: Final = ("ok", "cached", "fallback")
-"""Values of ``otel_tools.outcome`` with which the caller got a value."""
-
 CANCELLED: Final = "cancelled"
-"""A value of ``error.type``. Further values that are not classes of exceptions stand in ``otel_tools.errors``."""
+"""The outcome of what its caller gave up. It has no ``error.type``: the conventions want one only beside an ERROR."""
+
+
+UNKNOWN_TOOL: Final = "unknown_tool"
+"""The ``error.type`` of a call of a model that names no tool. Others that are no class are in ``otel_tools.errors``."""
 
 
 class Metric(NamedTuple):

@@ -9,6 +9,7 @@ from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResul
 
 __all__ = [
     "CACHE_RESULTS",
+    "OTHER",
     "THROTTLING_POLICIES",
     "THROTTLING_RESULTS",
     "CacheCounts",
@@ -22,7 +23,7 @@ THROTTLING_POLICIES: Final[tuple[ThrottlingPolicy, ...]] = get_args(ThrottlingPo
 THROTTLING_RESULTS: Final[tuple[ThrottlingResult, ...]] = get_args(ThrottlingResult)
 
 OTHER: Final = "_OTHER"
-"""Value that the conventions define for an ``error.type`` without a series of its own."""
+"""What the conventions call a value without a series of its own: an ``error.type``, or the name of a tool."""
 
 _MAX_ERROR_TYPES: Final = 100
 

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from otel_tools._call.binding import Arguments
 from otel_tools._call.call import Call
 from otel_tools._call.error_types import error_type_of
-from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.attempt_span import AttemptSpan
 from otel_tools._telemetry.call_span import ObservedCall
+from otel_tools._telemetry.content.capture import redact_text
 from otel_tools._telemetry.exceptions import record_exception
 from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import instruments
-from otel_tools._telemetry.policy_counters import increment
+from otel_tools._telemetry.policy_counters import OTHER, increment
 from otel_tools._telemetry.policy_metrics import PolicyEvent
+from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 from otel_tools.errors import ToolError
 
 if TYPE_CHECKING:
     from otel_tools._call.call import CacheResult, ThrottlingPolicy, ThrottlingResult
     from otel_tools._call.outcome import Outcome, OutcomeName
-    from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
-__all__ = ["AbandonedThread", "ObservedCallWithPolicies"]
+__all__ = ["AbandonedThread", "ObservedCallWithPolicies", "record_unknown_tool"]
+
+_MAX_NAME_LENGTH: Final = 128
+_NO_ARGUMENTS: Final = Arguments(lambda: None)
 
 
 class ObservedCallWithPolicies(ObservedCall):
     """A call whose policies report what they do. As in its base, no method raises an `Exception` of telemetry."""
 
-    __slots__ = ("_attempt", "_counters", "_first_start", "_policy_attributes", "_retry_cause", "_wait_time")
+    __slots__ = ("_attempt", "_first_start", "_policy_attributes", "_retry_cause", "_wait_time")
 
     def __init__(self, tool: ToolTelemetry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.scope = None
@@ -39,8 +43,6 @@ class ObservedCallWithPolicies(ObservedCall):
         self._policy_attributes: dict[str, Any] = {}
         self._retry_cause = ToolError.error_type
         self._wait_time = 0.0
-        # Also used after the call: an abandoned function ends later.
-        self._counters = tool.metrics.counters
         super().__init__(tool, args, kwargs)
 
     def attempt_began(self, number: int) -> None:
@@ -65,7 +67,7 @@ class ObservedCallWithPolicies(ObservedCall):
         if first_start is not None:
             attempt = self._attempt_span(first_start)
         if attempt is not None and (attempt.is_open or retry_in is not None):
-            attempt.end(outcome.error, error_type)
+            attempt.end(outcome.error, error_type, outcome.result)
         if retry_in is not None:
             # Counted when the next attempt begins: the caller may give up before.
             self._retry_cause = error_type or ToolError.error_type
@@ -136,9 +138,9 @@ class ObservedCallWithPolicies(ObservedCall):
     ) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None and attempt.is_open:
-            # The caller gave up during the attempt. `close` restores the context of before the call.
+            # The call ended during the attempt. `close` restores the context of before the call.
             attempt.keep_context()
-            attempt.end(error, names.CANCELLED if error is None or is_cancellation(error) else None)
+            attempt.end(error, error_type or (None if error is None else error_type_of(error)), result)
         super()._report(elapsed, value, error, result, error_type)
 
     def _attempt_span(self, start: int) -> AttemptSpan:
@@ -167,6 +169,30 @@ class ObservedCallWithPolicies(ObservedCall):
                 listener(PolicyEvent(self._tool.metrics.tool, name, values))
         except Exception:  # noqa: BLE001 - telemetry never fails a call
             log_failure("telling of a policy")
+
+
+class _CallOfNoTool(ObservedCall):
+    """A call of a name that no tool has."""
+
+    __slots__ = ("_policy_attributes",)
+
+    def name_as_called(self, name: str | None) -> None:
+        """Keep the name that was called, cut and without secrets."""
+        self._policy_attributes = {} if name is None else {names.OWN_TOOL_NAME: redact_text(name, _MAX_NAME_LENGTH)}
+
+
+def record_unknown_tool(name: str | None) -> None:
+    """Report a call of a model that names no tool: a span, a duration, a count of ``invalid`` and a log record.
+
+    All are of the tool ``_OTHER``, as the conventions call what has no series of its own: models invent names without
+    end. The name itself is on the span and the log record alone.
+
+    Args:
+        name: The name that the model gave; None where it gave none.
+    """
+    call = _CallOfNoTool(ToolTelemetry(OTHER, None, _NO_ARGUMENTS, None), (), {})
+    call.name_as_called(name)
+    call.close(None, None, "invalid", names.UNKNOWN_TOOL)
 
 
 class AbandonedThread(Call):

@@ -38,8 +38,8 @@ class ToolTelemetry:
 
     def __init__(self, tool: str, description: str | None, arguments: Arguments, objective: float | None) -> None:
         self.metrics = metrics_of(tool)
-        if objective is not None:
-            self.metrics.objective = objective
+        # Also None: a tool that is defined again under its name shows what it is now.
+        self.metrics.objective = objective
         self.arguments = arguments
         self.span_name = f"{names.EXECUTE_TOOL} {tool}"
         self.attributes: dict[str, str] = {
@@ -55,10 +55,13 @@ class ToolTelemetry:
         self._point_attributes: dict[tuple[str | None, str | None], dict[str, str]] = {}
 
     def declare(self, policies: frozenset[str], circuit: Callable[[], CircuitState] | None) -> None:
-        """Declare the tool's policies, whose series then start at 0, and its circuit breaker."""
-        self.metrics.policies |= policies
-        if circuit is not None:
-            self.metrics.circuit = circuit
+        """Declare the tool's policies, whose series then start at 0, and its circuit breaker; those of before go."""
+        self.metrics.policies = policies
+        self.metrics.circuit = circuit
+
+    def declare_timeout(self) -> None:
+        """Declare that something else than the tool's own options bounds its calls."""
+        self.metrics.policies |= {"timeout"}
 
     def named_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by the names of the function's parameters, without ``self`` and ``cls``."""

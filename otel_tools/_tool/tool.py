@@ -14,8 +14,10 @@ from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
 from otel_tools._call.drive import coroutine_driver, function_driver
 from otel_tools._call.generators import async_generator_driver, generator_driver
+from otel_tools._call.outcome import outcome_name_of
 from otel_tools._call.plan import compile_plan
-from otel_tools._policies.build import in_order, policies_of
+from otel_tools._call.watch import current_watch, watched_open
+from otel_tools._policies.build import in_order, in_watched_order, policies_of
 from otel_tools._policies.options import POLICY_OPTIONS
 from otel_tools._policies.validation import accepted_arguments
 from otel_tools._telemetry.call_span import ObservedCall
@@ -32,12 +34,13 @@ if TYPE_CHECKING:
     from otel_tools._call.call import Call
     from otel_tools._call.plan import Plan
     from otel_tools._call.steps import Policy
+    from otel_tools._call.watch import Watch
     from otel_tools._policies.cache.tool_cache import ToolCache
     from otel_tools._policies.options import Options
     from otel_tools._telemetry.counters import ToolStats
     from otel_tools._tool.introspection import FunctionKind
     from otel_tools._tool.option_types import PolicyArguments
-    from otel_tools.errors import InvalidArguments
+    from otel_tools.errors import ToolError
 
 __all__ = ["Tool"]
 
@@ -163,14 +166,31 @@ class Tool:
         """The arguments as the cache sees them: validation stands before it."""
         return self.validate(args, kwargs) if self.options.validate else (args, kwargs)
 
-    def record_refusal(self, kwargs: dict[str, Any], error: InvalidArguments) -> None:
-        """Report a call whose arguments were refused before the tool: a span, a duration, a count of ``invalid``."""
-        self._plan.open((), kwargs).close(None, error, "invalid", error.error_type)
+    def record_unstarted(self, args: tuple[Any, ...], kwargs: dict[str, Any], error: ToolError) -> None:
+        """Report a call that failed before the tool could begin: a span, a duration, a count."""
+        self._plan.open(args, kwargs).close(None, error, outcome_name_of(error))
+
+    def watched_by(self, watch: Watch) -> None:
+        """Let somebody watch the calls that the current context makes from now on; it must be the call's own."""
+        plan = self._plan.current
+        if plan.watched is None:
+            plan.watched = self._watched(plan)
+        watch.owner = self
+        current_watch.set(watch)
+        self._plan.replace_by(plan.watched)
+
+    def _watched(self, plan: Plan) -> Plan:
+        record = functools.partial(ObservedCallWithPolicies, self._telemetry)
+        watched = compile_plan(plan.function, watched_open(record, self), in_watched_order(plan.policies))
+        watched.options, watched.policies = plan.options, plan.policies
+        watched.thread_budget, watched.watched = plan.thread_budget, watched
+        watched.run = _DRIVERS[self.kind](watched)
+        return watched
 
     def declare_timeout(self) -> None:
         """Export the series of abandoned threads from 0 on: something else than ``timeout=`` bounds the calls."""
         if not self.info.asynchronous:
-            self._telemetry.declare(frozenset({"timeout"}), None)
+            self._telemetry.declare_timeout()
 
     def abandoned_thread(self) -> Call:
         """The record of a thread of the tool that nobody waits for: its ``abandoned(1)`` and ``abandoned(-1)`` count.
@@ -234,7 +254,7 @@ class Tool:
     def _planned(self, function: Callable[..., Any], options: Options, policies: dict[str, Policy]) -> Plan:
         record = functools.partial(ObservedCallWithPolicies if policies else ObservedCall, self._telemetry)
         plan = compile_plan(function, record, in_order(policies))
-        plan.options = options
+        plan.options, plan.policies = options, policies
         plan.run = _DRIVERS[self.kind](plan)
         return plan
 

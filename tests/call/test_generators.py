@@ -211,7 +211,7 @@ def test_a_dropped_generator_is_closed_and_counted(seen: Captured) -> None:
 
     assert closed == [True]
     assert outcome_of(seen, "items") == "cancelled"
-    assert dict(seen.span("items").attributes or {})["error.type"] == "cancelled"
+    assert "error.type" not in dict(seen.span("items").attributes or {})
     assert (items.tool.stats().calls.cancelled, items.tool.stats().active) == (1, 0)
 
 

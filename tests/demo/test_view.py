@@ -46,7 +46,7 @@ SPANS = [
         "execute_tool h",
         159,
         160,
-        **{"otel_tools.outcome": "cancelled", "error.type": "cancelled"},
+        **{"otel_tools.outcome": "cancelled"},
     ),
 ]
 

@@ -51,9 +51,9 @@ def test_each_attempt_has_a_child_span_with_its_own_times_and_error(seen: Captur
     assert call.context is not None
     assert [span.parent.span_id for span in spans if span.parent] == [call.context.span_id] * 3
     assert [dict(span.attributes or {}) for span in spans] == [
-        {names.TOOL_NAME: "flaky", names.ERROR_TYPE: "ConnectionError"},
-        {names.TOOL_NAME: "flaky", names.ERROR_TYPE: "TimeoutError"},
-        {names.TOOL_NAME: "flaky"},
+        {names.OWN_TOOL_NAME: "flaky", names.ERROR_TYPE: "ConnectionError"},
+        {names.OWN_TOOL_NAME: "flaky", names.ERROR_TYPE: "TimeoutError"},
+        {names.OWN_TOOL_NAME: "flaky"},
     ]
     assert [span.status.status_code for span in spans] == [StatusCode.ERROR, StatusCode.ERROR, StatusCode.UNSET]
     assert [len(span.events) for span in spans] == [1, 1, 0]
@@ -111,7 +111,7 @@ def test_the_span_of_a_cancelled_attempt_is_ended(seen: Captured) -> None:
     asyncio.run(main())
     first, second = attempts_of(seen, "left")
     assert dict(first.attributes or {})[names.ERROR_TYPE] == "ConnectionError"
-    assert dict(second.attributes or {})[names.ERROR_TYPE] == "cancelled"
+    assert dict(second.attributes or {}) == {names.OWN_TOOL_NAME: "left", names.OUTCOME: "cancelled"}
     assert second.status.status_code is StatusCode.UNSET
     assert dict(seen.span("left").attributes or {})[names.OUTCOME] == "cancelled"
     assert trace.get_current_span() is trace.INVALID_SPAN

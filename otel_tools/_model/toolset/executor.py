@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from otel_tools._call.outcome import Outcome
 
-__all__ = ["NOT_BEGUN", "NO_THREAD", "UNFINISHED", "Job", "ProgramEnd", "execute"]
+__all__ = ["CANCELLED", "NOT_BEGUN", "NO_THREAD", "UNFINISHED", "Job", "ProgramEnd", "execute"]
 
 
 class _Marker:
@@ -38,6 +38,9 @@ UNFINISHED: Final = _Marker("UNFINISHED")
 
 NOT_BEGUN: Final = _Marker("NOT_BEGUN")
 """In place of an answer: the time was over before the job began."""
+
+CANCELLED: Final = _Marker("CANCELLED")
+"""In place of an answer: the job cancelled its own task."""
 
 NO_THREAD: Final = _Marker("NO_THREAD")
 """In place of an answer: the tool has no thread left, since too many of its abandoned jobs are still running."""
@@ -67,6 +70,10 @@ def _no_record() -> Call:
     return Call((), {})
 
 
+def _no_answer(_timed_out: bool) -> Any:
+    return None
+
+
 _shared_budget: Final = ThreadBudget()
 """The threads of jobs that have no budget of their own."""
 
@@ -80,6 +87,8 @@ class Job(NamedTuple):
         ordered: Whether it begins only when the ordered jobs before it are done.
         abandoned_thread: Makes the record that counts the job's thread if that still runs when the time is over.
         thread_budget: The threads on which a sync job runs.
+        give_up: Told that nobody waits for the job any more: whether because the time is over, or else because the
+            caller has given up. It may return the answer of a job that has just ended by itself, else None.
     """
 
     work: Callable[[], Any]
@@ -87,6 +96,7 @@ class Job(NamedTuple):
     ordered: bool = False
     abandoned_thread: Callable[[], Call] = _no_record
     thread_budget: ThreadBudget = _shared_budget
+    give_up: Callable[[bool], Any] = _no_answer
 
 
 async def execute(jobs: Sequence[Job], *, max_parallel: int, time_limit: float | None = None) -> list[Any]:
@@ -101,7 +111,7 @@ async def execute(jobs: Sequence[Job], *, max_parallel: int, time_limit: float |
         time_limit: Seconds for all jobs together. Jobs that are not done by then are abandoned; None waits for all.
 
     Returns:
-        The answers; `UNFINISHED`, `NOT_BEGUN` or `NO_THREAD` where there is none.
+        The answers; `UNFINISHED`, `NOT_BEGUN`, `CANCELLED` or `NO_THREAD` where there is none.
 
     Raises:
         ProgramEnd: A tool ended the program.
@@ -120,11 +130,11 @@ async def execute(jobs: Sequence[Job], *, max_parallel: int, time_limit: float |
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
         if any(not task.done() for task in tasks):
-            execution.give_up()
+            execution.give_up(timed_out=True)
         return list(execution.answers)
     finally:
         if unfinished := [task for task in tasks if not task.done()]:
-            execution.give_up()
+            execution.give_up(timed_out=False)
             await _cancel(unfinished)
 
 
@@ -187,7 +197,14 @@ class _Execution:
             if self._is_over:
                 return
             # A task for each, so that a tool does not see the context variables that the one before has set.
-            await loop.create_task(self._start_job(index, self._jobs[index]), context=context.copy())
+            task = loop.create_task(self._start_job(index, self._jobs[index]), context=context.copy())
+            try:
+                await task
+            except asyncio.CancelledError:
+                this = asyncio.current_task()
+                if not task.cancelled() or (this is not None and this.cancelling()):
+                    raise
+                # The job cancelled its own task: the jobs after it are to be done.
 
     async def _run_when_admitted(self, index: int, job: Job) -> None:
         async with self._semaphore:
@@ -198,13 +215,20 @@ class _Execution:
         # The tool can ask it how much time is left, and whether the call was abandoned.
         self._running[index] = scope = Scope(None, self._deadline, self._outer_scope)
         current_scope.set(scope)
-        answer = await (job.work() if job.asynchronous else self._on_thread(index, job))
+        try:
+            answer = await (job.work() if job.asynchronous else self._on_thread(index, job))
+        except asyncio.CancelledError:
+            if not self._is_over:
+                self.answers[index] = CANCELLED
+            raise
         if not self._is_over:
             self.answers[index] = answer
             del self._running[index]
 
-    def give_up(self) -> None:
-        """Abandon the jobs that are still running."""
+    def give_up(self, *, timed_out: bool) -> None:
+        """Abandon the jobs that are not done, because the time is over or the caller has given up; only once."""
+        if self._is_over:
+            return
         self._is_over = True
         for index, scope in self._running.items():
             future = self._futures.get(index)
@@ -215,6 +239,11 @@ class _Execution:
                     self.answers[index] = outcome.value
                     continue
             scope.given_up = True
+        for index, answer in enumerate(self.answers):
+            if answer is UNFINISHED or answer is NOT_BEGUN:
+                given = self._jobs[index].give_up(timed_out)
+                if given is not None:
+                    self.answers[index] = given
 
     async def _on_thread(self, index: int, job: Job) -> Any:
         loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ from otel_tools.errors import (
     CircuitOpen,
     ConcurrencyLimited,
     ConfigurationError,
+    FailedResult,
     InvalidArguments,
     InvalidResult,
     RateLimited,
@@ -33,6 +34,7 @@ FailureKind: TypeAlias = Literal[
     "invalid_arguments",
     "unknown_tool",
     "bad_result",
+    "tool_error",
     "cancelled",
     "other",
 ]
@@ -51,6 +53,7 @@ SUGGESTIONS: Final[dict[FailureKind, str | None]] = {
     "invalid_arguments": "Correct the arguments by the tool's schema, and call it again.",
     "unknown_tool": "Call one of the tools that you were given, by its exact name.",
     "bad_result": "Do not repeat this call. Go on without its result.",
+    "tool_error": "Read in the data what went wrong. Do not repeat this call unchanged.",
     "cancelled": "Do not repeat this call unless the user asks for it.",
     "other": "Do not repeat this call unchanged.",
 }
@@ -59,6 +62,7 @@ SUGGESTIONS: Final[dict[FailureKind, str | None]] = {
 _CLASSES: Final[dict[type[BaseException], FailureKind]] = {
     InvalidArguments: "invalid_arguments",
     InvalidResult: "bad_result",
+    FailedResult: "tool_error",
     RateLimited: "rate_limited",
     ConcurrencyLimited: "unavailable",
     CircuitOpen: "unavailable",

@@ -30,16 +30,19 @@ class RegisteredTool:
         original: The function as it was passed to the `ToolSet`, perhaps not decorated.
         tool: The `Tool` of the function.
         asynchronous: Whether it is a coroutine function or an async generator function.
+        is_direct: Whether the function is the tool's own, and what it returns so the result of the tool's call.
+            Otherwise it is another function around the tool's.
         thread_budget: The threads of the tool, where it is sync. Each tool has its own, so that one that hangs does
             not use up the threads of the others.
     """
 
-    __slots__ = ("__dict__", "asynchronous", "function", "original", "thread_budget", "tool")
+    __slots__ = ("__dict__", "asynchronous", "function", "is_direct", "original", "thread_budget", "tool")
 
     def __init__(self, function: Callable[..., Any], original: Callable[..., Any]) -> None:
         self.function = function
         self.original = original
         self.tool: Tool = function.tool  # type: ignore[attr-defined] # _register has made sure of it
+        self.is_direct = is_tool(function.__func__ if isinstance(function, types.MethodType) else function)
         self.thread_budget = ThreadBudget()
         self.asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
+from otel_tools._call.outcome import ReportsOutcome
 from otel_tools._model.toolset.failure_kinds import FAILURE_KINDS, RETRYABLE, FailureKinds
 from otel_tools._model.toolset.serialize import bounded_json, compact_json, json_values
 from otel_tools._policies.retry.transient import retry_after as retry_after_of
 from otel_tools._telemetry.content.capture import redact_text
-from otel_tools.errors import ToolError
+from otel_tools.errors import FailedResult, InvalidResult, ToolError
 
 if TYPE_CHECKING:
+    from otel_tools._call.outcome import OutcomeName
     from otel_tools._model.toolset.failure_kinds import FailureKind
 
 __all__ = ["MAX_CHARACTERS", "ToolFailure", "ToolResult"]
@@ -29,6 +31,11 @@ _ENVELOPE_LENGTH: Final = 256
 
 _TRACEBACK: Final = "Traceback (most recent call last)"
 _DEFAULT_KINDS: Final = FailureKinds()
+_MISTAKES: Final = frozenset({"invalid_arguments", "unknown_tool"})
+"""Kinds of failures that are mistakes of the model."""
+
+_ERROR_TYPES: Final = {"bad_result": InvalidResult.error_type}
+"""The ``error.type`` of the kinds that spans and metrics have another name for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +56,14 @@ class ToolFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(ReportsOutcome):
     """The result of one tool call for the model. A tool may return one itself, to describe its failures.
+
+    A call that returns a failure is counted as one: its ``error.type`` is the kind of the failure.
 
     Attributes:
         success: Whether the call succeeded.
-        data: What the tool returned, unchanged; None where it failed.
+        data: What the tool returned, unchanged. Of a failure, what the tool returned to describe it, or None.
         error: The failure; None where the call succeeded.
         suggestion: What the model can do about the failure.
         timestamp: When the result was made; with a time zone.
@@ -65,6 +74,27 @@ class ToolResult:
     error: ToolFailure | None = None
     suggestion: str | None = None
     timestamp: datetime = field(default_factory=lambda: datetime.fromtimestamp(clock.time(), UTC))
+
+    @property
+    def outcome(self) -> tuple[OutcomeName, str | None]:
+        """How a call is counted that returns this result: its outcome, and its ``error.type``."""
+        if self.error is None and self.success:
+            return "ok", None
+        kind = _kind_of(self.error)
+        if kind == "cancelled":
+            return "cancelled", None
+        # What the model did wrong says nothing about whether the tool works.
+        return "invalid" if kind in _MISTAKES else "error", _ERROR_TYPES.get(kind, kind)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until the same call may succeed; None where that is unknown."""
+        return getattr(self.error, "retry_after", None)
+
+    @property
+    def message(self) -> str | None:
+        """What went wrong; None where the call succeeded."""
+        return getattr(self.error, "message", None)
 
     @classmethod
     def of(cls, value: Any) -> ToolResult:
@@ -85,7 +115,7 @@ class ToolResult:
 
         Args:
             kind: One of ``rate_limited``, ``authentication``, ``timeout``, ``unavailable``, ``invalid_arguments``,
-                ``unknown_tool``, ``bad_result``, ``cancelled`` and ``other``.
+                ``unknown_tool``, ``bad_result``, ``tool_error``, ``cancelled`` and ``other``.
             message: What happened.
             retry_after: Seconds until the same call may succeed, where that is known.
             suggestion: What the model can do; by default, the suggestion of the kind.
@@ -119,52 +149,72 @@ class ToolResult:
             suggestion=kinds.suggestion(kind, error),
         )
 
+    @classmethod
+    def of_failed_result(cls, value: Any, tool: str, kinds: FailureKinds = _DEFAULT_KINDS) -> ToolResult:
+        """The result of a call that returned what counts as a failure: a ``ToolResult.failure``, or by ``failed_if``.
+
+        Args:
+            value: What the tool returned.
+            tool: The tool's name.
+            kinds: Maps the failure, a `FailedResult`, to a kind and a suggestion.
+        """
+        if isinstance(value, ToolResult):
+            if value.outcome[0] != "ok":
+                return value
+            value = value.data
+        message = f"{tool} returned a result that reports a failure."
+        return replace(cls.of_error(FailedResult(message, tool=tool, result=value), kinds), data=value)
+
     def to_json(
         self, max_characters: int = MAX_CHARACTERS, *, redact: bool = True, kinds: FailureKinds = _DEFAULT_KINDS
     ) -> str:
         """The result as the model gets it: always valid JSON, whatever the data are.
 
         ``{"success": true, "data": ...}``, with a ``note`` where the data were cut, or ``{"success": false, "error":
-        {"kind", "message", "retryable", "retry_after"}, "suggestion": ..., "timestamp": ...}``. Data that cannot be
-        written as JSON become a failure of the kind ``bad_result``.
+        {"kind", "message", "retryable", "retry_after"}, "suggestion": ..., "timestamp": ...}``, with the ``data`` where
+        the tool returned some with its failure. Data that cannot be written as JSON become a failure of the kind
+        ``bad_result``.
 
         Args:
             max_characters: The most characters of the text; 1,000 or more.
             redact: Whether secrets in the data are replaced, as they are in spans. In errors they always are.
             kinds: Gives the suggestion where the data cannot be written.
         """
+        return self.to_json_or_failure(max_characters, redact=redact, kinds=kinds)[0]
+
+    def to_json_or_failure(
+        self, max_characters: int = MAX_CHARACTERS, *, redact: bool = True, kinds: FailureKinds = _DEFAULT_KINDS
+    ) -> tuple[str, ToolFailure | None]:
+        """As `to_json`; and the failure that stands in the place of data that cannot be written, else None."""
         if self.error is not None or not self.success:
-            return self._failure_json(max_characters)
+            return self._failure_json(max_characters, redact=redact), None
         try:
             data = json_values(self.data)
             text, was_cut = bounded_json(data, max(16, max_characters - _ENVELOPE_LENGTH), redact=redact)
         except Exception as error:  # noqa: BLE001 - the data's own code may raise anything
-            return self._unwritable_result(error, kinds).to_json(max_characters)
+            failed = self._unwritable_result(error, kinds)
+            return failed.to_json(max_characters), failed.error
         if not was_cut:
-            return f'{{"success":true,"data":{text}}}'
-        note = (
-            f"The result was cut to fit: it is {_length(data)} characters of JSON, of which {len(text)} are given. "
-            "An ellipsis marks what is left out; ask for less to see it."
-        )
-        return f'{{"success":true,"note":{compact_json(note)},"data":{text}}}'
+            return f'{{"success":true,"data":{text}}}', None
+        return f'{{"success":true,"note":{compact_json(_cut_note(data, text))},"data":{text}}}', None
 
     def to_dict(self) -> dict[str, Any]:
         """As `to_json`, parsed."""
         read: dict[str, Any] = json.loads(self.to_json())
         return read
 
-    def _failure_json(self, max_characters: int) -> str:
+    def _failure_json(self, max_characters: int, *, redact: bool) -> str:
         error = self.error or ToolFailure("other", "The tool failed.", retryable=False)
-        room = max(16, (max_characters - _ENVELOPE_LENGTH) // 2)
+        room = max(16, (max_characters - _ENVELOPE_LENGTH) // (2 if self.data is None else 3))
         message, suggestion = (
             json.loads(bounded_json(text, room, redact=False)[0])
             for text in (_clean(error.message), None if self.suggestion is None else _clean(self.suggestion))
         )
-        return compact_json(
+        text = compact_json(
             {
                 "success": False,
                 "error": {
-                    "kind": error.kind if error.kind in FAILURE_KINDS else "other",
+                    "kind": _kind_of(error),
                     "message": message,
                     "retryable": error.retryable,
                     "retry_after": _rounded(error.retry_after),
@@ -173,6 +223,15 @@ class ToolResult:
                 "timestamp": self.timestamp.astimezone(UTC).isoformat(timespec="milliseconds"),
             }
         )
+        if self.data is None and error.kind != "tool_error":
+            return text
+        try:
+            data = json_values(self.data)
+            written, was_cut = bounded_json(data, max(16, max_characters - len(text) - _ENVELOPE_LENGTH), redact=redact)
+        except Exception:  # noqa: BLE001 - the data's own code may raise anything
+            return f'{text[:-1]},"note":"What the tool returned cannot be written as JSON."}}'
+        note = f',"note":{compact_json(_cut_note(data, written))}' if was_cut else ""
+        return f'{text[:-1]}{note},"data":{written}}}'
 
     def _unwritable_result(self, error: Exception, kinds: FailureKinds) -> ToolResult:
         reason = "it is nested in itself or too deeply" if isinstance(error, (ValueError, RecursionError)) else ""
@@ -188,6 +247,19 @@ class ToolResult:
             f"{message}: {reason}" if reason else f"{message}.",
             suggestion=kinds.suggestion("bad_result", error),
         )
+
+
+def _kind_of(error: ToolFailure | None) -> FailureKind:
+    """The kind of a failure, which the tool may have made itself."""
+    kind = getattr(error, "kind", None)
+    return kind if isinstance(kind, str) and kind in FAILURE_KINDS else "other"
+
+
+def _cut_note(data: Any, text: str) -> str:
+    return (
+        f"The result was cut to fit: it is {_length(data)} characters of JSON, of which {len(text)} are given. "
+        "An ellipsis marks what is left out; ask for less to see it."
+    )
 
 
 def _message_of(error: BaseException, *, with_class: bool = True) -> str:

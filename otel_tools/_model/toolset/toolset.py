@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._model.formats.openai import calls_in
+from otel_tools._model.toolset.answer_settings import AnswerSettings
 from otel_tools._model.toolset.background_loop import run_on_background_loop
-from otel_tools._model.toolset.batch import Batch, BatchSettings, name_list
+from otel_tools._model.toolset.batch import Batch, name_list
 from otel_tools._model.toolset.catalogue import catalogue
 from otel_tools._model.toolset.executor import ProgramEnd, execute
 from otel_tools._model.toolset.failure_kinds import FailureKinds
@@ -40,8 +41,9 @@ class ToolSet:
         parallel: Whether calls of one turn may run at once. If not, they run in the order in which the model made them.
         max_parallel: How many calls of one turn may run at once. To limit a tool across turns, give it
             a ``concurrency``.
-        timeout: Seconds for all calls of one turn together. Calls that are not done by then are answered with a failure
-            of the kind ``timeout``.
+        timeout: Seconds for all calls of one turn together. Calls that are not done by then end as errors
+            (``error.type=timeout``) and are answered with a failure of that kind. The thread of a sync tool runs on;
+            what it does then is neither counted nor answered.
         ordered: Tools, or their names, whose calls run one after another, in the order in which the model made them,
             in parallel with the other calls. For tools that write, for example.
         kinds: Additional kinds of failures, by exception class or HTTP status.
@@ -83,7 +85,7 @@ class ToolSet:
             for entry in self._tools.values():
                 entry.tool.declare_timeout()
         ordered_names = self._names_of(ordered)
-        self._settings = BatchSettings(
+        self._settings = AnswerSettings(
             tools=self._tools,
             ordered=ordered_names if parallel else frozenset(self._tools),
             timeout=timeout,

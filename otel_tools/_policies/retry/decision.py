@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from otel_tools._call.clock import clock
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.scope import cancelled, remaining
+from otel_tools._policies.failed_result import error_of, names_failed_results
 from otel_tools._policies.retry.options import NEVER_RETRIED
-from otel_tools._policies.retry.transient import retry_after
+from otel_tools._policies.retry.transient import retry_after, transient
 from otel_tools._policies.third_party_private import ignores_results
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class RetryDecision:
     """
 
     __slots__ = (
+        "_asks_on",
         "_info",
         "_max_delay",
         "_respect_retry_after",
@@ -64,6 +66,8 @@ class RetryDecision:
         self._wait = backoff if options.wait is None else options.wait
         on = tenacity.retry_if_exception(_predicate(options.on))
         self._retry = on if options.retry is None else options.retry
+        on_results = names_failed_results(options.on) if isinstance(options.on, (type, tuple)) else True
+        self._asks_on = options.retry is None and options.on is not transient and on_results
         self._sees_results = not ignores_results(self._retry)
         # Nothing runs in it. It is there because a strategy may read the object that it is part of.
         self._retrying = tenacity.Retrying(stop=self._stop, wait=self._wait, retry=self._retry)
@@ -72,7 +76,7 @@ class RetryDecision:
         """Whether another attempt may follow such an outcome at all; the strategies have the last word."""
         error = outcome.error
         if error is None:
-            return self._sees_results
+            return self._sees_results or (self._asks_on and outcome.result == "error")
         return outcome.result == "error" and isinstance(error, Exception) and not isinstance(error, NEVER_RETRIED)
 
     def state(self, call: Call, began: float) -> RetryCallState:
@@ -86,11 +90,13 @@ class RetryDecision:
 
         The strategies are called in tenacity's own order, so that ``stop_before_delay`` knows of the sleep to come.
         """
-        self._record(state, outcome)
+        # A strategy of tenacity sees the result of an attempt that returned one.
+        error = error_of(outcome, self._info.tool) if self._asks_on else outcome.error
+        self._record(state, outcome, error)
         try:
-            if not isinstance(outcome.error, self._tenacity.TryAgain) and not _as_bool(self._retry(state)):
+            if not isinstance(error, self._tenacity.TryAgain) and not _as_bool(self._retry(state)):
                 return None
-            delay = self._requested_delay(state, outcome)
+            delay = self._requested_delay(state, error)
             if delay is None:
                 return None
             state.upcoming_sleep = delay
@@ -112,24 +118,24 @@ class RetryDecision:
         state.next_action = self._tenacity.RetryAction(delay)
         return delay
 
-    def _record(self, state: RetryCallState, outcome: Outcome) -> None:
+    def _record(self, state: RetryCallState, outcome: Outcome, error: BaseException | None) -> None:
         """Put the outcome of the latest attempt into the state, at the time of our own clock."""
         if state.outcome is not None:
             state.attempt_number += 1
             state.next_action = None
         # As tenacity's own methods do, by the attributes that it documents.
         future = self._tenacity.Future(state.attempt_number)
-        if outcome.error is None:
+        if error is None:
             future.set_result(outcome.value)
         else:
-            future.set_exception(outcome.error)
+            future.set_exception(error)
         state.outcome = future
         state.outcome_timestamp = clock.now()
 
-    def _requested_delay(self, state: RetryCallState, outcome: Outcome) -> float | None:
+    def _requested_delay(self, state: RetryCallState, error: BaseException | None) -> float | None:
         """The server's ``Retry-After`` in seconds, else the backoff's; None where the server's is beyond ``max``."""
-        if self._respect_retry_after and outcome.error is not None:
-            requested = retry_after(outcome.error)
+        if self._respect_retry_after and error is not None:
+            requested = retry_after(error)
             if requested is not None:
                 return requested if requested <= self._max_delay else None
         delay = float(self._wait(state))

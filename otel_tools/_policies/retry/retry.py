@@ -50,6 +50,8 @@ class Retry(RetryOptions):
         multiplier: Growth of the waits: the n-th is drawn from 0 to ``min(max, initial * multiplier ** (n - 1))``.
         jitter: ``"full"`` draws each wait evenly from zero up; None waits for the whole of it.
         on: The errors that are retried: exception classes, or a function of the error. By default `transient`.
+            `FailedResult` or `ToolError` among the classes retries a result that counts as a failure (``failed_if``,
+            ``ToolResult.failure``) too, and a function is asked about it.
         stop: A strategy of tenacity, in place of ``attempts``.
         wait: A strategy of tenacity, in place of ``initial``, ``multiplier`` and ``jitter``.
         retry: A strategy of tenacity, in place of ``on``. It may be about results, as ``retry_if_result`` is.

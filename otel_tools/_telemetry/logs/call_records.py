@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.context import attach, detach
 
+from otel_tools._call.outcome import SERVED
 from otel_tools._telemetry import names
 from otel_tools._telemetry.content.capture import content, render
 from otel_tools._telemetry.guard import log_failure
@@ -127,14 +128,18 @@ def _attributes_of(ended: EndedCall, running: RunningCall | None) -> dict[str, A
         "duration": ended.elapsed / _NANOSECONDS,
         "retries": policy_attributes.get(names.RETRY_COUNT, 0),
     }
-    for key, attribute in (("cache", names.CACHE_RESULT), ("wait", names.THROTTLING_WAIT)):
+    for key, attribute in (
+        ("cache", names.CACHE_RESULT),
+        ("wait", names.THROTTLING_WAIT),
+        ("called", names.OWN_TOOL_NAME),
+    ):
         if attribute in policy_attributes:
             attributes[key] = policy_attributes[attribute]
     if ended.error_type is not None:
         attributes["error_type"] = ended.error_type
     if content.on and logs.with_content:
         attributes["arguments"] = render(ended.tool.named_arguments(ended.call.args, ended.call.kwargs))
-        if ended.result in names.SERVED:
+        if ended.result in SERVED:
             attributes["result"] = render(ended.value)
     return attributes
 

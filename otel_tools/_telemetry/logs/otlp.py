@@ -48,6 +48,7 @@ _CALL_ATTRIBUTES: Final = {
     "retries": names.RETRY_COUNT,
     "cache": names.CACHE_RESULT,
     "wait": names.THROTTLING_WAIT,
+    "called": names.OWN_TOOL_NAME,
     "error_type": names.ERROR_TYPE,
     "arguments": names.TOOL_CALL_ARGUMENTS,
     "result": names.TOOL_CALL_RESULT,
