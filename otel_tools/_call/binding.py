@@ -23,6 +23,7 @@ _MARKS: Final[dict[Any, str]] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.
 RECEIVERS: Final = frozenset({"self", "cls"})
 """The names of a method's first parameter; never an argument of a model."""
 
+_TYPES_OF_CLASSES: Final = frozenset({"type", "Type", "Any"})
 _TYPES_OF_DATA: Final = frozenset(
     {
         "bool",
@@ -65,18 +66,20 @@ class Arguments:
     def receiver(self) -> str | None:
         """``self`` or ``cls`` if the first parameter of a method has that name, else None.
 
-        An annotation tells an argument of that name from a receiver: a receiver has one in a class at most, and it is
-        that class or a type variable, never ``str``.
+        An annotation tells an argument of that name from a receiver: that of a receiver is its class or a type
+        variable, never ``str``. Outside of a class, ``cls`` with a type of its own is an argument too.
         """
         first = next(iter(self.signature.parameters.values()), None)
         method = _unbound(self._function)
         if first is None or first.name not in RECEIVERS or method is None:
             return None
-        if first.annotation is not first.empty and (
-            not _is_defined_in_class(method) or _is_type_of_data(first.annotation)
-        ):
+        if first.annotation is first.empty:
+            return first.name
+        annotation = _name_of_type(first.annotation)
+        if annotation in _TYPES_OF_DATA:
             return None
-        return first.name
+        is_argument = first.name == "cls" and not _is_defined_in_class(method) and annotation not in _TYPES_OF_CLASSES
+        return None if is_argument else first.name
 
     @cached_property
     def bind(self) -> Callable[..., dict[str, Any]]:
@@ -105,11 +108,10 @@ def _is_defined_in_class(function: Callable[..., Any]) -> bool:
     return isinstance(qualified, str) and "." in qualified and qualified.split(".")[-2] != "<locals>"
 
 
-def _is_type_of_data(annotation: Any) -> bool:
-    """Whether it is ``str``, ``list[int]``, ``int | None`` or the like, also as a string."""
+def _name_of_type(annotation: Any) -> str:
+    """``list`` of ``list[int]``, ``int`` of ``int | None``; an annotation may be a string."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    name = text.removeprefix("typing.").partition("[")[0].partition("|")[0].strip()
-    return name in _TYPES_OF_DATA
+    return text.removeprefix("typing.").partition("[")[0].partition("|")[0].strip()
 
 
 def _compiled(signature: inspect.Signature, name: str) -> Callable[..., dict[str, Any]]:
