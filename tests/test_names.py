@@ -66,6 +66,7 @@ VALUES = {
     "ATTEMPT": "attempt",
     "FUNCTION": "function",
     "CALL_EVENT": "tool.call",
+    "CALL_BEGUN_EVENT": "tool.call.begun",
     "CANCELLED": "cancelled",
     "UNKNOWN_TOOL": "unknown_tool",
 }

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_tools._model.formats.openai import calls_in
+from otel_tools._model.formats.responses import USAGE, LoopOutcome, is_forced, outcome_of, text_of, usage_of
 from otel_tools._model.toolset.toolset import ToolSet
 from otel_tools._telemetry.agent import agent
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from otel_tools._model.formats.openai import ModelCall
     from otel_tools._schema.formats import Api
 
 __all__ = ["LoopOutcome", "LoopResult", "arun_loop", "run_loop"]
-
-LoopOutcome = Literal["answered", "max_turns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,17 @@ class LoopResult:
     """How a loop ended.
 
     Attributes:
-        outcome: ``answered``: the last response had no tool calls; ``max_turns``: it still had some.
-        text: The text of the last response; empty where there was none.
+        outcome: ``answered``: the last response had no tool calls; ``max_turns``: it still had some. Where the last
+            response had no calls and is no whole answer: ``length``: it reached its token limit; ``content_filter``:
+            the server withheld it; ``refused``: the model refused to answer; ``incomplete``: it ended for another
+            reason, or failed.
+        text: The text of the last response, or of its refusal; empty where there was none. Content parts are joined.
         messages: The whole conversation, with an answer to each call, so that it can be continued.
         turns: How many requests were made.
         tool_calls: How often each tool was called, by the name that the model used.
         response: The client's last response, with its usage and finish reason.
+        usage: The tokens of all requests together: ``input_tokens``, ``output_tokens`` and ``total_tokens``, and
+            ``cached_tokens`` and ``reasoning_tokens``, which are among them. 0 where the server counts none.
     """
 
     outcome: LoopOutcome
@@ -40,6 +46,7 @@ class LoopResult:
     turns: int
     tool_calls: Mapping[str, int]
     response: Any
+    usage: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_loop(  # noqa: PLR0913 - what a user may want to say; all but four have a default
@@ -49,7 +56,7 @@ def run_loop(  # noqa: PLR0913 - what a user may want to say; all but four have 
     *,
     model: str,
     max_turns: int = 10,
-    parallel: bool = True,
+    parallel: bool | None = None,
     api: Api = "chat",
     agent_name: str = "agent",
     **options: Any,
@@ -62,21 +69,26 @@ def run_loop(  # noqa: PLR0913 - what a user may want to say; all but four have 
         tools: What the model may call.
         model: The model's name.
         max_turns: The most requests to the model. The calls of its last turn are made too.
-        parallel: Whether the model may make several tool calls in one turn.
+        parallel: Whether the model may make several tool calls in one turn; sent as ``parallel_tool_calls``. None, the
+            default, sends nothing: some models refuse the parameter.
         api: ``chat`` for Chat Completions, ``responses`` for the Responses API.
         agent_name: ``gen_ai.agent.name`` of the span, and of the tools' spans under it.
-        options: Further arguments of each request, such as ``temperature=0``.
+        options: Further arguments of each request, such as ``temperature=0``. A ``tool_choice`` that forces a call is
+            for the first request alone: otherwise the model could never answer.
 
     Raises:
         ConfigurationError: An argument has an impossible value.
-        openai.OpenAIError: A request failed. What a tool raises is not raised but answered to the model.
+        openai.OpenAIError: A request failed. The exception, whichever the client raises, has the conversation so far as
+            its ``messages``, each call answered, so that it can be continued. What a tool raises is not raised but
+            answered to the model.
     """
     conversation = _Conversation(client, messages, tools, model, max_turns, parallel, api, options)
     with agent(agent_name):
         for _ in range(max_turns):
-            response = conversation.add_response(conversation.request())
-            if not calls_in(response):
-                return conversation.result("answered")
+            with conversation.kept_on_error():
+                response = conversation.request()
+            if not conversation.add_response(response):
+                return conversation.result(conversation.outcome())
             conversation.messages += conversation.tools.run(response)
     return conversation.result("max_turns")
 
@@ -88,7 +100,7 @@ async def arun_loop(  # noqa: PLR0913 - as run_loop
     *,
     model: str,
     max_turns: int = 10,
-    parallel: bool = True,
+    parallel: bool | None = None,
     api: Api = "chat",
     agent_name: str = "agent",
     **options: Any,
@@ -97,9 +109,10 @@ async def arun_loop(  # noqa: PLR0913 - as run_loop
     conversation = _Conversation(client, messages, tools, model, max_turns, parallel, api, options)
     with agent(agent_name):
         for _ in range(max_turns):
-            response = conversation.add_response(await conversation.request())
-            if not calls_in(response):
-                return conversation.result("answered")
+            with conversation.kept_on_error():
+                response = await conversation.request()
+            if not conversation.add_response(response):
+                return conversation.result(conversation.outcome())
             conversation.messages += await conversation.tools.arun(response)
     return conversation.result("max_turns")
 
@@ -111,28 +124,20 @@ class _ApiMethods(NamedTuple):
         messages_parameter: The parameter of ``create`` that takes the conversation.
         create: Returns the client's method for requests.
         messages_in: The messages in a response.
-        text_of: The text of a response.
     """
 
     messages_parameter: str
     create: Callable[[Any], Callable[..., Any]]
     messages_in: Callable[[Any], list[Any]]
-    text_of: Callable[[Any], str | None]
 
 
 _API_METHODS: Final[dict[str, _ApiMethods]] = {
     "chat": _ApiMethods(
         "messages",
         lambda client: client.chat.completions.create,
-        lambda response: [choice.message for choice in response.choices[:1]],
-        lambda response: response.choices[0].message.content if response.choices else "",
+        lambda response: [choice.message for choice in (response.choices or ())[:1]],
     ),
-    "responses": _ApiMethods(
-        "input",
-        lambda client: client.responses.create,
-        lambda response: response.output,
-        lambda response: response.output_text,
-    ),
+    "responses": _ApiMethods("input", lambda client: client.responses.create, lambda response: response.output or []),
 }
 
 
@@ -146,7 +151,7 @@ class _Conversation:
         tools: ToolSet | Iterable[Callable[..., Any]],
         model: str,
         max_turns: int,
-        parallel: bool,
+        parallel: bool | None,
         api: Api,
         options: dict[str, Any],
     ) -> None:
@@ -164,24 +169,47 @@ class _Conversation:
         self._create = self._api.create(client)
         self._request: dict[str, Any] = {"model": model, **options}
         if schemas := self.tools.schemas(api=api):
-            self._request |= {"tools": schemas, "parallel_tool_calls": parallel}
+            self._request["tools"] = schemas
+            if parallel is not None:
+                self._request["parallel_tool_calls"] = parallel
         self._turns = 0
         self._calls: Counter[str] = Counter()
         self._response: Any = None
+        self._usage: Counter[str] = Counter(dict.fromkeys(USAGE, 0))
 
     def request(self) -> Any:
         """Send the conversation; returns the response, or an awaitable for it."""
         return self._create(**self._request, **{self._api.messages_parameter: self.messages})
 
-    def add_response(self, response: Any) -> Any:
-        """Add the messages of a response to the conversation."""
+    @contextmanager
+    def kept_on_error(self) -> Iterator[None]:
+        """Put the conversation on an exception of the client."""
+        try:
+            yield
+        except Exception as error:
+            with suppress(Exception):  # an exception class may forbid further attributes
+                error.messages = self.messages  # type: ignore[attr-defined] # documented in run_loop
+            raise
+
+    def add_response(self, response: Any) -> list[ModelCall]:
+        """Add the messages of a response to the conversation; returns the calls in it."""
+        calls = calls_in(response)
         self.messages += self._api.messages_in(response)
         self._turns += 1
-        self._calls.update(call.name for call in calls_in(response) if call.name)
+        self._calls.update(call.name for call in calls if call.name)
+        self._usage.update(usage_of(response))
         self._response = response
-        return response
+        if is_forced(self._request.get("tool_choice")):
+            del self._request["tool_choice"]
+        return calls
+
+    def outcome(self) -> LoopOutcome:
+        """How the loop ended with a response without calls."""
+        return outcome_of(self._response)
 
     def result(self, outcome: LoopOutcome) -> LoopResult:
         """The result of the loop."""
-        text = self._api.text_of(self._response) or ""
-        return LoopResult(outcome, text, self.messages, self._turns, dict(self._calls), self._response)
+        text = text_of(self._response)
+        return LoopResult(
+            outcome, text, self.messages, self._turns, dict(self._calls), self._response, dict(self._usage)
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 __all__ = ["ParsedDocstring", "parse_docstring"]
 
 _STYLES: Final = ("google", "numpy", "sphinx")
+_GOOGLE_SECTION: Final = re.compile(
+    r"(?i)(?:args|arguments|parameters|params|keyword args|keyword arguments|other parameters|returns?|yields?|raises"
+    r"|examples?|notes?|attributes|warnings?):\s*"
+)
+_NUMPY_RULE: Final = re.compile(r"-{3,}\s*")
 _PARAMETER_SECTIONS: Final = frozenset({"parameters", "other parameters", "attributes"})
 
 
@@ -45,7 +51,7 @@ def parse_docstring(docstring: str | None, names: Collection[str]) -> ParsedDocs
         import griffe  # noqa: PLC0415 - an optional package, used by schemas alone
     except ImportError:
         return unparsed
-    parsed = griffe.Docstring(whole)
+    parsed = griffe.Docstring(_with_separated_sections(whole))
     best_score: tuple[int, int] = (0, 0)
     best = unparsed
     for style in _STYLES:
@@ -58,6 +64,21 @@ def parse_docstring(docstring: str | None, names: Collection[str]) -> ParsedDocs
             if score > best_score and (known or not all_parameters):
                 best_score, best = score, ParsedDocstring(_description(sections), known)
     return best
+
+
+def _with_separated_sections(docstring: str) -> str:
+    """The docstring with an empty line before each section: the parser misses one right under the text before it."""
+    lines = docstring.split("\n")
+    separated: list[str] = []
+    for index, line in enumerate(lines):
+        following = lines[index + 1] if index + 1 < len(lines) else ""
+        is_google = _GOOGLE_SECTION.fullmatch(line) is not None and following.startswith((" ", "\t"))
+        is_numpy = bool(line) and _NUMPY_RULE.fullmatch(following) is not None
+        is_sphinx = line.startswith(":") and separated and not separated[-1].startswith((":", " "))
+        if separated and separated[-1].strip() and (is_google or is_numpy or is_sphinx):
+            separated.append("")
+        separated.append(line)
+    return "\n".join(separated)
 
 
 def _parameter_descriptions(sections: list[Any]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError
 from otel_tools._arguments.args_model import arguments_class
 from otel_tools._arguments.parameters import EMPTY
 from otel_tools._schema.docstrings import parse_docstring
-from otel_tools._schema.formats import check_format, tool_entry
+from otel_tools._schema.formats import check_description, check_format, tool_entry
 from otel_tools._schema.json_schema import (
     SchemaGenerator,
     json_value,
@@ -66,6 +66,7 @@ def schema_of(
         starred = (f"**{name}" for name, parameter in signature.items() if parameter.kind is parameter.VAR_KEYWORD)
         var_keyword = next(starred, "**kwargs")
         parameters = _strict(subject, parameters, without_json_default=without_json_default, var_keyword=var_keyword)
+    check_description(subject, description or text)
     return tool_entry(info.tool, description or text, parameters, api=api, strict=strict)
 
 
@@ -81,6 +82,7 @@ def schema_of_model(
     text, parameters = _model_schema(subject, model, {})
     if strict:
         parameters = _strict(subject, parameters)
+    check_description(subject, description or text)
     return tool_entry(name, description or text, parameters, api=api, strict=strict)
 
 

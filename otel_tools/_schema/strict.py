@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from otel_tools._schema.json_schema import subschemas, without_unused_definitions
+from otel_tools._schema.limits import check_limits
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def strict_schema(
 
     made = openai.pydantic_function_tool(Arguments)["function"]["parameters"]
     # A copy: the helper may put one object in two places.
-    return without_unused_definitions(json.loads(json.dumps(made)))
+    finished = without_unused_definitions(json.loads(json.dumps(made)))
+    check_limits(subject, finished)
+    return finished
 
 
 class _StrictSchema:

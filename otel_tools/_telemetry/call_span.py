@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from logging import DEBUG
 from time import perf_counter_ns, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,7 +21,7 @@ from otel_tools._telemetry.deferred import gc_running, pending_reports, report_p
 from otel_tools._telemetry.exceptions import record_failure, reported_message_of
 from otel_tools._telemetry.guard import log_failure
 from otel_tools._telemetry.instruments import instruments
-from otel_tools._telemetry.logs.call_records import EndedCall, call_ended
+from otel_tools._telemetry.logs.call_records import EndedCall, call_begun, call_ended, call_logger
 from otel_tools._telemetry.logs.correlation import context_of_call
 from otel_tools._telemetry.logs.settings import logs
 
@@ -106,6 +107,8 @@ class ObservedCall(Call):
             raise
         # Last: where Ctrl-C or the recursion limit is raised above, no call stays active.
         self._counters.active.append(None)
+        if call_logger.isEnabledFor(DEBUG):
+            call_begun(tool.metrics.tool)
         self._start_clock = perf_counter_ns()
 
     def suspend(self) -> None:

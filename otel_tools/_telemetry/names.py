@@ -54,6 +54,9 @@ EXPORT_SIGNAL: Final = "otel_tools.export.signal"
 CALL_EVENT: Final = "tool.call"
 """The event name of the log record of a call that ended."""
 
+CALL_BEGUN_EVENT: Final = "tool.call.begun"
+"""The event name of the log record, at DEBUG, of a call that begins."""
+
 CANCELLED: Final = "cancelled"
 """The outcome of what its caller gave up. It has no ``error.type``: the conventions want one only beside an ERROR."""
 

@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import types
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, cast, get_type_hints
 
 from otel_tools._arguments.annotations import local_names_of
@@ -25,10 +26,10 @@ from otel_tools._telemetry.policy_span import AbandonedThread, ObservedCallWithP
 from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 from otel_tools._tool.introspection import checked_name, described_function, kind_of, summary
 from otel_tools._tool.options import check_override
-from otel_tools.errors import ConfigurationError
+from otel_tools.errors import ConfigurationError, InvalidArguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from otel_tools._call.call import Call
@@ -151,8 +152,45 @@ class Tool:
             )
         return cast("dict[str, Any]", json.loads(made))
 
-    def validate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments as ``validate=True`` coerces them, whether or not the tool has it.
+    def validate(self, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+        """Check arguments without calling the tool, whether or not it has ``validate=``. Nothing is counted.
+
+        Args:
+            arguments: What a model sent: the arguments by name, or a JSON object as text.
+
+        Returns:
+            The arguments by name as the function would get them: coerced to the types of the signature, or to those
+            of the model of ``tool(args=...)``. Those that were left out have the function's defaults; ``*args`` are a
+            tuple under their name, and the names of ``**kwargs`` stand beside the others.
+
+        Raises:
+            InvalidArguments: They do not fit; ``errors`` names each field.
+            ConfigurationError: pydantic cannot check an annotation.
+        """
+        if isinstance(arguments, str):
+            try:
+                arguments = json.loads(arguments) if arguments.strip() else {}
+            except (ValueError, RecursionError):
+                raise InvalidArguments(f"The arguments of {self.name} are not valid JSON.", tool=self.name) from None
+        if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
+            raise InvalidArguments(
+                f"The arguments of {self.name} have to be an object of parameters by name.", tool=self.name
+            )
+        args, kwargs = self.accepted(() if self._receiver is None else (None,), dict(arguments))
+        accepted = dict(self.info.arguments.bind(*args, **kwargs))
+        for name, parameter in self.info.arguments.signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                accepted |= accepted.pop(name)
+            elif name == self._receiver:
+                del accepted[name]
+        return accepted
+
+    @property
+    def _receiver(self) -> str | None:
+        return self.info.arguments.receiver
+
+    def accepted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call as ``validate=True`` coerces them, whether or not the tool has it.
 
         Raises:
             InvalidArguments: They do not fit the signature, or the model of ``tool(args=...)``.
@@ -164,7 +202,7 @@ class Tool:
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as the cache sees them: validation stands before it."""
-        return self.validate(args, kwargs) if self.options.validate else (args, kwargs)
+        return self.accepted(args, kwargs) if self.options.validate else (args, kwargs)
 
     def record_unstarted(self, args: tuple[Any, ...], kwargs: dict[str, Any], error: ToolError) -> None:
         """Report a call that failed before the tool could begin: a span, a duration, a count."""

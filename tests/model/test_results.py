@@ -143,10 +143,29 @@ def test_the_timestamp_has_a_time_zone() -> None:
     assert dt.datetime.fromisoformat(told["timestamp"]).utcoffset() == dt.timedelta()
 
 
-def test_a_success_has_only_its_data() -> None:
-    assert ToolResult.of({"a": 1}).to_json() == '{"success":true,"data":{"a":1}}'
-    assert ToolResult.of("text").to_json() == '{"success":true,"data":"text"}'
-    assert ToolResult.of(None).to_json() == '{"success":true,"data":null}'
+def test_a_success_has_its_data_and_the_time() -> None:
+    for data in ({"a": 1}, "text", None):
+        result = ToolResult.of(data)
+        assert result.to_dict() == {
+            "success": True,
+            "data": data,
+            "timestamp": result.timestamp.isoformat(timespec="milliseconds"),
+        }
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [('say "hi"\n', 'say "hi"\n'), ("", ""), ({"a": 1}, '{"a":1}'), (None, "null"), (["é"], '["é"]'), ("5", "5")],
+)
+def test_without_an_envelope_a_success_is_its_data(data: Any, text: str) -> None:
+    assert ToolResult.of(data).to_json(envelope=False) == text
+
+
+def test_without_an_envelope_results_are_bounded_and_redacted_and_failures_keep_theirs() -> None:
+    assert len(ToolResult.of("x" * 100_000).to_json(1000, envelope=False)) <= 1000
+    assert "hunter2" not in ToolResult.of({"password": "hunter2"}).to_json(envelope=False)
+    assert ToolResult.failure("other", "no").to_json(envelope=False).startswith('{"success":false')
+    assert ToolResult.of(object()).to_json(envelope=False).startswith('{"success":false')
 
 
 def test_data_that_are_cut_say_so() -> None:

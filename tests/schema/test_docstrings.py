@@ -96,6 +96,19 @@ def test_every_style_gives_the_parameters_and_the_result(docstring: str) -> None
         assert left_out not in text
 
 
+@pytest.mark.parametrize("docstring", [GOOGLE, NUMPY, SPHINX], ids=["google", "numpy", "sphinx"])
+def test_sections_right_under_the_text_are_read_too(docstring: str) -> None:
+    lines = [line.rstrip() for line in docstring.split("\n")]
+    dense = "\n".join(line for line in lines if line and not line.strip().startswith(("Slow", "Note", "In Europe")))
+    text, parameters = parse_docstring(dense, NAMES)
+
+    assert set(parameters) == {"location", "unit", "values", "options"}
+    assert parameters["options"] == "What else."
+    assert text is not None
+    assert text.startswith("Get the weather.")
+    assert "location" not in text
+
+
 def test_notes_stay_in_the_description() -> None:
     assert "Note: In Europe only." in (parse_docstring(GOOGLE, NAMES).text or "")
 

@@ -54,7 +54,8 @@ def sent_arguments(arguments: Any, *, free_form: bool = False) -> SentArguments 
                 return None
             if free_form:
                 return {_FREE_FORM: _canonical(arguments)}
-            arguments = json.loads(arguments) if arguments.strip() else {}
+            # Models write null, too, for a tool without parameters.
+            arguments = (json.loads(arguments) if arguments.strip() else None) or {}
         if not isinstance(arguments, dict) or len(arguments) > _MAX_ARGUMENTS:
             return None
         if any(len(name) > _MAX_NAME_LENGTH for name in arguments):

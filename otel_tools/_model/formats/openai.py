@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_tools._model.formats.foreign import foreign_calls, form_of
+
 if TYPE_CHECKING:
     from otel_tools._schema.formats import Api
 
@@ -66,22 +68,32 @@ def calls_in(said: Any) -> list[ModelCall]:
             Responses API, or its items; a single call. None and a message without calls have none.
 
     Raises:
-        TypeError: ``said`` is none of these.
+        TypeError: ``said`` is none of these, or has calls in the form of another API.
     """
+    calls = _calls_in(said)
+    # The calls of another API are nothing that is known here, and must not pass for a message without calls.
+    if not calls and (form := foreign_calls(said)) is not None:
+        raise TypeError(f"these are {form}, which ToolSet does not answer: {_ACCEPTED_FORMS}")
+    return calls
+
+
+def _calls_in(said: Any) -> list[ModelCall]:  # noqa: PLR0911 - one line for each form
     if said is None:
         return []
     if _is_list(said):
         return _calls_in_list(list(said))
     if not isinstance(said, (str, bytes, int, float)):
-        for name in ("tool_calls", "output"):
-            inside = _get(said, name)
-            if _is_list(inside):
-                return [_chat_call(item) for item in inside] if name == "tool_calls" else _calls_in_items(list(inside))
+        if _is_list(inside := _get(said, "tool_calls")):
+            return _chat_calls(inside)
+        if _is_list(inside := _get(said, "output")):
+            return _calls_in_items(list(inside))
         if _is_list(choices := _get(said, "choices")):
-            return calls_in(_get(choices[0], "message")) if choices else []
+            return _calls_in(_get(choices[0], "message")) if choices else []
         if _is_call(said):
             return _calls_in_list([said])
-        if isinstance(_get(said, "role"), str) or _has(said, "tool_calls") or _has(said, "output"):
+        if _has(said, "tool_calls"):
+            raise TypeError(f"tool_calls is no list but {type(_get(said, 'tool_calls')).__name__}: {_ACCEPTED_FORMS}")
+        if isinstance(_get(said, "role"), str) or _is_item(said) or foreign_calls(said) is not None:
             return []
     raise TypeError(f"{type(said).__qualname__} {_excerpt(said)}: {_ACCEPTED_FORMS}")
 
@@ -92,6 +104,14 @@ def _calls_in_list(items: list[Any]) -> list[ModelCall]:
         return _calls_in_items(items)
     if any(isinstance(_get(item, "role"), str) or _has(item, "message") for item in items):
         raise TypeError(f"this is a list of messages, of which one may have calls to answer: {_ACCEPTED_FORMS}")
+    return _chat_calls(items)
+
+
+def _chat_calls(items: Any) -> list[ModelCall]:
+    for item in items:
+        is_chat_call = _has(item, "function") or _has(item, "custom")
+        if (form := form_of(item) if is_chat_call else foreign_calls(item)) is not None:
+            raise TypeError(f"these are {form}, which ToolSet does not answer: {_ACCEPTED_FORMS}")
     return [_chat_call(item) for item in items]
 
 
@@ -147,7 +167,7 @@ class UnreadableArguments(ValueError):  # noqa: N818 - named like InvalidArgumen
 
 
 def arguments_of(call: ModelCall) -> dict[str, Any]:
-    """The arguments of a call by name; empty where the model sent none.
+    """The arguments of a call by name; empty where the model sent none: blank text, or null.
 
     Raises:
         UnreadableArguments: The arguments are not a JSON object.
@@ -159,6 +179,8 @@ def arguments_of(call: ModelCall) -> dict[str, Any]:
         arguments = _parsed(arguments)
         if type(arguments) is dict:
             return arguments
+        if arguments is None:
+            return {}
     if not isinstance(arguments, Mapping):
         raise UnreadableArguments(
             f"The arguments have to be a JSON object of parameters by name, and they are {_json_type(arguments)}."
@@ -174,7 +196,8 @@ def arguments_of(call: ModelCall) -> dict[str, Any]:
 
 def _parsed(text: str | bytes | bytearray) -> Any:
     try:
-        return _decode(text if isinstance(text, str) else text.decode())
+        text = text if isinstance(text, str) else text.decode()
+        return _decode(text) if text.strip() else None
     except json.JSONDecodeError as error:
         # The position, and not the text there: that may be half a secret, which no pattern recognises.
         raise UnreadableArguments(

@@ -28,11 +28,14 @@ class AnswerSettings:
     kinds: FailureKinds
     max_characters: int
     redact: bool
+    envelope: bool = True
 
     def text(self, result: ToolResult) -> tuple[str, ToolFailure | None]:
         """The text that the model gets; and the failure that it describes where the result cannot be written."""
         try:
-            return result.to_json_or_failure(self.max_characters, redact=self.redact, kinds=self.kinds)
+            return result.to_json_or_failure(
+                self.max_characters, redact=self.redact, kinds=self.kinds, envelope=self.envelope
+            )
         except Exception:  # noqa: BLE001 - the tool may have made the result itself, with what cannot be written
             failed = ToolResult.failure("bad_result", "The tool returned what cannot be written as JSON.")
             return self.failure("bad_result", "The tool returned what cannot be written as JSON."), failed.error

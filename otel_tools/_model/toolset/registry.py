@@ -100,7 +100,7 @@ class RegisteredTool:
         if self._validates_itself:
             return (), arguments
         if self._is_validated_here:
-            args, kwargs = self.tool.validate(self._receivers, arguments)
+            args, kwargs = self.tool.accepted(self._receivers, arguments)
             return args[len(self._receivers) :], kwargs
         args, kwargs = self._split_positional(arguments)
         try:

@@ -166,24 +166,36 @@ class ToolResult(ReportsOutcome):
         return replace(cls.of_error(FailedResult(message, tool=tool, result=value), kinds), data=value)
 
     def to_json(
-        self, max_characters: int = MAX_CHARACTERS, *, redact: bool = True, kinds: FailureKinds = _DEFAULT_KINDS
+        self,
+        max_characters: int = MAX_CHARACTERS,
+        *,
+        redact: bool = True,
+        kinds: FailureKinds = _DEFAULT_KINDS,
+        envelope: bool = True,
     ) -> str:
         """The result as the model gets it: always valid JSON, whatever the data are.
 
-        ``{"success": true, "data": ...}``, with a ``note`` where the data were cut, or ``{"success": false, "error":
-        {"kind", "message", "retryable", "retry_after"}, "suggestion": ..., "timestamp": ...}``, with the ``data`` where
-        the tool returned some with its failure. Data that cannot be written as JSON become a failure of the kind
-        ``bad_result``.
+        ``{"success": true, "data": ..., "timestamp": ...}``, with a ``note`` where the data were cut, or ``{"success":
+        false, "error": {"kind", "message", "retryable", "retry_after"}, "suggestion": ..., "timestamp": ...}``, with
+        the ``data`` where the tool returned some with its failure. Data that cannot be written as JSON become a failure
+        of the kind ``bad_result``.
 
         Args:
             max_characters: The most characters of the text; 1,000 or more.
             redact: Whether secrets in the data are replaced, as they are in spans. In errors they always are.
             kinds: Gives the suggestion where the data cannot be written.
+            envelope: Whether a success has the form above. If not, it is its data alone: a text as it is, anything
+                else as JSON.
         """
-        return self.to_json_or_failure(max_characters, redact=redact, kinds=kinds)[0]
+        return self.to_json_or_failure(max_characters, redact=redact, kinds=kinds, envelope=envelope)[0]
 
     def to_json_or_failure(
-        self, max_characters: int = MAX_CHARACTERS, *, redact: bool = True, kinds: FailureKinds = _DEFAULT_KINDS
+        self,
+        max_characters: int = MAX_CHARACTERS,
+        *,
+        redact: bool = True,
+        kinds: FailureKinds = _DEFAULT_KINDS,
+        envelope: bool = True,
     ) -> tuple[str, ToolFailure | None]:
         """As `to_json`; and the failure that stands in the place of data that cannot be written, else None."""
         if self.error is not None or not self.success:
@@ -194,9 +206,12 @@ class ToolResult(ReportsOutcome):
         except Exception as error:  # noqa: BLE001 - the data's own code may raise anything
             failed = self._unwritable_result(error, kinds)
             return failed.to_json(max_characters), failed.error
+        if not envelope:
+            return str(json.loads(text)) if isinstance(data, str) else text, None
+        end = f',"timestamp":{compact_json(self._time())}}}'
         if not was_cut:
-            return f'{{"success":true,"data":{text}}}', None
-        return f'{{"success":true,"note":{compact_json(_cut_note(data, text))},"data":{text}}}', None
+            return f'{{"success":true,"data":{text}{end}', None
+        return f'{{"success":true,"note":{compact_json(_cut_note(data, text))},"data":{text}{end}', None
 
     def to_dict(self) -> dict[str, Any]:
         """As `to_json`, parsed."""
@@ -220,7 +235,7 @@ class ToolResult(ReportsOutcome):
                     "retry_after": _rounded(error.retry_after),
                 },
                 "suggestion": suggestion,
-                "timestamp": self.timestamp.astimezone(UTC).isoformat(timespec="milliseconds"),
+                "timestamp": self._time(),
             }
         )
         if self.data is None and error.kind != "tool_error":
@@ -232,6 +247,9 @@ class ToolResult(ReportsOutcome):
             return f'{text[:-1]},"note":"What the tool returned cannot be written as JSON."}}'
         note = f',"note":{compact_json(_cut_note(data, written))}' if was_cut else ""
         return f'{text[:-1]}{note},"data":{written}}}'
+
+    def _time(self) -> str:
+        return self.timestamp.astimezone(UTC).isoformat(timespec="milliseconds")
 
     def _unwritable_result(self, error: Exception, kinds: FailureKinds) -> ToolResult:
         reason = "it is nested in itself or too deeply" if isinstance(error, (ValueError, RecursionError)) else ""

@@ -44,7 +44,8 @@ def json_values(value: Any) -> Any:
 
     Models, dataclasses, dates, decimals, sets, enums, paths and named tuples become what pydantic makes of them. Bytes
     become text if they are UTF-8, else base64. Arrays and scalars of numpy and others (all with ``tolist()``) become
-    lists and numbers. Of an iterator, the first 10,000 items are taken.
+    lists and numbers. DataFrames and Series become lists of records. Of an iterator, and of these, the first 10,000
+    items are taken.
 
     Raises:
         Exception: The value cannot be written, or its own code failed. The class depends on the value.
@@ -64,6 +65,8 @@ def json_values(value: Any) -> Any:
 
 def _fallback(value: Any) -> Any:
     """Write a value that pydantic does not know."""
+    if (records := _records(value)) is not None:
+        return records
     if isinstance(value, memoryview):
         return value.tobytes()
     if isinstance(value, PurePath):
@@ -73,6 +76,26 @@ def _fallback(value: Any) -> Any:
     if isinstance(value, type) or not callable(getattr(value, "tolist", None)):
         raise TypeError(f"a {type(value).__qualname__} has no form that is JSON")
     return value.tolist()
+
+
+def _records(value: Any) -> list[Any] | None:
+    """The rows of a DataFrame or a Series of pandas or polars; None for anything else.
+
+    An index other than the numbers from 0 on is a column. Missing values are null.
+    """
+    kind = type(value).__name__
+    library = type(value).__module__.partition(".")[0]
+    if kind not in {"DataFrame", "Series"} or library not in {"pandas", "polars"}:
+        return None
+    value = value.head(_MAX_ITEMS)
+    if kind == "Series":
+        value = value.to_frame("value") if value.name in {None, ""} else value.to_frame()
+    if library == "polars":
+        return list(value.to_dicts())
+    if type(value.index).__name__ != "RangeIndex":
+        value = value.reset_index()
+    value = value.astype(object)
+    return list(value.where(value.notna(), None).to_dict("records"))
 
 
 def compact_json(value: Any) -> str:

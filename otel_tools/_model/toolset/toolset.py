@@ -16,6 +16,7 @@ from otel_tools._model.toolset.executor import ProgramEnd, execute
 from otel_tools._model.toolset.failure_kinds import FailureKinds
 from otel_tools._model.toolset.registry import register_tools
 from otel_tools._model.toolset.results import MAX_CHARACTERS
+from otel_tools._schema.formats import check_tool_count
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class ToolSet:
         suggestions: What the model can do about a failure, by kind or by exception class; None removes a suggestion.
         max_characters: Characters of one answer. A longer one is cut, stays valid JSON and says that it was cut.
         redact: Whether secrets are replaced in what tools return. In errors they are always replaced.
+        envelope: Whether a success is answered with ``{"success": true, "data": ..., "timestamp": ...}``. If not, with
+            its data alone: a text as it is, anything else as JSON. A failure always has its envelope.
 
     Raises:
         ConfigurationError: An argument cannot work, or two tools have one name.
@@ -69,6 +72,7 @@ class ToolSet:
         suggestions: Mapping[FailureKind | type[BaseException], str | None] | None = None,
         max_characters: int = MAX_CHARACTERS,
         redact: bool = True,
+        envelope: bool = True,
     ) -> None:
         for option, value, least in (("max_parallel", max_parallel, 1), ("max_characters", max_characters, 1000)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -77,7 +81,7 @@ class ToolSet:
             isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf
         ):
             raise ConfigurationError(f"ToolSet(timeout={timeout!r}): seconds above 0 are needed, or None for no limit")
-        for option, flag in (("parallel", parallel), ("redact", redact)):
+        for option, flag in (("parallel", parallel), ("redact", redact), ("envelope", envelope)):
             if not isinstance(flag, bool):
                 raise ConfigurationError(f"ToolSet({option}={flag!r}): True or False is needed")
         self._tools = register_tools(tools)
@@ -92,6 +96,7 @@ class ToolSet:
             kinds=FailureKinds(kinds, suggestions),
             max_characters=max_characters,
             redact=redact,
+            envelope=envelope,
         )
         self._max_parallel = max_parallel
 
@@ -175,8 +180,10 @@ class ToolSet:
             strict: Whether the server forces the model to follow the schemas.
 
         Raises:
-            ConfigurationError: A parameter has no schema, or strict mode cannot express it.
+            ConfigurationError: A parameter has no schema, or strict mode cannot express it; or OpenAI does not take a
+                name, a description of more than 1,024 characters, or more than 128 tools.
         """
+        check_tool_count(len(self._tools))
         return [entry.tool.schema(api=api, strict=strict) for entry in self._tools.values()]
 
     def describe(self) -> str:

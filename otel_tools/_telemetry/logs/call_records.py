@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otel_tools._telemetry.logs.correlation import RunningCall
     from otel_tools._telemetry.tool_telemetry import ToolTelemetry
 
-__all__ = ["EndedCall", "call_ended", "call_logger", "is_call_record"]
+__all__ = ["EndedCall", "call_begun", "call_ended", "call_logger", "is_call_record"]
 
 call_logger: Final = logging.getLogger(names.CALLS.name)
 """The logger of these records. Its level, or else that of ``otel_tools``, filters them."""
@@ -73,6 +73,14 @@ class EndedCall(NamedTuple):
         running = running_call_in(self.context)
         # Another tool's: the context has none of this call's own, and this is the call around it.
         return running if running is not None and running.tool == self.tool.metrics.tool else None
+
+
+def call_begun(tool: str) -> None:
+    """Log at DEBUG that a call begins, so that one that hangs leaves a trace; never raises an `Exception`."""
+    try:
+        call_logger.debug("%s %s", names.CALL_BEGUN_EVENT, tool, extra={"event": names.CALL_BEGUN_EVENT})
+    except Exception:  # noqa: BLE001 - telemetry never fails a call
+        log_failure("logging the beginning of a call")
 
 
 def call_ended(ended: EndedCall) -> None:
