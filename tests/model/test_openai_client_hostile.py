@@ -76,7 +76,7 @@ def heard(base_url: str, *, responses: bool, stream: bool) -> tuple[str, Any]:
 
 
 def calls_pending() -> set[tuple[str, str]]:
-    return {(call.call_id, call.tool) for calls in pending_calls._store.by_tool.values() for call in calls}
+    return {(call.call_id, call.tool) for call in pending_calls._store.all}
 
 
 @pytest.fixture(autouse=True)

@@ -174,7 +174,6 @@ def test_received_arguments_differ_from_the_sent_ones(written: str, args: Any, k
     [
         "{",
         "[]",
-        "null",
         "1",
         '"x"',
         "[" * 100_000,
@@ -182,7 +181,6 @@ def test_received_arguments_differ_from_the_sent_ones(written: str, args: Any, k
         " " * 1_000_001,
         json.dumps(dict.fromkeys(map(str, range(300)))),
         json.dumps({"x" * 1000: 1}),
-        None,
         7,
         ["x"],
         {7: 7},
@@ -315,8 +313,8 @@ def test_memory_is_bounded() -> None:
         remember(asked(f"f{number}", x=number), RequestOrigin())
 
     memory = pending_calls._store
-    assert memory.count == sum(map(len, memory.by_tool.values())) == pending_calls.MAX_CALLS
-    assert len(memory.by_tool["f"]) == pending_calls.MAX_CALLS_PER_TOOL
+    assert memory.count == sum(len(each.calls) for each in memory.by_tool.values()) == pending_calls.MAX_CALLS
+    assert len(memory.by_tool["f"].calls) == pending_calls.MAX_CALLS_PER_TOOL
     assert len(pending_calls._context_calls.get()) == pending_calls.MAX_CALLS_PER_CONTEXT
     assert take(x=0) is None
     assert take(x=2 * pending_calls.MAX_CALLS_PER_TOOL - 1) == f"f{2 * pending_calls.MAX_CALLS_PER_TOOL - 1}"

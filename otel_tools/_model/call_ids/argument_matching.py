@@ -17,9 +17,9 @@ from uuid import UUID
 from otel_tools._call.binding import RECEIVERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
-__all__ = ["ReceivedArguments", "SentArguments", "sent_arguments"]
+__all__ = ["NULL", "ReceivedArguments", "SentArguments", "sent_arguments"]
 
 SentArguments = Mapping[str, str]
 """The arguments that a model sent: each value as canonical JSON, a long one as its digest."""
@@ -33,7 +33,7 @@ _MAX_ARGUMENTS: Final = 256
 _FREE_FORM: Final = ""
 """The name of the one argument of a tool that takes text instead of JSON."""
 
-_NULL: Final = "null"
+NULL: Final = "null"
 _NO_JSON: Final = ""
 """The text of a value that has no JSON. No JSON is empty."""
 
@@ -55,7 +55,8 @@ def sent_arguments(arguments: Any, *, free_form: bool = False) -> SentArguments 
             if free_form:
                 return {_FREE_FORM: _canonical(arguments)}
             # Models write null, too, for a tool without parameters.
-            arguments = (json.loads(arguments) if arguments.strip() else None) or {}
+            arguments = json.loads(arguments) if arguments.strip() else None
+            arguments = {} if arguments is None else arguments
         if not isinstance(arguments, dict) or len(arguments) > _MAX_ARGUMENTS:
             return None
         if any(len(name) > _MAX_NAME_LENGTH for name in arguments):
@@ -78,36 +79,72 @@ class ReceivedArguments:
         signature: Returns the function's signature; called only where it is needed.
     """
 
-    __slots__ = ("_args", "_defaults", "_forms", "_kwargs", "_signature")
+    __slots__ = ("_args", "_defaults", "_forms", "_kwargs", "_parameters", "_signature")
 
     def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], signature: Callable[[], Signature]) -> None:
         self._args = args
         self._kwargs = kwargs
         self._signature = signature
         self._forms: list[_CanonicalTexts] | None = None
-        self._defaults: _CanonicalTexts | None = None
+        self._defaults: dict[str, str] | None = None
+        self._parameters: Mapping[str, Parameter] = {}
 
-    def match(self, sent: SentArguments) -> bool:
-        """Whether a model sent these arguments."""
+    def match(self, sent: SentArguments, offered: Collection[str] | None = None) -> bool:
+        """Whether a model sent these arguments.
+
+        Args:
+            sent: What it sent.
+            offered: The parameters that the model was told of: others were added by the application or a framework, and
+                do not count. None where that is unknown.
+        """
         try:
             if self._forms is None:
                 self._forms = self._all_forms()
-            return any(self._matches(form, sent) for form in self._forms)
+            return any(self._matches(form, sent, offered) for form in self._forms)
         except Exception:  # noqa: BLE001 - arguments that do not fit, or that raise when they are looked into
             self._forms = []
             return False
 
-    def _matches(self, form: _CanonicalTexts, sent: SentArguments) -> bool:
+    def required(self, names: Collection[str]) -> list[Iterator[tuple[str, str]]] | None:
+        """For each form of the arguments, those that a model must have sent: no null, and no default.
+
+        Args:
+            names: The parameters that models were told of, or sent; others do not count.
+
+        Returns:
+            Names and canonical texts; None where the arguments do not fit the signature.
+        """
+        try:
+            if self._forms is None:
+                self._forms = self._all_forms()
+            return [
+                (
+                    (name, text)
+                    for name, value in form.values_by_name.items()
+                    if value is not None
+                    and (name in names or _FREE_FORM in names)
+                    and (text := form[name]) != self.default(name)
+                )
+                for form in self._forms
+            ]
+        except Exception:  # noqa: BLE001 - as in match
+            self._forms = []
+            return None
+
+    def _matches(self, form: _CanonicalTexts, sent: SentArguments, offered: Collection[str] | None) -> bool:
         if _FREE_FORM in sent:
             return len(form.values_by_name) == 1 and form[next(iter(form.values_by_name))] == sent[_FREE_FORM]
         for name, text in sent.items():
             if name in form.values_by_name:
                 if form[name] != text:
                     return False
-            elif text not in {_NULL, self._default(name)}:
+            elif text not in {NULL, self.default(name)}:
                 return False
         return all(
-            value is None or name in sent or form[name] == self._default(name) != _NO_JSON
+            value is None
+            or name in sent
+            or (offered is not None and name not in offered)
+            or form[name] == self.default(name) != _NO_JSON
             for name, value in form.values_by_name.items()
         )
 
@@ -132,11 +169,19 @@ class ReceivedArguments:
                 named[name] = value
         return named
 
-    def _default(self, name: str) -> str:
+    def default(self, name: str) -> str:
+        """The canonical text of a parameter's default; empty where there is none, or it is no JSON."""
         if self._defaults is None:
-            parameters = self._signature().parameters.values()
-            self._defaults = _CanonicalTexts({parameter.name: parameter.default for parameter in parameters})
-        return self._defaults[name] if name in self._defaults.values_by_name else _NO_JSON
+            self._parameters = self._parameters or self._signature().parameters
+            self._defaults = {}
+        text = self._defaults.get(name)
+        if text is None:
+            parameter = self._parameters.get(name)
+            is_given = parameter is not None and parameter.default is not Parameter.empty
+            text = self._defaults[name] = (
+                _text_of(parameter.default) if parameter is not None and is_given else _NO_JSON
+            )
+        return text
 
 
 class _CanonicalTexts(dict[str, str]):
@@ -153,16 +198,23 @@ class _CanonicalTexts(dict[str, str]):
         self.values_by_name = values_by_name
 
     def __missing__(self, name: str) -> str:
-        try:
-            text = _canonical(self.values_by_name[name])
-        except Exception:  # noqa: BLE001 - a foreign object may raise anything when it is looked into
-            text = _NO_JSON
-        self[name] = text
+        text = self[name] = _text_of(self.values_by_name[name])
         return text
 
 
+def _text_of(value: Any) -> str:
+    try:
+        return _canonical(value)
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything when it is looked into
+        return _NO_JSON
+
+
+_encode: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _canonical(value: Any) -> str:
-    text = json.dumps(_json_value(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    kind = type(value)
+    text = str(value) if kind is int else _encode(value if kind is str else _json_value(value))
     if len(text) <= _MAX_VALUE_LENGTH:
         return text
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

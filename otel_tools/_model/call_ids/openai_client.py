@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Mapping
+from hashlib import blake2b
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +19,13 @@ from opentelemetry.trace import SpanKind, get_current_span
 from otel_tools._model.call_ids.model_spans import instrument_model_calls
 from otel_tools._model.call_ids.observed_stream import observed_iterator
 from otel_tools._model.call_ids.openai_private import model_request, request_class, wrap_stream
-from otel_tools._model.call_ids.pending_calls import RequestOrigin, clear, discard_answered, remember
+from otel_tools._model.call_ids.pending_calls import (
+    RequestOrigin,
+    clear,
+    discard_answered,
+    discard_asked_again,
+    remember,
+)
 from otel_tools._model.call_ids.response_tool_calls import requested_calls
 from otel_tools._telemetry.guard import log_failure
 from otel_tools.errors import ConfigurationError
@@ -129,6 +137,9 @@ def _origin(options: Any) -> RequestOrigin | None:
         origin = _origin_of_span(get_current_span(), fetched=request.fetches)
         if call_ids := _answered_call_ids(request.body):
             discard_answered(call_ids, origin.trace_id)
+        if conversations := _conversations(request.body):
+            discard_asked_again(set(conversations), _call_ids(request.body), origin.trace_id)
+            origin = origin._replace(conversation=conversations[-1], offered=_offered(request.body))
     except Exception:  # noqa: BLE001 - telemetry never fails a call
         log_failure(_REMEMBERING)
         return None
@@ -145,6 +156,41 @@ def _origin_of_span(span: Any, *, fetched: bool) -> RequestOrigin:
     # A model span without a parent is the root of its own trace, so the application is in none.
     trace_id = 0 if getattr(span, "parent", None) is None else context.trace_id
     return RequestOrigin(trace_id, context, fetched)
+
+
+def _conversations(body: Any) -> list[str]:
+    """Identifies the conversation of a request, after each of its messages."""
+    if not isinstance(body, Mapping):
+        return []
+    given = body.get("input")
+    items = [*_list(body.get("messages")), *(_list(given) or ([given] if given else []))]
+    so_far = blake2b(repr(body.get("previous_response_id")).encode(), digest_size=16)
+    found = []
+    for item in items:
+        so_far.update(json.dumps(item, sort_keys=True, default=repr).encode("utf-8", "surrogatepass"))
+        found.append(so_far.hexdigest())
+    return found
+
+
+def _call_ids(body: Mapping[str, Any]) -> set[str]:
+    """The ids of the calls in the messages of a request."""
+    items = [item for item in (*_list(body.get("messages")), *_list(body.get("input"))) if isinstance(item, Mapping)]
+    ids = [item.get("call_id") for item in items]
+    ids += [call.get("id") for item in items for call in _list(item.get("tool_calls")) if isinstance(call, Mapping)]
+    return {call_id for call_id in ids if isinstance(call_id, str)}
+
+
+def _offered(body: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """The parameters of each function that a request offers; those that take any name are left out."""
+    offered = {}
+    for tool in _list(body.get("tools")):
+        function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+        if not isinstance(function, Mapping):
+            continue
+        schema = function.get("parameters")
+        if isinstance(schema, Mapping) and isinstance(schema.get("properties"), Mapping):
+            offered[str(function.get("name"))] = frozenset(schema["properties"])
+    return offered
 
 
 def _answered_call_ids(body: Any) -> set[str]:

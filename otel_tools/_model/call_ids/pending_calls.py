@@ -9,39 +9,54 @@ For other callers `remember` keeps the calls of a response, and `call_id_of` fin
 the tool's name and its arguments. Of equal calls that have not begun it takes the first one that was requested
 
 1. in this context and trace: the response came here, or in the task or thread that started this one;
-2. in this trace: the response came in another task or thread of the trace;
+2. in this trace: the response came in another task or thread of the trace. If no arguments are equal, the only call of
+   the tool that is pending in the trace is taken: the application may have changed its arguments;
 3. in this context, in another trace: the model and the tool each got a root span of their own;
 4. anywhere, if the tool begins without a trace: on a pool of threads that carries no context. If equal calls of more
    than one trace are pending, none is taken: no id is better than a wrong one.
 
 A context is one of `contextvars`. What a model requests in a task is not seen by the task's parent: rules 2 and 4 are
-for that. A call stops being pending when its result is sent to the model.
+for that. A call stops being pending when its result is sent to the model, or the model is asked again in place of
+its answer.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
+from collections.abc import Mapping  # noqa: TC003 - read at run time by NamedTuple
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import RLock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.trace import get_current_span
 
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import at_fork
-from otel_tools._model.call_ids.argument_matching import ReceivedArguments, sent_arguments
+from otel_tools._model.call_ids.argument_matching import NULL, ReceivedArguments, sent_arguments
+from otel_tools._telemetry import names
 from otel_tools._telemetry.instruments import instruments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from inspect import Signature
 
     from opentelemetry.trace import SpanContext
 
     from otel_tools._model.call_ids.argument_matching import SentArguments
 
-__all__ = ["RequestOrigin", "RequestedCall", "call_id_of", "clear", "discard_answered", "known_call_id", "remember"]
+__all__ = [
+    "RequestOrigin",
+    "RequestedCall",
+    "call_id_of",
+    "clear",
+    "discard_answered",
+    "discard_asked_again",
+    "known_call_id",
+    "remember",
+]
 
 MAX_CALLS: Final = 4096
 """Calls that are remembered at once in a process."""
@@ -82,25 +97,109 @@ class RequestOrigin(NamedTuple):
         trace_id: The trace that the application is in; 0 without one.
         model_span: The span of the model's call, where there is one.
         fetched: Whether the response was made earlier and is only fetched. It may be fetched more than once.
+        offered: The parameters of each tool that the request offered.
+        conversation: Identifies the messages of the request; empty where there are none.
     """
 
     trace_id: int = 0
     model_span: SpanContext | None = None
     fetched: bool = False
+    offered: Mapping[str, frozenset[str]] = MappingProxyType({})
+    conversation: str = ""
 
 
 class _PendingCall:
     """A call that a model has requested and that has not begun."""
 
-    __slots__ = ("call_id", "expires", "is_pending", "origin", "sent_arguments", "tool")
+    __slots__ = ("call_id", "expires", "is_pending", "offered", "origin", "sent_arguments", "tool")
 
     def __init__(self, requested: RequestedCall, arguments: SentArguments, origin: RequestOrigin) -> None:
         self.call_id = requested.call_id
         self.tool = requested.tool
         self.sent_arguments = arguments
         self.origin = origin
+        self.offered = origin.offered.get(requested.tool)
         self.expires = clock.now() + LIFETIME
         self.is_pending = True
+
+
+class _CallsOfTool:
+    """The pending calls of one tool, in the order of their arrival, and indexed by their arguments.
+
+    Attributes:
+        calls: All of them.
+        names: The parameters that a model was told of, or sent.
+    """
+
+    __slots__ = ("_by_argument", "_by_trace", "calls", "names")
+
+    def __init__(self) -> None:
+        self.calls: dict[_PendingCall, None] = {}
+        self.names: set[str] = set()
+        self._by_argument: dict[tuple[str, str], dict[_PendingCall, None]] = {}
+        self._by_trace: dict[int, dict[_PendingCall, None]] = {}
+
+    def add(self, pending: _PendingCall) -> None:
+        self.calls[pending] = None
+        self.names.update(pending.sent_arguments, pending.offered or ())
+        self._by_trace.setdefault(pending.origin.trace_id, {})[pending] = None
+        for argument in _index_keys(pending):
+            self._by_argument.setdefault(argument, {})[pending] = None
+
+    def remove(self, pending: _PendingCall) -> None:
+        del self.calls[pending]
+        _discard(self._by_trace, pending.origin.trace_id, pending)
+        for argument in _index_keys(pending):
+            _discard(self._by_argument, argument, pending)
+
+    def of_trace(self, trace_id: int) -> dict[_PendingCall, None]:
+        return self._by_trace.get(trace_id, {})
+
+    def candidates(self, received: ReceivedArguments) -> Iterable[_PendingCall]:
+        """The calls that may have these arguments: few, however many are pending."""
+        forms = received.required(self.names)
+        if forms is None:
+            return ()
+        found: dict[_PendingCall, None] = {}
+        for required in forms:
+            smallest: dict[_PendingCall, None] | None = None
+            for name, text in required:
+                of_argument = self._by_argument.get((name, text), _NO_CALLS)
+                if _FREE_FORM in self.names:
+                    # The text of a custom tool has no name.
+                    found.update(self._by_argument.get((_FREE_FORM, text), _NO_CALLS))
+                if smallest is None or len(of_argument) < len(smallest):
+                    smallest = of_argument
+                if not smallest:
+                    break
+            if smallest is not None:
+                found.update(smallest)
+            else:
+                # The model may have sent nothing, or defaults.
+                found.update(self._by_argument.get(_NO_ARGUMENTS, _NO_CALLS))
+                for name in self.names:
+                    found.update(self._by_argument.get((name, received.default(name)), _NO_CALLS))
+        return found
+
+
+_FREE_FORM: Final = ""
+_NO_ARGUMENTS: Final = ("", "")
+
+
+def _index_keys(pending: _PendingCall) -> Iterable[tuple[str, str]]:
+    """The arguments that are not null; without any, a key that stands for none."""
+    return [argument for argument in pending.sent_arguments.items() if argument[1] != NULL] or [_NO_ARGUMENTS]
+
+
+def _discard(index: dict[Any, dict[_PendingCall, None]], key: Any, pending: _PendingCall) -> None:
+    calls = index.get(key)
+    if calls is not None:
+        calls.pop(pending, None)
+        if not calls:
+            del index[key]
+
+
+_NO_CALLS: Final[dict[_PendingCall, None]] = {}
 
 
 class _PendingCalls:
@@ -108,18 +207,22 @@ class _PendingCalls:
 
     def __init__(self) -> None:
         self.lock = RLock()
-        self.by_tool: dict[str, list[_PendingCall]] = {}
-        self.count = 0
+        self.by_tool: dict[str, _CallsOfTool] = {}
+        self.all: dict[_PendingCall, None] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self.all)
 
     def add(self, pending: _PendingCall) -> None:
         with self.lock:
-            calls = self.by_tool.setdefault(pending.tool, [])
-            calls.append(pending)
-            self.count += 1
-            if len(calls) > MAX_CALLS_PER_TOOL:
-                self.remove(calls[0])
-            while self.count > MAX_CALLS:
-                self.remove(min((each[0] for each in self.by_tool.values()), key=lambda call: call.expires))
+            calls = self.by_tool.setdefault(pending.tool, _CallsOfTool())
+            calls.add(pending)
+            self.all[pending] = None
+            if len(calls.calls) > MAX_CALLS_PER_TOOL:
+                self.remove(next(iter(calls.calls)))
+            if len(self.all) > MAX_CALLS:
+                self.remove(next(iter(self.all)))
 
     def remove(self, pending: _PendingCall) -> bool:
         """Remove the call; returns whether it was still pending, so that exactly one caller gets it."""
@@ -127,21 +230,24 @@ class _PendingCalls:
             if not pending.is_pending:
                 return False
             pending.is_pending = False
-            calls = self.by_tool.get(pending.tool, [])
-            if pending in calls:
+            if pending in self.all:
+                del self.all[pending]
+                calls = self.by_tool[pending.tool]
                 calls.remove(pending)
-                self.count -= 1
-            if not calls:
-                self.by_tool.pop(pending.tool, None)
+                if not calls.calls:
+                    del self.by_tool[pending.tool]
             return True
 
-    def calls_of(self, tool: str) -> list[_PendingCall]:
+    def calls_of(self, tool: str) -> _CallsOfTool | None:
         """The pending calls of a tool; removes those that have expired."""
         now = clock.now()
         with self.lock:
-            for pending in list(itertools.takewhile(lambda call: call.expires <= now, self.by_tool.get(tool, ()))):
-                self.remove(pending)
-            return list(self.by_tool.get(tool, ()))
+            while (calls := self.by_tool.get(tool)) is not None:
+                oldest = next(iter(calls.calls))
+                if oldest.expires > now:
+                    return calls
+                self.remove(oldest)
+        return None
 
 
 class _KnownCallId:
@@ -205,11 +311,25 @@ def discard_answered(call_ids: Collection[str], trace_id: int) -> None:
     """Discard the calls that a conversation in this context or trace has answered, with or without the tool."""
     here = _context_calls.get()
     with _store.lock:
-        same_trace = [
-            call for calls in _store.by_tool.values() for call in calls if 0 != call.origin.trace_id == trace_id
-        ]
+        same_trace = [call for call in _store.all if 0 != call.origin.trace_id == trace_id]
         for pending in (*here, *same_trace):
             if pending.call_id in call_ids:
+                _store.remove(pending)
+
+
+def discard_asked_again(conversations: Collection[str], kept: Collection[str], trace_id: int) -> None:
+    """Discard the calls of an answer that the conversation goes on without: the model is asked again in its place.
+
+    Args:
+        conversations: Those that the new request begins with, or is.
+        kept: The ids of calls that the new request contains.
+        trace_id: The trace of the new request.
+    """
+    here = _context_calls.get()
+    with _store.lock:
+        same_trace = [call for call in _store.all if 0 != call.origin.trace_id == trace_id]
+        for pending in (*here, *same_trace):
+            if pending.origin.conversation in conversations and pending.call_id not in kept:
                 _store.remove(pending)
 
 
@@ -217,7 +337,7 @@ def clear() -> None:
     """Forget all pending calls."""
     global _store  # noqa: PLW0603 - the memory of the process
     with _store.lock:
-        for pending in [call for calls in _store.by_tool.values() for call in calls]:
+        for pending in _store.all:
             pending.is_pending = False
     _store = _PendingCalls()
     instruments.find_model_call = None
@@ -238,6 +358,8 @@ def call_id_of(
         The id, and the span of the model's call where there is one; None if no model is known to have requested it.
     """
     exact = _known_id.get()
+    if (exact is None or not exact.is_pending) and (call_id := _id_at_hand(tool, args, kwargs)) is not None:
+        return call_id, _take_model_span(tool, call_id)
     if exact is not None and exact.call_id and exact.is_pending and exact.tool in {None, tool}:
         exact.is_pending = False
         return exact.call_id, _take_model_span(tool, exact.call_id)
@@ -247,26 +369,73 @@ def call_id_of(
     return None if pending is None else (pending.call_id, pending.origin.model_span)
 
 
+def _id_at_hand(tool: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    """The id in a framework's context among the arguments, or on the framework's span of this call.
+
+    None for a call that another tool makes, to which it may pass its own context on.
+    """
+    attributes = getattr(get_current_span(), "attributes", None) or {}
+    if attributes.get(names.TOOL_NAME, tool) != tool:
+        return None
+    for value in (*args, *kwargs.values()):
+        if type(value).__module__ != "builtins":
+            call_id = _attribute(value, "tool_call_id")
+            if _is_valid_name(call_id):
+                return str(call_id)
+    call_id = attributes.get(names.TOOL_CALL_ID)
+    return str(call_id) if _is_valid_name(call_id) else None
+
+
+def _attribute(value: Any, name: str) -> Any:
+    """An attribute that an object really has: one that is made up on access may do anything."""
+    try:
+        inspect.getattr_static(value, name)
+        return getattr(value, name)
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything
+        return None
+
+
 def _find(tool: str, received: ReceivedArguments) -> _PendingCall | None:
-    trace_id = get_current_span().get_span_context().trace_id
-    here = set(_context_calls.get())
+    span = get_current_span()
+    trace_id = span.get_span_context().trace_id
     calls = _store.calls_of(tool)
+    if calls is None:
+        return None
+    with _store.lock:
+        candidates = list(calls.candidates(received))
+    matching = [pending for pending in candidates if received.match(pending.sent_arguments, pending.offered)]
+    here = set(_context_calls.get()) if matching else ()
     by_distance: tuple[list[_PendingCall], ...] = ([], [], [])
-    for pending in calls:
+    for pending in matching:
         in_trace = pending.origin.trace_id == trace_id
         if pending in here:
             by_distance[0 if in_trace else 2].append(pending)
         elif in_trace and trace_id:
             by_distance[1].append(pending)
-    for pending in itertools.chain(*by_distance):
-        if received.match(pending.sent_arguments) and _store.remove(pending):
-            return pending
+    found = next(filter(_store.remove, itertools.chain(*by_distance)), None)
+    if found is not None:
+        return found
     if trace_id:
+        return _only_call_of_trace(calls, tool, span)
+    if len({pending.origin.trace_id for pending in matching}) > 1:
         return None
-    anywhere = [pending for pending in calls if received.match(pending.sent_arguments)]
-    if len({pending.origin.trace_id for pending in anywhere}) > 1:
+    return next(filter(_store.remove, matching), None)
+
+
+def _only_call_of_trace(calls: _CallsOfTool, tool: str, span: Any) -> _PendingCall | None:
+    """The one call of the tool that is pending in this trace, whatever was done to its arguments.
+
+    None for a call that another tool makes: no model asked for it.
+    """
+    of_trace = calls.of_trace(span.get_span_context().trace_id)
+    if len(of_trace) != 1:
         return None
-    return next(filter(_store.remove, anywhere), None)
+    attributes = getattr(span, "attributes", None) or {}
+    if attributes.get(names.TOOL_NAME, tool) != tool:
+        return None
+    with _store.lock:
+        only = next(iter(of_trace), None)
+        return only if only is not None and _store.remove(only) else None
 
 
 def _take_model_span(tool: str, call_id: str) -> SpanContext | None:
@@ -274,7 +443,8 @@ def _take_model_span(tool: str, call_id: str) -> SpanContext | None:
     if tool not in _store.by_tool:
         return None
     here = _context_calls.get()
-    same_id = (call for call in _store.calls_of(tool) if call.call_id == call_id)
+    of_tool = _store.calls_of(tool)
+    same_id = () if of_tool is None else [call for call in list(of_tool.calls) if call.call_id == call_id]
     calls = sorted(same_id, key=lambda call: call not in here)
     pending = next(filter(_store.remove, calls), None)
     return None if pending is None else pending.origin.model_span
