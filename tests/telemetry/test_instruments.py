@@ -27,6 +27,7 @@ def run(program: str) -> str:
 TOOLS = """
 import asyncio, logging, sys
 logging.basicConfig(level=logging.DEBUG)
+logging.getLogger("otel_tools.calls").setLevel(logging.INFO)  # at DEBUG, each call that begins is logged
 from otel_tools import Objective, agent, stats, tool
 
 @tool(objective=Objective(success=0.9))

@@ -22,7 +22,6 @@ its answer.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Mapping  # noqa: TC003 - read at run time by NamedTuple
 from contextlib import contextmanager
@@ -378,7 +377,9 @@ def _id_at_hand(tool: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     if attributes.get(names.TOOL_NAME, tool) != tool:
         return None
     for value in (*args, *kwargs.values()):
-        if type(value).__module__ != "builtins":
+        kind = type(value)
+        # By identity: a metaclass may run code where its class is hashed, compared or asked for an attribute.
+        if kind is not str and kind is not int and kind is not dict and kind is not list:
             call_id = _attribute(value, "tool_call_id")
             if _is_valid_name(call_id):
                 return str(call_id)
@@ -386,10 +387,18 @@ def _id_at_hand(tool: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     return str(call_id) if _is_valid_name(call_id) else None
 
 
+_mro_of: Final = type.__dict__["__mro__"].__get__
+_dict_of: Final = type.__dict__["__dict__"].__get__
+
+
 def _attribute(value: Any, name: str) -> Any:
-    """An attribute that an object really has: one that is made up on access may do anything."""
+    """An attribute that an object really has: one that is made up on access may do anything, as may a metaclass."""
     try:
-        inspect.getattr_static(value, name)
+        classes = _mro_of(type(value))
+        if not any(name in _dict_of(each) for each in classes) and name not in object.__getattribute__(
+            value, "__dict__"
+        ):
+            return None
         return getattr(value, name)
     except Exception:  # noqa: BLE001 - a foreign object may raise anything
         return None
