@@ -20,6 +20,7 @@ _MAX_CHARACTERS: Final = 20_000
 """Limit for the message, and for the values together. Beyond it the message is dropped."""
 
 _MAX_DEPTH: Final = 40
+_WORD: Final = re.compile(r"\w")
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _READABLE: Final = (str, decimal.Decimal, uuid.UUID, dt.date, dt.datetime, dt.time, dt.timedelta)
 
@@ -42,18 +43,28 @@ def mask_values(message: str, values: Any) -> str | None:
         return None
     lowered = _lower(message)
     hidden = bytearray(len(message))
+    # The message is read once for all values: a call may have thousands of them.
+    grams: set[str] = set()
+    short: dict[int, set[str]] = {}
     for text in {_lower(text) for text in texts}:
         if len(text) >= _MIN_SHARED:
-            grams = {text[at : at + _MIN_SHARED] for at in range(len(text) - _MIN_SHARED + 1)}
-            for at in range(len(lowered) - _MIN_SHARED + 1):
-                if lowered[at : at + _MIN_SHARED] in grams:
-                    hidden[at : at + _MIN_SHARED] = b"\1" * _MIN_SHARED
+            grams.update(text[at : at + _MIN_SHARED] for at in range(len(text) - _MIN_SHARED + 1))
         elif text.strip():
-            for found in re.finditer(rf"(?<!\w){re.escape(text)}(?!\w)", lowered):
-                hidden[found.start() : found.end()] = b"\1" * len(text)
+            short.setdefault(len(text), set()).add(text)
+    for at in range(len(lowered) - _MIN_SHARED + 1 if grams else 0):
+        if lowered[at : at + _MIN_SHARED] in grams:
+            hidden[at : at + _MIN_SHARED] = b"\1" * _MIN_SHARED
+    for length, alone in short.items():
+        for at in range(len(lowered) - length + 1):
+            if lowered[at : at + length] in alone and _stands_alone(lowered, at, at + length):
+                hidden[at : at + length] = b"\1" * length
     shown = "".join(character if not hide else "\0" for character, hide in zip(message, hidden, strict=True))
     shown = re.sub("\0+", _MASK, shown).strip()
     return shown if re.search(r"\w{3}", shown) else None
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    return not (start and _WORD.match(text, start - 1)) and not _WORD.match(text, end)
 
 
 def _texts_of(values: Any, depth: int) -> set[str] | None:

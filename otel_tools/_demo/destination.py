@@ -147,5 +147,8 @@ def _new_file() -> Path:
     except OSError:
         writable = False
     if not writable:
-        folder = Path(tempfile.gettempdir())
+        # Others can write to that folder, too: a name that they cannot know, and a file that they cannot read.
+        handle, path = tempfile.mkstemp(prefix="otel-tools-demo-", suffix=".otlp.jsonl")
+        os.close(handle)
+        return Path(path)
     return folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.otlp.jsonl"

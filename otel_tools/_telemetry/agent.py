@@ -16,6 +16,7 @@ from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import is_cancellation
 from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import AGENT_KEY
+from otel_tools._telemetry.content.capture import redact_text
 from otel_tools._telemetry.content.surrogates import without_surrogates
 from otel_tools._telemetry.deferred import gc_running, pending_reports
 from otel_tools._telemetry.exceptions import record_failure
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["agent"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+_MAX_NAME: Final = 256
 
 
 class _Run:
@@ -96,8 +99,8 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
     def __init__(self, name: str, *, conversation_id: str | None = None) -> None:
         if not isinstance(name, str) or not name.strip():
             raise ConfigurationError(f"agent({name!r}): a name is needed, such as 'travel-agent'")
-        self.name = without_surrogates(name)
-        self.conversation_id = conversation_id and without_surrogates(conversation_id)
+        self.name = redact_text(without_surrogates(name), _MAX_NAME)
+        self.conversation_id = conversation_id and redact_text(without_surrogates(conversation_id), _MAX_NAME)
         self._runs: list[_Run] = []
 
     def __enter__(self) -> Span | None:

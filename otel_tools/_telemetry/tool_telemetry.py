@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._telemetry import names
+from otel_tools._telemetry.content.capture import redact_text
 from otel_tools._telemetry.counters import metrics_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ToolTelemetry"]
 
 _MAX_ATTRIBUTE_SETS: Final = 256
+_MAX_DESCRIPTION: Final = 1024
 
 
 class ToolTelemetry:
@@ -50,7 +52,7 @@ class ToolTelemetry:
             names.OUTCOME: "ok",
         }
         if description:
-            self.attributes[names.TOOL_DESCRIPTION] = description
+            self.attributes[names.TOOL_DESCRIPTION] = redact_text(description, _MAX_DESCRIPTION)
         self._agent_attributes: dict[str, dict[str, str]] = {}
         self._point_attributes: dict[tuple[str | None, str | None], dict[str, str]] = {}
 

@@ -61,5 +61,8 @@ class ToolArguments(PolicyArguments, total=False):
     args: type[BaseModel] | None
     """A pydantic model that declares the arguments in place of the signature, for the schema and for ``validate``,
     which it turns on. The function takes the model's fields by name, or has one parameter of its type."""
+    redact: bool | Literal["keys"] | None
+    """What is replaced in the results that a model reads, in place of the ``redact`` of its `ToolSet`: True for secrets
+    by their shape, such as API keys, ``'keys'`` for the values of secret keys too, False for nothing."""
     objective: Objective | None
     """The success ratio that the tool should keep; the alert on its failure ratio uses it."""

@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._policies.options import ORDER, POLICY_OPTIONS, Option, Options
+from otel_tools._telemetry.content.redaction import REDACT_CHOICES
 from otel_tools._tool.objective import Objective
 from otel_tools._tool.option_types import PolicyArguments, ToolArguments
 from otel_tools.errors import ConfigurationError
@@ -27,6 +28,11 @@ TOOL_OPTIONS: Final = (
         "which it turns on. The function takes the model's fields by name, or has one parameter of its type.",
     ),
     *POLICY_OPTIONS,
+    Option(
+        "redact",
+        "What is replaced in the results that a model reads, in place of the ``redact`` of its `ToolSet`: True for "
+        "secrets by their shape, such as API keys, ``'keys'`` for the values of secret keys too, False for nothing.",
+    ),
     Option(
         "objective", "The success ratio that the tool should keep; the alert on its failure ratio uses it.", Objective
     ),
@@ -55,6 +61,8 @@ def options_from(given: Mapping[str, Any]) -> Options:
         )
     if options.description is not None and not isinstance(options.description, str):
         raise ConfigurationError(f"tool(description={options.description!r}): a text is needed")
+    if options.redact is not None and options.redact not in REDACT_CHOICES:
+        raise ConfigurationError(f"tool(redact={options.redact!r}): True, 'keys' or False is needed")
     return options
 
 

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +81,14 @@ def test_without_a_state_folder_the_file_is_temporary(monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "taken"))
     where = choose("file")
     assert isinstance(where, File)
+    other = choose("file")
+    assert isinstance(other, File)
     assert where.path.parent == Path(tempfile.gettempdir())
+    assert stat.S_IMODE(where.path.stat().st_mode) == 0o600
+    # Nobody can lay a link there before.
+    assert where.path != other.path
+    for each in (where, other):
+        each.path.unlink()
 
 
 def test_a_named_file_wins_over_a_listening_collector(

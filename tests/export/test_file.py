@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import stat
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -66,12 +67,14 @@ def ended(folder: Path) -> dict[str, Ended]:
     (folder / "before.jsonl").write_text('{"resourceSpans":[]}\n')
     often = {"OTEL_METRIC_EXPORT_INTERVAL": "20", "OTEL_BSP_SCHEDULE_DELAY": "5"}
     logs = {"OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": "logs/dup"}
+    content = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"}
     delta = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}
     return run_all(
         {
             "one": Program(SCRIPT, {"TO": str(folder / "one.jsonl"), **logs}),
             "before": Program(SCRIPT, {"TO": str(folder / "before.jsonl")}),
             "delta": Program(SCRIPT, {"TO": str(folder / "delta.jsonl"), **delta}),
+            "content": Program(SCRIPT, {"TO": str(folder / "content.jsonl"), **content}),
             "crowd": Program(CROWD, {"TO": str(folder / "crowd.jsonl"), **often}),
             "gone": Program(
                 """
@@ -173,6 +176,12 @@ def test_the_file_is_appended_to(folder: Path, ended: dict[str, Ended]) -> None:
     lines = read(folder / "before.jsonl")
     assert lines[0] == {"resourceSpans": []}
     assert len(lines) > 2
+
+
+def test_nobody_else_reads_a_file_with_arguments_and_results(folder: Path, ended: dict[str, Ended]) -> None:
+    assert ended["content"].code == 0
+    assert stat.S_IMODE((folder / "content.jsonl").stat().st_mode) == 0o600
+    assert stat.S_IMODE((folder / "one.jsonl").stat().st_mode) != 0o600
 
 
 def test_the_variable_sets_the_temporality(folder: Path, ended: dict[str, Ended]) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from otel_tools._model.toolset.serialize import bounded_json, json_values
 from otel_tools._telemetry.content.capture import content
-from otel_tools._telemetry.content.redaction import Redaction
+from otel_tools._telemetry.content.redaction import Redact, Redaction
 
 
 class Colour(enum.Enum):
@@ -134,12 +134,25 @@ def test_numbers_that_json_lacks_become_strings(number: float) -> None:
         ({"password": "hunter2"}, {"password": "[REDACTED]"}),
         ({"a": [{"api_key": {"nested": 1}}]}, {"a": [{"api_key": "[REDACTED]"}]}),
         (["Authorization: Bearer abcdefgh12345678"], ["Authorization: [REDACTED]"]),
-        ("key sk-abcdefghijklmnopqrstuvwx", "key [REDACTED]"),
-        ({"sk-abcdefghijklmnopqrstuvwx": 1}, {"[REDACTED]": 1}),
     ],
 )
-def test_secrets_are_replaced(value: Any, expected: Any) -> None:
-    assert json.loads(bounded_json(value, 1000, redact=True)[0]) == expected
+def test_secrets_under_their_keys_are_replaced_on_request(value: Any, expected: Any) -> None:
+    assert json.loads(bounded_json(value, 1000, redact="keys")[0]) == expected
+    assert json.loads(bounded_json(value, 1000, redact=True)[0]) == value
+
+
+@pytest.mark.parametrize("redact", [True, "keys"])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("key sk-abcdefghijklmnopqrstuvwx", "key [REDACTED]"),
+        ({"sk-abcdefghijklmnopqrstuvwx": 1}, {"[REDACTED]": 1}),
+        ({"access_token": "sk-abcdefghijklmnopqrstuvwx"}, {"access_token": "[REDACTED]"}),
+        ({"url": "postgres://app:hunter2@db"}, {"url": "postgres://app:[REDACTED]@db"}),
+    ],
+)
+def test_secrets_of_a_shape_of_their_own_are_replaced(value: Any, expected: Any, redact: Redact) -> None:
+    assert json.loads(bounded_json(value, 1000, redact=redact)[0]) == expected
     assert json.loads(bounded_json(value, 1000, redact=False)[0]) == value
 
 
@@ -153,7 +166,7 @@ def test_secrets_are_replaced(value: Any, expected: Any) -> None:
     ],
 )
 def test_values_that_only_resemble_secrets_stay(value: Any) -> None:
-    assert json.loads(bounded_json(value, 1000, redact=True)[0]) == value
+    assert json.loads(bounded_json(value, 1000, redact="keys")[0]) == value
 
 
 def test_the_programs_own_redaction_applies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from otel_tools import ConfigurationError, Tool, agent, tool
 from otel_tools._call.threads import MAX_ABANDONED
 from otel_tools._model.toolset.results import ToolResult
 from otel_tools._model.toolset.toolset import ToolSet
+from otel_tools._telemetry.content.redaction import Redact
 from otel_tools.testing import Captured
 
 
@@ -487,11 +488,29 @@ def test_long_results_are_cut_and_say_so(ask: Ask) -> None:
 
 
 def test_secrets_in_results_are_replaced_unless_the_model_is_meant_to_have_them(ask: Ask) -> None:
-    def login() -> dict[str, str]:
-        return {"password": "hunter2", "next_page_token": "abc"}
+    key = f"sk-{'a1' * 12}"
 
-    assert told(ask(ToolSet([login]), [call("login")])[0]) == {"password": "[REDACTED]", "next_page_token": "abc"}
-    assert told(ask(ToolSet([login], redact=False), [call("login")])[0])["password"] == "hunter2"  # noqa: S105 - of nobody
+    def login() -> dict[str, str]:
+        # The next call needs the first two.
+        return {"access_token": "f00d", "next_page_token": "abc", "key": key}
+
+    hidden = "[REDACTED]"
+    by_shape = {"access_token": "f00d", "next_page_token": "abc", "key": hidden}
+    by_key = {**by_shape, "access_token": hidden}
+    everything = {**by_shape, "key": key}
+    strengths: list[tuple[Redact, dict[str, str]]] = [(True, by_shape), ("keys", by_key), (False, everything)]
+    for redact, shown in strengths:
+        assert told(ask(ToolSet([login], redact=redact), [call("login")])[0]) == shown
+        # A tool decides for itself.
+        own = tool(redact=redact)(login)
+        assert told(ask(ToolSet([own], redact=not redact), [call("login")])[0]) == shown
+    assert told(ask(ToolSet([login]), [call("login")])[0]) == by_shape
+
+
+@pytest.mark.parametrize("redact", ["shapes", None, 2])
+def test_an_unknown_strength_of_redaction_is_refused(redact: Any) -> None:
+    with pytest.raises(ConfigurationError, match="True, 'keys' or False"):
+        ToolSet([], redact=redact)
 
 
 def test_an_endless_generator_is_stopped(ask: Ask) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -35,6 +36,7 @@ from opentelemetry.trace import Status, StatusCode
 from otel_tools._sidecar import http
 from otel_tools._sidecar.configs import collector_dir
 from otel_tools._sidecar.ports import HOST, Ports
+from tests.secret_examples import NAMED, PROSE, SHAPES
 
 CONFIG = collector_dir() / "config.yaml"
 
@@ -208,6 +210,25 @@ def test_secrets_in_telemetry_are_removed(collector: Collector) -> None:
     assert seen["http.request.header.authorization"] == "****"
     assert seen["by_the_sdk"] == '{"password": "[REDACTED]", "n": 1} https://bob:[REDACTED]@example.org/'
     assert not any(name.startswith("otel_tools.exposed") for name in seen)
+
+
+def test_the_collector_finds_the_secrets_that_the_sdk_finds(collector: Collector) -> None:
+    secrets = {**SHAPES, **NAMED}
+    with Jaeger(collector.ports.jaeger_otlp) as jaeger:
+        provider = collector.traced()
+        with provider.get_tracer("t").start_as_current_span("execute_tool search") as span:
+            span.set_attributes({f"text {number}": text for number, text in enumerate(PROSE)})
+            span.set_attributes({f"of {what}": text.format(secret) for what, (text, secret) in secrets.items()})
+        until(lambda: jaeger.spans)
+        provider.shutdown()
+    seen = attributes(jaeger.spans[0].attributes)
+    kept = {
+        what: seen[f"of {what}"]
+        for what, (_, secret) in secrets.items()
+        if any(part in seen[f"of {what}"] for part in re.split(r"\W+", secret) if len(part) > 3)
+    }
+    assert kept == {}
+    assert [seen[f"text {number}"] for number in range(len(PROSE))] == PROSE
 
 
 def test_spans_wait_on_disk_for_jaeger_also_when_the_collector_is_killed(collector: Collector) -> None:

@@ -16,6 +16,7 @@ import yaml
 from otel_tools._sidecar.binaries import COMPONENTS
 from otel_tools._sidecar.configs import collector_dir, compose_file
 from otel_tools._sidecar.ports import Ports
+from otel_tools._telemetry.content.secret_shapes import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,6 +110,13 @@ def test_a_batch_is_smaller_than_jaegers_limit() -> None:
     taken = load(JAEGER)["receivers"]["otlp"]["protocols"]["grpc"]["max_recv_msg_size_mib"]
     assert batch["sizer"] == "bytes"
     assert batch["max_size"] * 2 <= taken * 1024 * 1024
+
+
+def test_the_collector_knows_the_same_shapes_of_secrets_as_the_package() -> None:
+    blocked = load(CONFIG)["processors"]["redaction"]["blocked_values"]
+    shapes = [shape.re2 for shape in SHAPES]
+    start = blocked.index(shapes[0])
+    assert blocked[start : start + len(shapes)] == shapes
 
 
 def test_the_patterns_for_secrets_are_fast() -> None:

@@ -346,3 +346,16 @@ def test_the_exit_of_an_agent_that_was_not_entered_does_nothing(seen: Captured) 
         agent("never entered").__exit__(None, None, None)
         assert trace.get_current_span() is outer
     assert [span.name for span in seen.spans] == ["invoke_agent outer"]
+
+
+def test_names_and_descriptions_are_redacted(seen: Captured) -> None:
+    key = f"sk-{'a1' * 12}"
+
+    @tool(description=f"Uses {key}.")
+    def described() -> None: ...
+
+    with agent(f"of {key}", conversation_id=f"c {key}"):
+        described()
+
+    assert key not in str([(span.name, attributes(span)) for span in seen.spans])
+    assert attributes(seen.span("described"))["gen_ai.agent.name"] == "of [REDACTED]"

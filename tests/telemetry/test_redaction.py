@@ -8,82 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_tools._arguments.mask_values import mask_values
 from otel_tools._telemetry.content.capture import content, redact_text, render
 from otel_tools._telemetry.content.redaction import REDACTED, Redaction
+from otel_tools._telemetry.content.secret_shapes import SHAPES as KEY_SHAPES
 from tests.cpu import cpu_ratio
+from tests.secret_examples import NAMED, NAMED_HERE, PROSE, PROSE_HERE, SHAPES, WORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WORD = "kX9w2LmQ7pR4sT8vB3nZ"
-
-SECRETS = {
-    # what it is: (a text around {}, the secret)
-    "bearer": ("Authorization: Bearer {}", "abcdefghijkl"),
-    "bearer in a sentence": ("sent bearer {} to it", "mF_9.B5f-4.1JqM"),
-    "bearer in lower case only": ("curl -H 'authorization: bearer {}'", "abcdefghijklmnop"),
-    "basic": ("with Basic {}", "dXNlcjpwYXNzd29yZA=="),
-    "basic without padding": ("Basic {} was refused", "QWxhZGRpbjpvcGVuIHNlc2FtZQ"),
-    "basic in a header": ('{{"Authorization": "Basic {}"}}', "abcdefgh"),
-    "another scheme": ("Authorization: Token {}", "f00"),
-    "digest": ('Authorization: Digest username="bob", response="{}"', "6629fae49393a05397450978507c4ef1"),
-    "jwt": ("token is {}.", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"),
-    "jwt after an underscore": ("session_{}", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0"),
-    "openai": ("key {}", f"sk-proj-{WORD}"),
-    "anthropic": ("key {}", f"sk-ant-api03-{WORD}"),
-    "stripe": ("key {}", f"sk_live_{WORD}"),
-    "github": ("key {}", f"ghp_{WORD}{WORD}"),
-    "github, fine-grained": ("key {}", f"github_pat_{WORD}_{WORD}"),
-    "gitlab": ("key {}", f"glpat-{WORD}"),
-    "slack": ("key {}", f"xoxb-123456789012-{WORD}"),
-    "google": ("key {}", f"AIza{WORD}{WORD[:15]}"),
-    "aws": ("key {}", "AKIAIOSFODNN7EXAMPLE"),
-    "npm": ("key {}", f"npm_{WORD}{WORD[:16]}"),
-    "pypi": ("key {}", f"pypi-{WORD}"),
-    "hugging face": ("key {}", f"hf_{WORD}"),
-    "sendgrid": ("key {}", f"SG.{WORD}.{WORD}"),
-    "groq": ("key {}", f"gsk_{WORD}"),
-    "xai": ("key {}", f"xai-{WORD}"),
-    "private key": ("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----", f"MII{WORD}\n{WORD}="),
-    "private key, escaped": (r"-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", rf"MII{WORD}\n{WORD}"),
-    "private key without end": ("-----BEGIN EC PRIVATE KEY-----\n{}", f"MHc{WORD}\n{WORD}"),
-    "private key of pgp": ("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{}", f"lQ{WORD}\n={WORD}"),
-    "url": ("postgresql+psycopg://app:{}@db.internal:5432/app", "hunter2"),
-    "url without a user": ("redis://:{}@cache:6379/0", "hunter2"),
-    "url with a strange password": ("amqp://app:{}@queue", "p@ss:w&rd!"),
-    "url in quotes": ('{{"dsn": "https://app:{}@sentry.example"}}', "hunter2"),
-    "assignment": ("PASSWORD={} ./run", "hunter2"),
-    "assignment with a colon": ("passwd: {}", "hunter2"),
-    "assignment in quotes": ("password = '{}'", "hunter 2 hunter"),
-    "query": ("GET /?api_key={}&unit=c", WORD),
-    "json": ('{{"apiKey": "{}", "unit": "c"}}', WORD),
-    "json with an escape": ('{{"secret": "{}"}}', r"hun\"ter2"),
-    "json in json": (r'{{"body": "{{\"client_secret\": \"{}\"}}"}}', WORD),
-    "python": ("{{'access_token': '{}'}}", WORD),
-    "camel case": ('"clientSecret":"{}"', WORD),
-    "yaml": ("private-key: {}\nunit: c", WORD),
-    "cookie": ("Cookie: a=b; session={}", WORD),
-    "set-cookie": ("Set-Cookie: sid={}; HttpOnly", WORD),
-    "several": ("token={0} password={0}", WORD),
-}
-
-PROSE = [
-    "The weather in Oslo is sunny, 21 degrees.",
-    "max_tokens: 100, prompt_tokens=12, completion tokens: 40",
-    "a token ring, the token, tokens; a secret garden and the cookie jar",
-    "Password required. Reset your password at https://example.com/reset?step=2",
-    "https://example.com:8443/a:b/c@d?user=me@example.com#x:y@z",
-    "see http://localhost:4318 or mailto:ada@example.com",
-    "basic understanding of bearer instruments; Basic Authentication, basic read/write, a bearer.",
-    "BASIC PROGRAMMING and Basic arithmetic: bearer bonds",
-    "task-force desk-ordering risk-sk-sk, ask-me-anything-about-this-and-that",
-    "eye exam, eyJ, keyJnothing",
-    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
-    "SELECT token_count FROM usage WHERE author = 'Ada' AND pinned",
-    "npm_config, hf_hub, SG.1, pypi-index, AKIA, xai, gsk_short, sk-short",
-    "TypeError: 'NoneType' object is not subscriptable",
-    '{"city": "Oslo", "tokenizer": "cl100k"}',
-]
+SECRETS = {**SHAPES, **NAMED, **NAMED_HERE}
 
 
 @pytest.mark.parametrize(("text", "secret"), SECRETS.values(), ids=list(SECRETS))
@@ -97,7 +32,7 @@ def test_a_secret_is_replaced_and_the_text_around_it_stays(text: str, secret: st
     assert redacted.endswith("\nafter") or "without end" in redacted or "-----" in text
 
 
-@pytest.mark.parametrize("text", PROSE)
+@pytest.mark.parametrize("text", [*PROSE, *PROSE_HERE])
 def test_a_text_without_a_secret_stays(text: str) -> None:
     assert Redaction().text(text) == text
 
@@ -114,11 +49,22 @@ SECRET_KEYS = [
     *("token", "accessToken", "x-auth-token", "tokens_secret", "secret", "clientSecret", "SECRET_KEY"),
     *("api_key", "apiKey", "X-Api-Key", "apikey", "api key", "private_key", "aws_access_key_id", "signing-key"),
     *("authorization", "Proxy-Authorization", "auth", "basicAuth", "cookie", "Set-Cookie", "credentials"),
-    *("session_id", "sessionId", "csrf", "otp", "pin", "encryptionKey"),
+    *("csrf", "otp", "encryptionKey", "pass", "session", "jwt", "DB_DSN", "connection_string", "connectionString"),
+    *("webhook_url", "cvv", "ssn", "AccountKey", "Ocp-Apim-Subscription-Key"),
 ]
 PLAIN_KEYS = [
     *("city", "author", "authors", "pinned", "shipping", "spinner", "keyboard", "monkey", "passenger"),
-    *("option", "optimal", "primary_key", "sort_key", "session", "compass", "sec", "adopt"),
+    *("option", "optimal", "primary_key", "sort_key", "compass", "sec", "adopt", "bypass", "sessions_count"),
+    *(
+        "token_symbol",
+        "authorization_status",
+        "password_policy",
+        "token_type",
+        "tokenizer",
+        "secret_name",
+        "cookie_count",
+    ),
+    *("session_id", "sessionId", "pin", "token_count", "tokenLimit", "passport", "pass_rate"),
 ]
 
 
@@ -136,10 +82,43 @@ def test_the_value_of_an_ordinary_key_stays(key: str) -> None:
     assert json.loads(render({key: "value"})) == {key: "value"}
 
 
-@pytest.mark.parametrize("key", ["max_tokens", "tokens", "total_tokens", "token_count", "tokenLimit", "prompt_tokens"])
+@pytest.mark.parametrize("key", ["max_tokens", "tokens", "total_tokens", "prompt_tokens", "cookies"])
 def test_a_number_of_tokens_stays_and_a_text_of_that_key_does_not(key: str) -> None:
     assert json.loads(render({key: 100})) == {key: 100}
     assert json.loads(render({key: "eyJ"})) == {key: REDACTED}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"session_id": "s-1", "cookies": 12}, {"session_id": "s-1", "cookies": 12}),
+        ({"session_id": f"s{WORD}"}, {"session_id": REDACTED}),
+        ({"tokens": ["a", "b"]}, {"tokens": ["a", "b"]}),
+        ({"cookies": {"sid": "x"}}, {"cookies": REDACTED}),
+        ({"pin": "left"}, {"pin": "left"}),
+        ({"pin": 1234}, {"pin": REDACTED}),
+        ({"password": None, "has_secret": True}, {"password": None, "has_secret": True}),
+        ([("authorization", "Token f00"), ("accept", "x")], [["authorization", REDACTED], ["accept", "x"]]),
+        ([(b"authorization", b"Token f00")], [["<bytes of 13 bytes>", REDACTED]]),
+        ({"name": "DB_PASSWORD", "value": "x"}, {"name": "DB_PASSWORD", "value": REDACTED}),
+        ({"name": "DB_HOST", "value": "x"}, {"name": "DB_HOST", "value": "x"}),
+    ],
+    ids=repr,
+)
+def test_the_value_decides_where_the_key_does_not(value: Any, shown: Any) -> None:
+    assert json.loads(render(value)) == shown
+
+
+@pytest.mark.parametrize(("text", "secret"), SHAPES.values(), ids=list(SHAPES))
+def test_a_model_reads_no_secret_that_has_a_shape_of_its_own(text: str, secret: str) -> None:
+    assert not any(
+        part in Redaction().by_shape.text(text.format(secret)) for part in re.split(r"\W+", secret) if len(part) > 3
+    )
+
+
+@pytest.mark.parametrize("text", [*PROSE, *PROSE_HERE, *(text.format(secret) for text, secret in NAMED.values())])
+def test_a_model_reads_everything_else(text: str) -> None:
+    assert Redaction().by_shape.text(text) == text
 
 
 def test_a_secret_in_a_key_is_replaced() -> None:
@@ -219,3 +198,65 @@ def test_no_text_makes_a_pattern_slow(part: str) -> None:
         Redaction().text(f"password cookie bearer basic :// private key eyj sk- {text}")
 
     assert cpu_ratio(redact, runs=1) < 7
+
+
+STARTS = [
+    "",
+    *(shape.prefix for shape in KEY_SHAPES),
+    "://a:",
+    "password=",
+    '"password": "',
+    "cookie:",
+    "authorization: x'",
+]
+STARTS += ["eyJ", "Bearer ", "Basic ", "-----BEGIN PRIVATE KEY-----", "?key=", "--password ", "-u a:", '"name": "']
+PUMPS = [
+    "\\",
+    '\\"',
+    "a",
+    "0",
+    " ",
+    "\n",
+    '"',
+    "'",
+    "-",
+    "_",
+    "=",
+    ":",
+    "://",
+    "@",
+    "password",
+    "cookie:",
+    "session_id=",
+]
+PUMPS += [
+    "token ",
+    "sk-",
+    "a:",
+    "Bearer a",
+    "[REDACTED]",
+    "http://u:p@h ",
+    "&sig=abcd",
+    "-u a:",
+    "x" * 63 + "-",
+    "\u0130",
+]
+
+
+@pytest.mark.parametrize("pump", PUMPS, ids=repr)
+def test_the_time_grows_no_faster_than_the_text(pump: str) -> None:
+    redaction = Redaction()
+
+    def redact(length: int) -> None:
+        for start in STARTS:
+            redaction.text(start + (pump * length)[:length])
+
+    short, long = (cpu_ratio(lambda length=length: redact(length), runs=1) for length in (2_000, 16_000))
+    # Eight times the text; a quadratic pattern would take sixty-four times as long.
+    assert long < 24 * max(short, 0.2)
+
+
+def test_thousands_of_values_are_masked_quickly() -> None:
+    values = [str(number) for number in range(3_000)]
+
+    assert cpu_ratio(lambda: mask_values("no: " + ", ".join(values), values), runs=1) < 7

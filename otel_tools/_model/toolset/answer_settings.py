@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from otel_tools._model.toolset.failure_kinds import FailureKind, FailureKinds
     from otel_tools._model.toolset.registry import RegisteredTool
     from otel_tools._model.toolset.results import ToolFailure
+    from otel_tools._telemetry.content.redaction import Redact
 
 __all__ = ["AnswerSettings"]
 
@@ -27,14 +28,14 @@ class AnswerSettings:
     timeout: float | None
     kinds: FailureKinds
     max_characters: int
-    redact: bool
+    redact: Redact
     envelope: bool = True
 
-    def text(self, result: ToolResult) -> tuple[str, ToolFailure | None]:
+    def text(self, result: ToolResult, tool: str = "") -> tuple[str, ToolFailure | None]:
         """The text that the model gets; and the failure that it describes where the result cannot be written."""
         try:
             return result.to_json_or_failure(
-                self.max_characters, redact=self.redact, kinds=self.kinds, envelope=self.envelope
+                self.max_characters, redact=self._redact(tool), kinds=self.kinds, envelope=self.envelope
             )
         except Exception:  # noqa: BLE001 - the tool may have made the result itself, with what cannot be written
             failed = ToolResult.failure("bad_result", "The tool returned what cannot be written as JSON.")
@@ -45,8 +46,13 @@ class AnswerSettings:
         if outcome.error is not None:
             return self.error(outcome.error), None
         if outcome.result in SERVED:
-            return self.text(ToolResult.of(outcome.value))
-        return self.text(ToolResult.of_failed_result(outcome.value, tool, self.kinds))
+            return self.text(ToolResult.of(outcome.value), tool)
+        return self.text(ToolResult.of_failed_result(outcome.value, tool, self.kinds), tool)
+
+    def _redact(self, tool: str) -> Redact:
+        entry = self.tools.get(tool)
+        own: Redact | None = None if entry is None else entry.tool.options.redact
+        return self.redact if own is None else own
 
     def timed_out(self, tool: str, *, begun: bool) -> ToolTimeout:
         """The error of a call whose turn took longer than the `ToolSet` allows."""

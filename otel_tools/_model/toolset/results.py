@@ -19,6 +19,7 @@ from otel_tools.errors import FailedResult, InvalidResult, ToolError
 if TYPE_CHECKING:
     from otel_tools._call.outcome import OutcomeName
     from otel_tools._model.toolset.failure_kinds import FailureKind
+    from otel_tools._telemetry.content.redaction import Redact
 
 __all__ = ["MAX_CHARACTERS", "ToolFailure", "ToolResult"]
 
@@ -169,7 +170,7 @@ class ToolResult(ReportsOutcome):
         self,
         max_characters: int = MAX_CHARACTERS,
         *,
-        redact: bool = True,
+        redact: Redact = True,
         kinds: FailureKinds = _DEFAULT_KINDS,
         envelope: bool = True,
     ) -> str:
@@ -182,7 +183,8 @@ class ToolResult(ReportsOutcome):
 
         Args:
             max_characters: The most characters of the text; 1,000 or more.
-            redact: Whether secrets in the data are replaced, as they are in spans. In errors they always are.
+            redact: Which secrets in the data are replaced: those that have a shape of their own (True), the values of
+                secret keys too, as in spans (``"keys"``), or none. In errors they always are.
             kinds: Gives the suggestion where the data cannot be written.
             envelope: Whether a success has the form above. If not, it is its data alone: a text as it is, anything
                 else as JSON.
@@ -193,7 +195,7 @@ class ToolResult(ReportsOutcome):
         self,
         max_characters: int = MAX_CHARACTERS,
         *,
-        redact: bool = True,
+        redact: Redact = True,
         kinds: FailureKinds = _DEFAULT_KINDS,
         envelope: bool = True,
     ) -> tuple[str, ToolFailure | None]:
@@ -218,7 +220,7 @@ class ToolResult(ReportsOutcome):
         read: dict[str, Any] = json.loads(self.to_json())
         return read
 
-    def _failure_json(self, max_characters: int, *, redact: bool) -> str:
+    def _failure_json(self, max_characters: int, *, redact: Redact) -> str:
         error = self.error or ToolFailure("other", "The tool failed.", retryable=False)
         room = max(16, (max_characters - _ENVELOPE_LENGTH) // (2 if self.data is None else 3))
         message, suggestion = (

@@ -16,7 +16,7 @@ from otel_tools._telemetry.content.jsonable import CUT
 from otel_tools._telemetry.content.redaction import REDACTED
 
 if TYPE_CHECKING:
-    from otel_tools._telemetry.content.redaction import Redaction
+    from otel_tools._telemetry.content.redaction import Redact, Redaction
 
 __all__ = ["bounded_json", "compact_json", "json_values"]
 
@@ -103,18 +103,19 @@ def compact_json(value: Any) -> str:
     return _encode(value)
 
 
-def bounded_json(value: Any, room: int, *, redact: bool) -> tuple[str, bool]:
+def bounded_json(value: Any, room: int, *, redact: Redact) -> tuple[str, bool]:
     """JSON values as JSON text of bounded length that is valid UTF-8.
 
     Args:
         value: As `json_values` returns it.
         room: The most characters of the text; 16 or more.
-        redact: Whether secrets are replaced, by their key and by their form.
+        redact: Which secrets are replaced: by their shape (True), also by their key (``"keys"``), or none.
 
     Returns:
         The text, and whether something was cut. An ellipsis marks each cut.
     """
-    bounded = _BoundedCopy(room, redact=redact)
+    redaction = content.redaction if redact == "keys" else content.redaction.by_shape if redact else None
+    bounded = _BoundedCopy(room, redaction)
     copied = bounded.copy(value)
     text = compact_json(copied)
     budget = room
@@ -123,7 +124,7 @@ def bounded_json(value: Any, room: int, *, redact: bool) -> tuple[str, bool]:
             return compact_json(CUT), True
         # The length of a string in JSON is only known once it is escaped.
         budget = min(budget * room // len(text), budget - _CUT_LENGTH)
-        bounded = _BoundedCopy(budget, redact=False, cut=True)
+        bounded = _BoundedCopy(budget, None, cut=True)
         text = compact_json(bounded.copy(copied))
     return text, bounded.cut
 
@@ -131,7 +132,7 @@ def bounded_json(value: Any, room: int, *, redact: bool) -> tuple[str, bool]:
 @lru_cache(maxsize=4096)
 def _cached_key(redaction: Redaction, key: str) -> tuple[str, bool]:
     """As `_BoundedCopy._key`, cached: one result after the other has the same names of fields."""
-    return redaction.text(key), redaction.hides(key, "") and _PAGE_TOKEN.search(key) is None
+    return redaction.text(key), _PAGE_TOKEN.search(key) is None
 
 
 class _BoundedCopy:
@@ -141,11 +142,11 @@ class _BoundedCopy:
         cut: Whether something was left out.
     """
 
-    __slots__ = ("_redact", "_remaining", "cut")
+    __slots__ = ("_redaction", "_remaining", "cut")
 
-    def __init__(self, room: int, *, redact: bool, cut: bool = False) -> None:
+    def __init__(self, room: int, redaction: Redaction | None, *, cut: bool = False) -> None:
         self._remaining = room
-        self._redact = redact
+        self._redaction = redaction
         self.cut = cut
 
     def copy(self, value: Any) -> Any:
@@ -171,9 +172,12 @@ class _BoundedCopy:
         room = max(self._remaining - 3, 0)
         if len(text) > room * _SCAN_FACTOR:
             self.cut = True
-            text = redact_text(text, room) if self._redact and room > _SCAN_FACTOR else text[: max(room - 1, 0)] + CUT
+            if self._redaction is not None and room > _SCAN_FACTOR:
+                text = redact_text(text, room, redaction=self._redaction)
+            else:
+                text = text[: max(room - 1, 0)] + CUT
         else:
-            text = content.redaction.text(text) if self._redact else text
+            text = text if self._redaction is None else self._redaction.text(text)
             if len(text) > room:
                 self.cut = True
                 text = text[: max(room - 1, 0)] + CUT
@@ -189,19 +193,19 @@ class _BoundedCopy:
                 copied[CUT] = CUT
                 break
             name, suspicious = self._key(key)
-            if suspicious and item and item is not True and content.redaction.hides(key, item):
+            if suspicious and item and self._redaction is not None and self._redaction.hides(key, item):
                 item = REDACTED  # noqa: PLW2901 - it replaces the secret
             copied[name] = self.copy(item)
         return copied
 
     def _key(self, key: str) -> tuple[str, bool]:
         """The name of a field as the model sees it, and whether its value may be secret."""
-        if not self._redact:
+        if self._redaction is None:
             return self._text(key), False
         if len(key) > _MAX_CACHED_KEY:
-            return self._text(key), content.redaction.hides(key, "")
+            return self._text(key), True
         self._remaining -= len(key) + 3
-        return _cached_key(content.redaction, key)
+        return _cached_key(self._redaction, key)
 
     def _items(self, value: list[Any]) -> list[Any]:
         copied: list[Any] = []

@@ -17,6 +17,7 @@ from otel_tools._model.toolset.failure_kinds import FailureKinds
 from otel_tools._model.toolset.registry import register_tools
 from otel_tools._model.toolset.results import MAX_CHARACTERS
 from otel_tools._schema.formats import check_tool_count
+from otel_tools._telemetry.content.redaction import REDACT_CHOICES
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from otel_tools._model.toolset.failure_kinds import FailureKind
     from otel_tools._schema.formats import Api
+    from otel_tools._telemetry.content.redaction import Redact
 
 __all__ = ["ToolSet"]
 
@@ -50,7 +52,10 @@ class ToolSet:
         kinds: Additional kinds of failures, by exception class or HTTP status.
         suggestions: What the model can do about a failure, by kind or by exception class; None removes a suggestion.
         max_characters: Characters of one answer. A longer one is cut, stays valid JSON and says that it was cut.
-        redact: Whether secrets are replaced in what tools return. In errors they are always replaced.
+        redact: Which secrets are replaced in what tools return: those that have a shape of their own, such as API keys
+            (True), also the values of secret keys, such as ``access_token``, which the model then cannot use in its
+            next call (``"keys"``), or none (False). ``@tool(redact=...)`` decides for one tool. In errors all are
+            replaced.
         envelope: Whether a success is answered with ``{"success": true, "data": ..., "timestamp": ...}``. If not, with
             its data alone: a text as it is, anything else as JSON. A failure always has its envelope.
 
@@ -71,7 +76,7 @@ class ToolSet:
         kinds: Mapping[type[BaseException] | int, FailureKind] | None = None,
         suggestions: Mapping[FailureKind | type[BaseException], str | None] | None = None,
         max_characters: int = MAX_CHARACTERS,
-        redact: bool = True,
+        redact: Redact = True,
         envelope: bool = True,
     ) -> None:
         for option, value, least in (("max_parallel", max_parallel, 1), ("max_characters", max_characters, 1000)):
@@ -81,9 +86,11 @@ class ToolSet:
             isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf
         ):
             raise ConfigurationError(f"ToolSet(timeout={timeout!r}): seconds above 0 are needed, or None for no limit")
-        for option, flag in (("parallel", parallel), ("redact", redact), ("envelope", envelope)):
+        for option, flag in (("parallel", parallel), ("envelope", envelope)):
             if not isinstance(flag, bool):
                 raise ConfigurationError(f"ToolSet({option}={flag!r}): True or False is needed")
+        if redact not in REDACT_CHOICES:
+            raise ConfigurationError(f"ToolSet(redact={redact!r}): True, 'keys' or False is needed")
         self._tools = register_tools(tools)
         if timeout is not None:
             for entry in self._tools.values():

@@ -64,10 +64,12 @@ def enabled_by_environment() -> bool:
 content = ContentSettings()
 
 
-def redact_text(text: str, cap: int, keep: Literal["start", "end"] = "start") -> str:
+def redact_text(
+    text: str, cap: int, keep: Literal["start", "end"] = "start", redaction: Redaction | None = None
+) -> str:
     """The start or the end of a text, redacted, at most ``cap`` characters; an ellipsis marks the cut."""
     redact = redacted_start if keep == "start" else redacted_end
-    text, was_cut = redact(text, cap * _READ_FACTOR, content.redaction)
+    text, was_cut = redact(text, cap * _READ_FACTOR, redaction or content.redaction)
     if len(text) <= cap - was_cut:
         return _with_mark(text, keep) if was_cut else text
     room = cap - len(CUT)

@@ -38,6 +38,9 @@ MARGIN: Final = 2048
 _MISSING: Final = object()
 _UNREADABLE: Final = "<unreadable>"
 _MAX_DIGITS: Final = 1024
+_PAIR: Final = 2
+_VALUE: Final = "value"
+_NAMING: Final = ("name", "key", "header", "variable")
 _ITEM_COST: Final = 3
 """Characters that each item takes from the budget beside its text: about its quotes and its comma."""
 
@@ -126,7 +129,7 @@ class JsonWalker:
 
     def _object(self, kind: type, value: Any, depth: int) -> Any:
         if issubclass(kind, dict):
-            return self._mapping(dict.items(value), depth)
+            return self._mapping(_with_named_value(value, self._redaction), depth)
         for container, items_of in _CONTAINERS:
             if issubclass(kind, container):
                 return self._items(items_of(value), depth)
@@ -158,16 +161,41 @@ class JsonWalker:
 
     def _items(self, items: Iterable[Any], depth: int) -> list[Any]:
         converted: list[Any] = []
-        for item in self._snapshot(items):
+        taken = self._snapshot(items)
+        if len(taken) == _PAIR and self._hides_second(taken):
+            return [self.walk(taken[0], depth), REDACTED]
+        for item in taken:
             if self._budget <= 0:
                 converted.append(CUT)
                 break
             converted.append(self.walk(item, depth))
         return converted
 
+    def _hides_second(self, pair: list[Any]) -> bool:
+        """Whether it is a name and a secret, as ``("authorization", "Token ...")`` of a list of headers."""
+        name, value = map(_text_or_bytes, pair)
+        return name is not None and value is not None and self._redaction.hides(name, value)
+
     def _snapshot(self, items: Iterable[Any]) -> list[Any]:
         """As many items as the budget allows and one more, copied at once: another thread may change the container."""
         return list(islice(items, max(self._budget, 0) + 1))
+
+
+def _text_or_bytes(value: Any) -> str | None:
+    kind = type(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    return bytes.decode(value, "latin-1") if issubclass(kind, bytes) else None
+
+
+def _with_named_value(value: dict[Any, Any], redaction: Redaction) -> Iterable[tuple[Any, Any]]:
+    """The items of a dictionary; of ``{"name": "DB_PASSWORD", "value": ...}`` the value is redacted."""
+    if dict.__contains__(value, _VALUE):
+        for naming in _NAMING:
+            name = _text_or_bytes(dict.get(value, naming))
+            if name is not None and redaction.hides(name, dict.get(value, _VALUE)):
+                return [(key, REDACTED if key == _VALUE else item) for key, item in dict.items(value)]
+    return dict.items(value)
 
 
 def _number(kind: type, value: Any) -> Any:
