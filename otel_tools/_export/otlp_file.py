@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
 
 from otel_tools._export.answers import Answer
 from otel_tools._export.encoding import Encoder
-from otel_tools._telemetry.content.capture import content
+from otel_tools._export.private_file import open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,16 +52,11 @@ class FileExporter:
         """Do nothing: no file is held open."""
 
 
-def _open_private(path: str, flags: int) -> int:
-    """Open a file that no other user may read where it is created now: it will hold arguments and results."""
-    return os.open(path, flags, 0o600)
-
-
 def _append(path: Path, message: Message) -> None:
     line = json.dumps(_with_hex_ids(MessageToDict(message, use_integers_for_enums=True)), separators=(",", ":"))
     data = line.encode() + b"\n"
     # One write to a file opened for appending: threads and processes that share the file do not mix their lines.
-    with open(path, "ab", buffering=0, opener=_open_private if content.on else None) as file:
+    with open(path, "ab", buffering=0, opener=open_private) as file:
         if file.write(data) != len(data):
             raise OSError(f"{path}: only a part of a line could be written; is the disk full?")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, get_args
 
 from otel_tools._export.otlp_options import check_headers
+from otel_tools._export.private_file import open_private
 from otel_tools._export.signals import EXPORTERS, ExporterName, SignalExport, check_base_url, read_signals
 from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools._telemetry.exceptions import exception_signals
@@ -165,7 +166,7 @@ def _file(file: Any, *, used: bool) -> Path | None:
         return None
     try:
         path = Path(file).expanduser().absolute()
-        with path.open("ab"):
+        with open(path, "ab", opener=open_private):
             pass
     except (OSError, TypeError) as error:
         raise ConfigurationError(f"configure(file={file!r}): cannot be appended to: {error}") from error

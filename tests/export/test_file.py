@@ -181,7 +181,6 @@ def test_the_file_is_appended_to(folder: Path, ended: dict[str, Ended]) -> None:
 def test_nobody_else_reads_a_file_with_arguments_and_results(folder: Path, ended: dict[str, Ended]) -> None:
     assert ended["content"].code == 0
     assert stat.S_IMODE((folder / "content.jsonl").stat().st_mode) == 0o600
-    assert stat.S_IMODE((folder / "one.jsonl").stat().st_mode) != 0o600
 
 
 def test_the_variable_sets_the_temporality(folder: Path, ended: dict[str, Ended]) -> None:

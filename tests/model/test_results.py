@@ -163,7 +163,9 @@ def test_without_an_envelope_a_success_is_its_data(data: Any, text: str) -> None
 
 def test_without_an_envelope_results_are_bounded_and_redacted_and_failures_keep_theirs() -> None:
     assert len(ToolResult.of("x" * 100_000).to_json(1000, envelope=False)) <= 1000
-    assert "hunter2" not in ToolResult.of({"password": "hunter2"}).to_json(envelope=False)
+    key = f"sk-{'a1' * 12}"
+    assert key not in ToolResult.of({"answer": key}).to_json(envelope=False)
+    assert "hunter2" not in ToolResult.of({"password": "hunter2"}).to_json(envelope=False, redact="keys")
     assert ToolResult.failure("other", "no").to_json(envelope=False).startswith('{"success":false')
     assert ToolResult.of(object()).to_json(envelope=False).startswith('{"success":false')
 

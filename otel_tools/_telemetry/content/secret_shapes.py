@@ -8,6 +8,7 @@ Sources: the providers' documentation of their keys, and the rules of gitleaks a
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -141,16 +142,22 @@ SHAPES: Final = (
 _SIGNS: Final = ("_", "-", ".", "/")
 
 
-def _by_sign() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """The patterns by a sign in their prefix: a text without the sign need not be searched for them."""
-    groups: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+def _by_sign() -> dict[str, list[Shape]]:
+    """The shapes by a sign in their prefix: a text without the sign need not be searched for them."""
+    groups: dict[str, list[Shape]] = {}
     for shape in SHAPES:
-        sign = next((sign for sign in _SIGNS if sign in shape.prefix), "")
-        groups.setdefault(sign, []).append((shape.prefix, shape.pattern))
+        groups.setdefault(next((sign for sign in _SIGNS if sign in shape.prefix), ""), []).append(shape)
     return groups
 
 
-_PATTERNS: Final = _by_sign()
+_SHAPES_BY_SIGN: Final = _by_sign()
+
+
+@cache
+def _pattern_of(shape: Shape) -> re.Pattern[str]:
+    # When it is first needed: to compile all takes longer than to import the rest of the package.
+    return shape.pattern
+
 
 _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN (?:(?!PRIVATE)[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
@@ -188,11 +195,11 @@ def hide_shapes(text: str) -> str:
     if "://" in text and "@" in text:
         text = _replaced(_URL_PASSWORD, rf"\1{REDACTED}@", text)
         text = _replaced(_URL, _without_password, text)
-    for sign, patterns in _PATTERNS.items():
+    for sign, shapes in _SHAPES_BY_SIGN.items():
         if sign in text:
-            for prefix, pattern in patterns:
-                if prefix in text:
-                    text = _replaced(pattern, REDACTED, text)
+            for shape in shapes:
+                if shape.prefix in text:
+                    text = _replaced(_pattern_of(shape), REDACTED, text)
     return text
 
 
