@@ -11,7 +11,10 @@ import typer
 
 from otel_tools._cli.diagnosis.backends import Backends
 from otel_tools._cli.diagnosis.run import diagnose
+from otel_tools._export.otlp_options import parse_headers
+from otel_tools._export.signals import read_signals
 from otel_tools._terminal import console
+from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from otel_tools._cli.diagnosis.check import Check
@@ -20,7 +23,7 @@ _NAME_WIDTH = 15
 _STATUS_WIDTH = 9
 
 
-def doctor(
+def doctor(  # noqa: PLR0913, PLR0917 - the options of a command
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long the test span and metric may take.")
     ] = 30.0,
@@ -30,6 +33,13 @@ def doctor(
     ] = "",
     alertmanager: Annotated[
         str, typer.Option(metavar="URL", envvar="OTEL_TOOLS_ALERTMANAGER_URL", help="Ask this Alertmanager.")
+    ] = "",
+    endpoint: Annotated[
+        str, typer.Option(metavar="URL", help="As in configure(endpoint=...); without, the OTEL_* variables say it.")
+    ] = "",
+    protocol: Annotated[str, typer.Option(metavar="NAME", help="http/protobuf or grpc.")] = "",
+    headers: Annotated[
+        str, typer.Option(metavar="NAME=VALUE,...", help="As in OTEL_EXPORTER_OTLP_HEADERS; never printed.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
 ) -> None:
@@ -41,9 +51,17 @@ def doctor(
     Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 wrong usage.
     """
     checks: list[Check] = []
+    try:
+        exports = read_signals(
+            endpoint=endpoint or None,
+            protocol=protocol or None,
+            headers=parse_headers("--headers", headers) if headers else None,
+        )
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from None
     with ExitStack() as stack:
         spinner = _Spinner(stack)
-        for check in diagnose(Backends(jaeger, prometheus, alertmanager, ""), wait, spinner):
+        for check in diagnose(exports, Backends(jaeger, prometheus, alertmanager, ""), wait, spinner):
             spinner("")
             checks.append(check)
             if not as_json:

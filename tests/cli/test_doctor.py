@@ -16,11 +16,13 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from concurrent import futures
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
+import grpc  # type: ignore[import-untyped]  # grpcio comes without types
 import pytest
 
 from otel_tools._sidecar.configs import alert_names
@@ -105,20 +107,26 @@ def test_json_has_the_same_checks(run: Run, nowhere: dict[str, str]) -> None:
     [
         ({"OTEL_SDK_DISABLED": "true"}, "settings", "failed", "switches all telemetry off", "unset OTEL_SDK_DISABLED"),
         ({"OTEL_CONFIG_FILE": "x.yaml"}, "settings", "warning", "configure() steps aside", "unset OTEL_CONFIG_FILE"),
-        ({"OTEL_TRACES_EXPORTER": "none"}, "settings", "warning", "no traces", "unset OTEL_TRACES_EXPORTER"),
-        ({"OTEL_METRICS_EXPORTER": "none"}, "settings", "warning", "no metrics", "unset OTEL_METRICS_EXPORTER"),
+        ({"OTEL_TRACES_EXPORTER": "none"}, "traces", "warning", "are not exported", "unset OTEL_TRACES_EXPORTER"),
+        ({"OTEL_METRICS_EXPORTER": "none"}, "metrics", "warning", "are not exported", "unset OTEL_METRICS_EXPORTER"),
+        ({"OTEL_METRICS_EXPORTER": "prometheus"}, "metrics", "failed", "_EXPORTER=prometheus", "write 'otlp'"),
+        ({"OTEL_TRACES_EXPORTER": "console"}, "traces", "warning", "go to console only", "OTEL_TRACES_EXPORTER=otlp"),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "hunter2"}, "traces", "failed", "OTEL_EXPORTER_OTLP_HEADERS", "name=value"),
         ({"OTEL_TRACES_SAMPLER": "always_off"}, "settings", "warning", "no trace is kept", "unset OTEL_TRACES_SAMPLER"),
         (
             {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.0"},
             "settings", "warning", "no trace is kept", "unset OTEL_TRACES_SAMPLER",
         ),
         (
-            {"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "", "no_proxy": ""},
-            "settings", "warning", "a proxy is set", "export NO_PROXY=127.0.0.1",
+            {
+                "HTTP_PROXY": "http://u:hunter2@proxy.invalid:3128", "NO_PROXY": "", "no_proxy": "",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318",
+            },
+            "settings", "warning", "through the proxy http://proxy.invalid:3128", "export NO_PROXY=collector.invalid",
         ),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, "traces", "failed", "is no address", "http://127.0.0.1"),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"}, "metrics", "failed", "is no address", "http://127.0.0.1"),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "traces", "failed", "http/json is not supported", "grpc"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, "traces", "failed", "configure() refuses", "http://127.0.0.1"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"}, "metrics", "failed", "configure() refuses", "http://127.0.0.1"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "traces", "failed", "PROTOCOL=http/json", "grpc"),
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318"},
             "collector", "failed", "collector.invalid:4318", "start the collector on collector.invalid",
@@ -132,6 +140,100 @@ def test_settings_that_stop_telemetry_are_reported(  # noqa: PLR0913, PLR0917  #
     assert found["status"] == status
     assert detail in found["detail"]
     assert fix in found["fix"]
+    assert "hunter2" not in str(found)
+
+
+class Answering:
+    """A server that answers every request in one way; over HTTP, or with the first bytes of a gRPC server."""
+
+    def __init__(self, status: int, headers: dict[str, str]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.send_response_only(status)
+                for name, value in {"Date": self.date_time_string(), **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_POST = do_HEAD = do_GET = _answer  # noqa: N815 - the names of http.server
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "check", "result", "detail", "fix"),
+    [
+        (302, {"Location": "http://elsewhere/"}, "test span", "failed", "it redirects to http://elsewhere/", "names"),
+        (308, {"Location": "http://elsewhere/"}, "test metric", "failed", "it redirects to", "names"),
+        (401, {}, "test span", "failed", "HTTP 401", "OTEL_EXPORTER_OTLP_HEADERS"),
+        (403, {}, "test metric", "failed", "HTTP 403", "OTEL_EXPORTER_OTLP_HEADERS"),
+        (404, {}, "test metric", "warning", "takes no metrics", "OTEL_METRICS_EXPORTER=none"),
+        (413, {}, "test span", "failed", "HTTP 413", "larger"),
+        (429, {}, "test span", "failed", "HTTP 429", "overloaded"),
+        (503, {}, "test span", "failed", "HTTP 503", "overloaded"),
+        (200, {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, "clock", "warning", "ahead of 127.0.0.1", "NTP"),
+        (200, {"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}, "clock", "warning", "behind 127.0.0.1", "NTP"),
+    ],
+)
+def test_what_an_endpoint_answers_is_named_with_what_to_do(  # noqa: PLR0913, PLR0917 - a table's columns
+    run: Run,
+    nowhere: dict[str, str],
+    status: int,
+    headers: dict[str, str],
+    check: str,
+    result: str,
+    detail: str,
+    fix: str,
+) -> None:
+    answering = Answering(status, headers)
+    with contextlib.closing(answering):
+        # As the line about losses prints it; it wins over the variables.
+        done = run(
+            "doctor", "--json", "--wait", "0", "--endpoint", answering.url, "--protocol", "http/protobuf",
+            "--headers", "authorization=hunter2", code=1, variables=nowhere,
+        )  # fmt: skip
+    found = checks(done.stdout)
+    assert found[check]["status"] == result
+    assert detail in found[check]["detail"]
+    assert fix in found[check]["fix"]
+    assert found["traces"]["detail"] == f"go to {answering.url}/v1/traces (http/protobuf)"
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_the_port_of_the_other_protocol_is_named(run: Run, nowhere: dict[str, str], protocol: str) -> None:
+    if protocol == "grpc":
+        answering = Answering(200, {})
+        url, close = answering.url, answering.close
+    else:
+        server = grpc.server(futures.ThreadPoolExecutor(1))
+        url, close = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}", lambda: server.stop(None)
+        server.start()
+    try:
+        done = run(
+            "doctor", "--json", "--wait", "0", "--endpoint", url, "--protocol", protocol, code=1, variables=nowhere
+        )
+    finally:
+        close()
+    other = "http/protobuf" if protocol == "grpc" else "grpc"
+    assert f"OTEL_EXPORTER_OTLP_PROTOCOL={other}" in checks(done.stdout)["test span"]["fix"]
+
+
+@pytest.mark.parametrize("headers", ["hunter2", "authorization: Bearer hunter2"])
+def test_malformed_headers_are_wrong_usage_and_are_not_repeated(run: Run, headers: str) -> None:
+    done = run("doctor", "--headers", headers, code=2)
+
+    assert "--headers" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_for_a_remote_collector_only_given_backends_are_checked(run: Run, silent: str) -> None:

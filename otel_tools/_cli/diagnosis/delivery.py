@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from otel_tools._cli.diagnosis.check import Check, Status
 from otel_tools._cli.diagnosis.probe import METRIC_NAME, SPAN_NAME, Probe
+from otel_tools._cli.diagnosis.refusals import fix_of
+from otel_tools._urls import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from otel_tools._export.endpoint import OtlpEndpoint, TelemetrySignal
+    from otel_tools._export.endpoint import TelemetrySignal
+    from otel_tools._export.signals import SignalExport
 
 _POLL_INTERVAL = 0.25  # seconds
 
@@ -38,7 +41,7 @@ class Route:
 
 def check_delivery(
     routes: list[Route],
-    endpoints: Mapping[TelemetrySignal, OtlpEndpoint],
+    exports: Mapping[TelemetrySignal, SignalExport],
     timeout: float,
     show_wait: Callable[[str], None],
 ) -> Iterator[Check]:
@@ -46,22 +49,29 @@ def check_delivery(
 
     Args:
         routes: the signals to send.
-        endpoints: the endpoint of each signal that can be sent.
+        exports: how each signal that can be sent is exported.
         timeout: the longest wait, in seconds.
         show_wait: takes the text to show during the wait.
     """
     probe = Probe()
     sent = []
     for route in routes:
-        endpoint = endpoints.get(route.signal)
-        if endpoint is None:
+        export = exports.get(route.signal)
+        if export is None:
             yield Check(route.name, "failed", "not sent, for what is said above", "put right what failed above")
             continue
-        error = probe.send_span(endpoint) if route.signal == "traces" else probe.send_metric(endpoint)
-        if error:
+        answer = probe.send_span(export) if route.signal == "traces" else probe.send_metric(export)
+        url = without_secrets(export.endpoint.url)
+        if answer.refused:
             yield Check(
-                route.name, "failed", f"refused by {endpoint.url}: {error}", "see the log of what listens there"
+                route.name,
+                "warning",
+                f"{url} takes no {route.signal}: {answer.reason}",
+                f"send them to a collector: export OTEL_EXPORTER_OTLP_{route.signal.upper()}_ENDPOINT=URL, or switch "
+                f"them off: export OTEL_{route.signal.upper()}_EXPORTER=none",
             )
+        elif not answer.delivered or answer.rejected:
+            yield Check(route.name, "failed", f"refused by {url}: {answer.reason}", fix_of(answer.reason, export))
         elif route.backend_status == "ok":
             sent.append(route)
         else:

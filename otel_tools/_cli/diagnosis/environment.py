@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from otel_tools._cli.diagnosis.check import Check
 from otel_tools._cli.diagnosis.endpoints import is_local
 from otel_tools._export.endpoint import sdk_disabled
+from otel_tools._urls import without_secrets
 from otel_tools._version import __version__
 
 if TYPE_CHECKING:
@@ -66,16 +67,8 @@ def check_variables(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
             " and the other OTEL_* variables do nothing",
             "unset OTEL_CONFIG_FILE, or make sure that the file exports to the sidecar",
         )
-    yield from _check_exporters()
     yield from _check_sampler()
     yield from _check_proxy(endpoints)
-
-
-def _check_exporters() -> Iterator[Check]:
-    for signal in ("TRACES", "METRICS"):
-        name = f"OTEL_{signal}_EXPORTER"
-        if os.environ.get(name, "").strip().lower() == "none":
-            yield Check("settings", "warning", f"{name}=none: no {signal.lower()} are exported", f"unset {name}")
 
 
 def _check_sampler() -> Iterator[Check]:
@@ -92,14 +85,14 @@ def _check_sampler() -> Iterator[Check]:
 
 def _check_proxy(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
     proxies = urllib.request.getproxies()
-    for endpoint in (endpoint for endpoint in endpoints if is_local(endpoint)):
+    for endpoint in (endpoint for endpoint in endpoints if not is_local(endpoint)):  # loopback never goes through one
         proxy = proxies.get("https" if endpoint.is_secure else "http")
         if proxy and not urllib.request.proxy_bypass(f"{endpoint.host}:{endpoint.port}"):
             yield Check(
                 "settings",
                 "warning",
-                f"a proxy is set, and it is used for {endpoint.host} too",
-                f"export NO_PROXY={endpoint.host}",
+                f"telemetry for {endpoint.host} goes through the proxy {without_secrets(proxy)}",
+                f"export NO_PROXY={endpoint.host}, if it can be reached without",
             )
             return
 

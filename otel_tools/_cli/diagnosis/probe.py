@@ -6,19 +6,17 @@ own too; those of the application are not touched.
 
 from __future__ import annotations
 
-import logging
 import uuid
-from contextlib import contextmanager
-from importlib import import_module
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from otel_tools._export.otlp_exporter import OtlpExporter
 from otel_tools._sidecar import http
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from otel_tools._export.endpoint import OtlpEndpoint
+    from otel_tools._export.answers import Answer
+    from otel_tools._export.signals import SignalExport
 
 SERVICE = "otel-tools-doctor"
 SPAN_NAME = "doctor check"
@@ -26,7 +24,7 @@ METRIC_NAME = "otel_tools.doctor.check"
 _PROMETHEUS_NAME = "otel_tools_doctor_check_total"
 _EXPORT_TIMEOUT = 5.0  # seconds
 _QUERY_TIMEOUT = 2.0  # seconds
-_MAX_REASON_LENGTH = 200
+_MAX_REASON_LENGTH = 300
 
 
 class Probe:
@@ -41,14 +39,10 @@ class Probe:
         self.instance = str(uuid.uuid4())
         self.trace_id = ""
 
-    def send_span(self, endpoint: OtlpEndpoint) -> str:
-        """Export one span.
-
-        Returns:
-            Why the export failed; empty where it succeeded.
-        """
+    def send_span(self, export: SignalExport) -> Answer:
+        """Export one span, as the application's are exported."""
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  # only here is the SDK needed
-        from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
         from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
 
@@ -58,33 +52,19 @@ class Probe:
         with provider.get_tracer(SERVICE).start_as_current_span(SPAN_NAME) as span:
             self.trace_id = f"{span.get_span_context().trace_id:032x}"
         provider.shutdown()
-        with _opentelemetry_logs() as messages:
-            exporter = _exporters(endpoint, "trace_exporter").OTLPSpanExporter(timeout=_EXPORT_TIMEOUT)
-            result = exporter.export(memory.get_finished_spans())
-            exporter.shutdown()
-        return "" if result is SpanExportResult.SUCCESS else _reason(messages)
+        return _send(export, memory.get_finished_spans())
 
-    def send_metric(self, endpoint: OtlpEndpoint) -> str:
-        """Export one counter with the value 1.
-
-        Returns:
-            Why the export failed; empty where it succeeded.
-        """
+    def send_metric(self, export: SignalExport) -> Answer:
+        """Export one counter with the value 1, as the application's metrics are exported."""
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415  # only here is the SDK needed
-        from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult  # noqa: PLC0415
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: PLC0415
 
         reader = InMemoryMetricReader()
         provider = MeterProvider([reader], resource=self._resource(), shutdown_on_exit=False)
         provider.get_meter(SERVICE).create_counter(METRIC_NAME, unit="{check}").add(1)
         data = reader.get_metrics_data()
         provider.shutdown()
-        if data is None:
-            return "the SDK collected nothing"
-        with _opentelemetry_logs() as messages:
-            exporter = _exporters(endpoint, "metric_exporter").OTLPMetricExporter(timeout=_EXPORT_TIMEOUT)
-            result = exporter.export(data)
-            exporter.shutdown()
-        return "" if result is MetricExportResult.SUCCESS else _reason(messages)
+        return _send(export, data)
 
     def span_arrived(self, jaeger: str) -> bool:
         """Whether Jaeger has the span; it answers 404 until then."""
@@ -110,31 +90,10 @@ class Probe:
         return Resource({"service.name": SERVICE, "service.instance.id": self.instance})
 
 
-def _exporters(endpoint: OtlpEndpoint, module: str) -> Any:
-    # Except for the timeout they are configured by the OTEL_* variables, as the application's own exporters are.
-    protocol = "grpc" if endpoint.protocol == "grpc" else "http"
-    return import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}")
-
-
-@contextmanager
-def _opentelemetry_logs() -> Iterator[list[str]]:
-    """Collect what OpenTelemetry logs in the block; it does not reach the terminal."""
-    messages: list[str] = []
-
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
-
-    logger, handler = logging.getLogger("opentelemetry"), Collect()
-    propagate = logger.propagate
-    logger.addHandler(handler)
-    logger.propagate = False
+def _send(export: SignalExport, batch: Any) -> Answer:
+    exporter = OtlpExporter(replace(export, options=replace(export.options, timeout=_EXPORT_TIMEOUT)))
     try:
-        yield messages
+        answer = exporter.export(batch)
     finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
-
-
-def _reason(messages: list[str]) -> str:
-    return messages[0][:_MAX_REASON_LENGTH] if messages else "the exporter gave no reason"
+        exporter.shutdown()
+    return replace(answer, reason=answer.reason[:_MAX_REASON_LENGTH] or "the answer gives no reason")

@@ -9,40 +9,46 @@ from otel_tools._cli.diagnosis import backends, environment
 from otel_tools._cli.diagnosis.backends import SIDECAR_UP, Backends
 from otel_tools._cli.diagnosis.check import Check
 from otel_tools._cli.diagnosis.delivery import Route, check_delivery
-from otel_tools._cli.diagnosis.endpoints import configured_endpoint, connection_error, endpoint_problem, is_local
+from otel_tools._cli.diagnosis.endpoints import check_clock, connection_error, is_local
 from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._sidecar import docker, http
 from otel_tools._sidecar.binaries import SIDECAR, find_all
 from otel_tools._sidecar.paths import state_dir
 from otel_tools._sidecar.ports import HOST
 from otel_tools._sidecar.state import SidecarState, running
+from otel_tools._urls import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from otel_tools._export.endpoint import OtlpEndpoint
+    from otel_tools._export.endpoint import OtlpEndpoint, TelemetrySignal
+    from otel_tools._export.signals import SignalExport
 
 _HEALTH_TIMEOUT = 2.0  # seconds
 
 
-def diagnose(given: Backends, timeout: float, show_wait: Callable[[str], None]) -> Iterator[Check]:
+def diagnose(
+    exports: Mapping[TelemetrySignal, SignalExport], given: Backends, timeout: float, show_wait: Callable[[str], None]
+) -> Iterator[Check]:
     """Run all checks.
 
     Args:
+        exports: how each signal is exported, as `configure` reads it.
         given: backends from the command line; they win over those of the sidecar.
         timeout: the longest wait for the test span and metric, in seconds.
         show_wait: takes the text to show during a wait; an empty text ends it.
     """
     sidecar = running(state_dir())
-    endpoints = [configured_endpoint("traces"), configured_endpoint("metrics")]
-    usable = [endpoint for endpoint in endpoints if not endpoint_problem(endpoint)]
+    signals = [exports["traces"], exports["metrics"]]
+    sent = [export for export in signals if "otlp" in export.exporters and not export.problem]
+    usable = [export.endpoint for export in sent]
     sends_locally = all(map(is_local, usable))
     known = _merge(given, Backends.known(sidecar, local=sends_locally))
     yield environment.check_python()
     packages = environment.check_packages()
     yield packages
     yield from environment.check_variables(usable)
-    yield from _check_endpoints(endpoints)
+    yield from _check_signals(signals)
     reached = []
     for endpoint in _distinct(usable):
         collector = _check_collector(endpoint, sidecar)
@@ -51,20 +57,29 @@ def diagnose(given: Backends, timeout: float, show_wait: Callable[[str], None]) 
             reached += [each for each in usable if (each.host, each.port) == (endpoint.host, endpoint.port)]
     if reached and known.health and sends_locally:
         yield _check_health(known.health)
-    can_send = reached if packages.status != "failed" and not sdk_disabled() else []
-    yield from _check_backends(known, can_send, timeout, show_wait)
+    if reached and (clock := check_clock(reached[0])):
+        yield clock
+    can_send = packages.status != "failed" and not sdk_disabled()
+    reachable = [export for export in sent if export.endpoint in reached] if can_send else []
+    expected = {export.signal for export in signals if export.exporters or export.problem}
+    yield from _check_backends(known, reachable, expected, timeout, show_wait)
     if sidecar and sends_locally and not given.alertmanager:
         yield backends.check_webhook(state_dir())
 
 
 def _check_backends(
-    known: Backends, endpoints: list[OtlpEndpoint], timeout: float, show_wait: Callable[[str], None]
+    known: Backends,
+    exports: list[SignalExport],
+    expected: set[TelemetrySignal],
+    timeout: float,
+    show_wait: Callable[[str], None],
 ) -> Iterator[Check]:
     """Check that the backends answer, receive test signals and raise alerts.
 
     Args:
         known: the backends to ask.
-        endpoints: those that test signals can be sent to.
+        exports: those by which test signals can be sent.
+        expected: the signals that are to be exported at all.
         timeout: the longest wait for the test signals, in seconds.
         show_wait: takes the text to show during a wait.
     """
@@ -77,8 +92,8 @@ def _check_backends(
         Route("traces", "test span", "Jaeger", known.jaeger, jaeger.status),
         Route("metrics", "test metric", "Prometheus", known.prometheus, prometheus.status),
     ]
-    by_signal = {endpoint.signal: endpoint for endpoint in endpoints}
-    yield from check_delivery(routes, by_signal, timeout, show_wait)
+    by_signal = {export.signal: export for export in exports}
+    yield from check_delivery([route for route in routes if route.signal in expected], by_signal, timeout, show_wait)
     if prometheus.status == "ok":
         yield from backends.check_alerting(known.prometheus)
 
@@ -94,14 +109,33 @@ def _merge(given: Backends, known: Backends) -> Backends:
     )
 
 
-def _check_endpoints(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
-    for endpoint in endpoints:
-        source = f", set by {endpoint.variable}" if endpoint.variable else ", the default"
-        if problem := endpoint_problem(endpoint):
-            what, _, fix = problem.partition(": ")
-            yield Check(endpoint.signal, "failed", what, fix)
+def _check_signals(exports: list[SignalExport]) -> Iterator[Check]:
+    """Say where each signal goes, and what configure() would refuse or ignore."""
+    for export in exports:
+        if export.problem:
+            what, _, fix = export.problem.partition(": ")
+            yield Check(export.signal, "failed", f"configure() refuses {what}", fix)
+            continue
+        for warning in export.warnings:
+            yield Check(export.signal, "warning", warning)
+        if not export.exporters:
+            yield Check(
+                export.signal, "warning", f"are not exported: {export.variable}=none", f"unset {export.variable}"
+            )
+        elif "otlp" not in export.exporters:
+            yield Check(
+                export.signal,
+                "warning",
+                f"go to {', '.join(export.exporters)} only, by {export.variable}",
+                f"unset {export.variable}, or write {export.variable}=otlp",
+            )
         else:
-            yield Check(endpoint.signal, "ok", f"go to {endpoint.url} ({endpoint.protocol}{source})")
+            source = f", set by {export.endpoint.variable}" if export.endpoint.variable else ""
+            yield Check(
+                export.signal,
+                "ok",
+                f"go to {without_secrets(export.endpoint.url)} ({export.endpoint.protocol}{source})",
+            )
 
 
 def _distinct(endpoints: list[OtlpEndpoint]) -> list[OtlpEndpoint]:
