@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import is_cancellation
+from otel_tools._option_names import check_option_names
 from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import AGENT_KEY
 from otel_tools._telemetry.content.surrogates import without_surrogates
@@ -79,6 +80,7 @@ _open_runs: Final[ContextVar[tuple[_Run, ...]]] = ContextVar("otel_tools-agents"
 """The open blocks of this context, innermost last. Many threads and tasks can enter the same `agent`."""
 
 
+@check_option_names
 class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where a function's name reads best
     """An ``invoke_agent`` span around a tool-call loop. The spans of the tools called inside are its children.
 

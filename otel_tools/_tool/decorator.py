@@ -7,6 +7,7 @@ import reprlib
 import types
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.options import Options
 from otel_tools._tool.framework_objects import functions_in, refuse_framework_object, with_functions
 from otel_tools._tool.introspection import summary
@@ -58,6 +59,7 @@ def tool(function: ObjectT, /, **options: Unpack[ToolArguments]) -> ObjectT: ...
 def tool(**options: Unpack[ToolArguments]) -> ToolDecorator: ...
 
 
+@check_option_names
 def tool(function: Any = None, /, **options: Any) -> Any:
     """Trace and count every call of a function, which otherwise stays what it was, and put policies around it.
 
@@ -77,8 +79,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
         A real function of the same kind, with the attribute ``tool``. Without a function: the decorator.
 
     Raises:
-        ConfigurationError: The decorated object is no tool, has no name, or an option cannot work.
-        TypeError: A keyword is no option.
+        ConfigurationError: The decorated object is no tool, has no name, or an option cannot work or does not exist.
     """
     given = options_from(options)
     if function is None:

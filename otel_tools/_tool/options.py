@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_tools._option_names import unknown_option
 from otel_tools._policies.options import ORDER, POLICY_OPTIONS, Option, Options
 from otel_tools._tool.objective import Objective
 from otel_tools._tool.option_types import PolicyArguments, ToolArguments
@@ -42,12 +43,11 @@ def options_from(given: Mapping[str, Any]) -> Options:
     """The options in keyword arguments of `tool`.
 
     Raises:
-        TypeError: One is no option, in the words that Python has for an unknown keyword.
-        ConfigurationError: The description is no text, or the objective is no `Objective`.
+        ConfigurationError: One is no option, the description is no text, or the objective is no `Objective`.
     """
     for name in given:
         if name not in _NAMES:
-            raise TypeError(f"tool() got an unexpected keyword argument {name!r}")
+            raise unknown_option("tool", name, (option.name for option in TOOL_OPTIONS))
     options = Options(given)
     if options.objective is not None and not isinstance(options.objective, Objective):
         raise ConfigurationError(
@@ -64,11 +64,14 @@ def check_override(tool: str, given: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: Something else is.
     """
-    if unknown := given.keys() - set(_POLICY_NAMES):
-        raise ConfigurationError(
-            f"tool {tool!r}: override({', '.join(sorted(unknown))}): policies alone can be overridden: "
-            f"{', '.join(_POLICY_NAMES)}"
-        )
+    unknown = sorted(given.keys() - set(_POLICY_NAMES))
+    if not unknown:
+        return
+    if unknown[0] not in _NAMES:
+        raise unknown_option(f"tool {tool!r}: override", unknown[0], _POLICY_NAMES)
+    raise ConfigurationError(
+        f"tool {tool!r}: override({', '.join(unknown)}): policies alone can be overridden: {', '.join(_POLICY_NAMES)}"
+    )
 
 
 def document_options(function: Callable[..., Any], *, order: str, keywords: str) -> None:

@@ -103,13 +103,6 @@ def test_help_shows_the_order() -> None:
     )
 
 
-def test_a_keyword_that_is_no_option_is_refused_as_python_refuses_it() -> None:
-    unknown: typing.Any = {"retries": 3}
-
-    with pytest.raises(TypeError, match=r"^tool\(\) got an unexpected keyword argument 'retries'$"):
-        tool(**unknown)
-
-
 @pytest.mark.parametrize("option", [each for each in POLICY_OPTIONS if each.kind], ids=lambda option: option.name)
 def test_a_value_of_another_class_is_refused_with_an_example(option: typing.Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"{option.name}=3: a {option.kind.__name__} is needed, as in"):

@@ -19,6 +19,7 @@ from otel_tools._model.call_ids.observed_stream import observed_iterator
 from otel_tools._model.call_ids.openai_private import model_request, request_class, wrap_stream
 from otel_tools._model.call_ids.pending_calls import RequestOrigin, clear, discard_answered, remember
 from otel_tools._model.call_ids.response_tool_calls import requested_calls
+from otel_tools._option_names import check_option_names
 from otel_tools._telemetry.guard import log_failure
 from otel_tools.errors import ConfigurationError
 
@@ -49,6 +50,7 @@ class _State:
 _lock = RLock()
 
 
+@check_option_names
 def instrument_openai() -> None:
     """Give the spans of tools the ids of the model's tool calls, and links to the spans of the model's calls.
 
@@ -78,6 +80,7 @@ def instrument_openai() -> None:
         _wrap(async_class, _observed_async_request)
 
 
+@check_option_names
 def uninstrument_openai() -> None:
     """Undo `instrument_openai`, and forget the tool calls that it remembered."""
     with _lock:
