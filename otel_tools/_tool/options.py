@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._option_names import unknown_option
+from otel_tools._policies.lines import line_for
 from otel_tools._policies.options import ORDER, POLICY_OPTIONS, Option, Options
 from otel_tools._tool.objective import Objective
 from otel_tools._tool.option_types import PolicyArguments, ToolArguments
@@ -29,11 +31,15 @@ TOOL_OPTIONS: Final = (
     ),
     *POLICY_OPTIONS,
     Option(
-        "objective", "The success ratio that the tool should keep; the alert on its failure ratio uses it.", Objective
+        "objective",
+        "The success ratio that the tool should keep; the alert on its failure ratio uses it.",
+        Objective,
+        example="Objective(success=0.99)",
     ),
 )
 """Every option of `tool`, in the order of ``help(tool)``."""
 
+_OBJECTIVE: Final = TOOL_OPTIONS[-1]
 _NAMES: Final = frozenset(option.name for option in TOOL_OPTIONS)
 _POLICY_NAMES: Final = tuple(option.name for option in POLICY_OPTIONS)
 _WIDTH: Final = 110
@@ -50,9 +56,8 @@ def options_from(given: Mapping[str, Any]) -> Options:
             raise unknown_option("tool", name, (option.name for option in TOOL_OPTIONS))
     options = Options(given)
     if options.objective is not None and not isinstance(options.objective, Objective):
-        raise ConfigurationError(
-            f"tool(objective={options.objective!r}): an Objective is needed, as in objective=Objective(success=0.99)"
-        )
+        line = line_for(_OBJECTIVE, options.objective)
+        raise ConfigurationError(f"tool(objective={reprlib.repr(options.objective)}): an Objective is needed: {line}")
     if options.description is not None and not isinstance(options.description, str):
         raise ConfigurationError(f"tool(description={options.description!r}): a text is needed")
     return options
