@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import reprlib
 import types
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
@@ -109,13 +110,29 @@ def _decorate(function: Any, *, options: Options) -> Any:
             {field: _decorate(each, options=_named_by(each, function, options)) for field, each in functions.items()},
         )
     refuse_framework_object(function)
-    if isinstance(function, type) or not callable(function):
+    if isinstance(function, type):
+        raise ConfigurationError(_no_class(function))
+    if not callable(function):
         raise ConfigurationError(
             f"tool({reprlib.repr(function)}): a function is needed; options go by keyword, as in "
             "@tool(name='get_weather')"
         )
     bare, earlier = _undecorated(function)
     return Tool(bare, options.over(earlier)).wrapper
+
+
+def _no_class(decorated: type) -> str:
+    methods = [name for name, each in vars(decorated).items() if not name.startswith("_") and _is_method(each)]
+    instead = "decorate a function that returns one" if not methods else f"put @tool on its methods: {_some(methods)}"
+    return f"tool({decorated.__qualname__}): a class is no tool; {instead}"
+
+
+def _is_method(attribute: object) -> bool:
+    return inspect.isroutine(attribute) or isinstance(attribute, (classmethod, staticmethod))
+
+
+def _some(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
 def _named_by(function: Any, tool_object: Any, options: Options) -> Options:
