@@ -22,8 +22,9 @@ PACKAGE: Final = Path(otel_tools.__file__).parent
 
 FLOORS: Final[Mapping[str, int]] = {
     "_urls": 1,
+    "_option_names": 1,
     "_version": 1,
-    "errors": 1,
+    "errors": 0,
     "_call": 1,
     "_arguments": 2,
     "stores": 2,
@@ -44,10 +45,11 @@ FLOORS: Final[Mapping[str, int]] = {
 """The floor of each folder, and of each file at the top; "" is ``otel_tools/__init__.py``.
 
 A file imports from floors below its own, and from its own folder without a circle. Imports for type checkers and
-imports inside functions count. ``errors``, ``_urls`` and ``_version`` are single files that ``_call`` may import too.
+imports inside functions count. ``errors``, ``_option_names``, ``_urls`` and ``_version`` are single files that
+``_call`` may import too.
 """
 
-GROUND: Final = ("errors", "_urls", "_version")
+GROUND: Final = ("errors", "_option_names", "_urls", "_version")
 """Files at the top of floor 1 that every other file may import."""
 
 ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {

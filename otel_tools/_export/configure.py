@@ -23,6 +23,7 @@ from otel_tools._export.process_hooks import (
 )
 from otel_tools._export.settings import LogsMode, Redact, Settings, read_redaction, read_settings
 from otel_tools._export.signal_handlers import call_on_signals
+from otel_tools._option_names import check_option_names
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.counters import stats
 from otel_tools._telemetry.deferred import report_pending
@@ -65,6 +66,7 @@ _process = _ProcessState()
 _lock = threading.Lock()
 
 
+@check_option_names
 def configure(  # noqa: PLR0913 - every argument is optional, and each sets one thing
     *,
     service_name: str | None = None,
@@ -166,6 +168,7 @@ def _check_flags(**flags: object) -> None:
             raise ConfigurationError(f"configure({name}={flag!r}): True or False is needed")
 
 
+@check_option_names
 def flush(timeout: float = 5.0) -> bool:
     """Export all telemetry that waits, now, that of providers which the application has set as well.
 
@@ -189,6 +192,7 @@ def flush(timeout: float = 5.0) -> bool:
     return wait_for_flush(others, deadline) and delivered
 
 
+@check_option_names
 def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
     """Export all telemetry that waits, and stop. Called automatically when the process exits.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from otel_tools._model.formats.openai import calls_in
 from otel_tools._model.formats.responses import USAGE, LoopOutcome, is_forced, outcome_of, text_of, usage_of
 from otel_tools._model.toolset.toolset import ToolSet
+from otel_tools._option_names import check_option_names
 from otel_tools._telemetry.agent import agent
 from otel_tools.errors import ConfigurationError
 
@@ -49,6 +50,7 @@ class LoopResult:
     usage: Mapping[str, int] = field(default_factory=dict)
 
 
+@check_option_names
 def run_loop(  # noqa: PLR0913 - what a user may want to say; all but four have a default
     client: Any,
     messages: str | Iterable[Any],
@@ -93,6 +95,7 @@ def run_loop(  # noqa: PLR0913 - what a user may want to say; all but four have 
     return conversation.result("max_turns")
 
 
+@check_option_names
 async def arun_loop(  # noqa: PLR0913 - as run_loop
     client: Any,
     messages: str | Iterable[Any],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.watch import watch_attempt, watch_call
+from otel_tools._policies.lines import line_for
 from otel_tools._policies.options import ORDER, POLICY_OPTIONS
 from otel_tools._policies.third_party import third_party_policy
 from otel_tools.errors import ConfigurationError
@@ -88,8 +90,7 @@ def _check_types(options: Options, info: ToolInfo) -> None:
         value, kind = getattr(options, option.name), option.kind
         if value is not None and kind is not None and not isinstance(value, kind):
             raise ConfigurationError(
-                f"{tool}: {option.name}={value!r}: a {kind.__name__} is needed, as in "
-                f"{option.name}={kind.__name__}(...)"
+                f"{tool}: {option.name}={reprlib.repr(value)}: a {kind.__name__} is needed: {line_for(option, value)}"
             )
     if options.validate is not None and not isinstance(options.validate, bool) and options.validate != "both":
         raise ConfigurationError(f"{tool}: validate={options.validate!r}: True, False or 'both' is needed")

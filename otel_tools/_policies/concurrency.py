@@ -12,6 +12,7 @@ from otel_tools._call.clock import clock
 from otel_tools._call.forks import reset_after_fork
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.steps import IS_AWAITED, Wait, event_loop_is_running
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.checks import is_wait_seconds
 from otel_tools._policies.pickling import PickledByOptions
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Concurrency"]
 
 
+@check_option_names
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Concurrency(PickledByOptions):
     """Let at most ``limit`` attempts run at once; others wait in one queue for a slot, first come first served.

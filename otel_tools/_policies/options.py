@@ -71,6 +71,7 @@ class Option:
             returns None leaves its place empty.
         errors: What a call may raise because of it.
         for_generators: Whether a generator takes it.
+        example: A value of the class, as it is written.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Option:
     places: Mapping[str, Build] = field(default_factory=dict)
     errors: tuple[type[ToolError], ...] = ()
     for_generators: bool = False
+    example: str = ""
 
 
 class Options:
@@ -140,12 +142,14 @@ POLICY_OPTIONS: Final = (
         "Keeps results and serves them to later calls with the same arguments.",
         Cache,
         {"cache": lambda options, info: options.cache.policy(info)},
+        example="Cache(ttl=300)",
     ),
     Option(
         "retry",
         "Repeats attempts that fail.",
         Retry,
         {"deadline": _deadline, "retry": lambda options, info: options.retry.policy(info)},
+        example="Retry(attempts=3)",
     ),
     Option(
         "circuit_breaker",
@@ -157,6 +161,7 @@ POLICY_OPTIONS: Final = (
         },
         errors=(CircuitOpen,),
         for_generators=True,
+        example="CircuitBreaker(failures=5)",
     ),
     Option(
         "concurrency",
@@ -165,6 +170,7 @@ POLICY_OPTIONS: Final = (
         {"concurrency": lambda options, info: options.concurrency.policy(info)},
         errors=(ConcurrencyLimited,),
         for_generators=True,
+        example="Concurrency(limit=8)",
     ),
     Option(
         "rate_limit",
@@ -173,6 +179,7 @@ POLICY_OPTIONS: Final = (
         {"rate_limit": lambda options, info: options.rate_limit.policy(info)},
         errors=(RateLimited,),
         for_generators=True,
+        example="RateLimit(rate=10, per=1)",
     ),
     Option(
         "timeout",

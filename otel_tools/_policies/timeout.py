@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome
 from otel_tools._call.steps import Invoke
+from otel_tools._policies.durations import seconds_in
 from otel_tools.errors import ConcurrencyLimited, ConfigurationError, ToolTimeout
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ def timeout(seconds: float, info: ToolInfo) -> Policy:
         ConfigurationError: It is not a positive number of seconds.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= TIMEOUT_MAX:
+        in_seconds = seconds_in(seconds)
+        way_out = "such as 5.0" if not in_seconds else f"timeout={in_seconds!r}"
         raise ConfigurationError(
-            f"tool {info.tool!r}: timeout={seconds!r}: a positive number of seconds is needed, such as 5.0"
+            f"tool {info.tool!r}: timeout={seconds!r}: a positive number of seconds is needed, {way_out}"
         )
     full_timeout = Invoke(timeout=seconds)
 

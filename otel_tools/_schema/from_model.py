@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._option_names import check_option_names
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["schema_from_model"]
 
 
+@check_option_names
 def schema_from_model(
     model: type[BaseModel],
     *,

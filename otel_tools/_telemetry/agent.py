@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
+import reprlib
 import sys
 from contextvars import ContextVar
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from uuid import UUID
 
 from opentelemetry.context import attach, get_current, set_value
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
 from otel_tools._call.error_types import error_type_of
 from otel_tools._call.outcome import is_cancellation
+from otel_tools._call.safe_logging import log_safely
+from otel_tools._option_names import check_option_names
 from otel_tools._telemetry import names
 from otel_tools._telemetry.call_span import AGENT_KEY
 from otel_tools._telemetry.content.capture import redact_text
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 __all__ = ["agent"]
+
+logger = logging.getLogger("otel_tools.telemetry.agent")
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -82,6 +89,7 @@ _open_runs: Final[ContextVar[tuple[_Run, ...]]] = ContextVar("otel_tools-agents"
 """The open blocks of this context, innermost last. Many threads and tasks can enter the same `agent`."""
 
 
+@check_option_names
 class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where a function's name reads best
     """An ``invoke_agent`` span around a tool-call loop. The spans of the tools called inside are its children.
 
@@ -93,14 +101,15 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
         conversation_id: The conversation that this run belongs to, ``gen_ai.conversation.id``; on the span only.
 
     Raises:
-        ConfigurationError: The name is empty or not a text, or the decorated function is a generator.
+        ConfigurationError: The name is empty or not a text, the conversation's id is no text, or the decorated
+            function is a generator.
     """
 
     def __init__(self, name: str, *, conversation_id: str | None = None) -> None:
         if not isinstance(name, str) or not name.strip():
-            raise ConfigurationError(f"agent({name!r}): a name is needed, such as 'travel-agent'")
+            raise ConfigurationError(f"agent({reprlib.repr(name)}): a name is needed, such as 'travel-agent'")
         self.name = redact_text(without_surrogates(name), _MAX_NAME)
-        self.conversation_id = conversation_id and redact_text(without_surrogates(conversation_id), _MAX_NAME)
+        self.conversation_id = None if conversation_id is None else _conversation_id(conversation_id)
         self._runs: list[_Run] = []
 
     def __enter__(self) -> Span | None:
@@ -184,10 +193,39 @@ class agent:  # noqa: N801 - used as `with agent(...)` and `@agent(...)`, where 
     def _start_span(self) -> Span:
         attributes = {names.OPERATION_NAME: names.INVOKE_AGENT, names.AGENT_NAME: self.name}
         if self.conversation_id is not None:
-            attributes[names.CONVERSATION_ID] = str(self.conversation_id)
+            attributes[names.CONVERSATION_ID] = self.conversation_id
         return instruments.tracer.start_span(
             f"{names.INVOKE_AGENT} {self.name}", kind=SpanKind.INTERNAL, attributes=attributes
         )
+
+
+def _conversation_id(given: Any) -> str | None:
+    """The text of a conversation's id; None, with a warning, where it is blank.
+
+    A number of a database or a UUID is an id as well. A blank one comes with a request, which is to go on.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if isinstance(given, (int, UUID)) and not isinstance(given, bool):
+        return str(given)
+    if not isinstance(given, str):
+        raise ConfigurationError(
+            f"agent(conversation_id={reprlib.repr(given)}): a text is needed, or None where there is no conversation"
+        )
+    if not given.strip():
+        _warn_of_blank_conversation()
+        return None
+    return redact_text(without_surrogates(given), _MAX_NAME)
+
+
+@functools.cache
+def _warn_of_blank_conversation() -> None:
+    log_safely(
+        logger,
+        logging.WARNING,
+        "agent(conversation_id=''): an empty id says nothing; such runs have none on their spans. This is said once",
+    )
 
 
 def _close(span: Span, error: BaseException | None, ended: int) -> None:

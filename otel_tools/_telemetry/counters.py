@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, get_args
 
 from otel_tools._call.forks import at_fork
 from otel_tools._call.outcome import OutcomeName
+from otel_tools._option_names import check_option_names
 from otel_tools._telemetry.names import DURATION_BUCKETS
 from otel_tools._telemetry.policy_counters import CacheCounts, PolicyCounters, ThrottlingCounts
 from otel_tools._telemetry.quantiles import quantile
@@ -202,6 +203,7 @@ def all_tool_metrics() -> Iterable[ToolMetrics]:
         return tuple(_by_name.values())
 
 
+@check_option_names
 def stats() -> dict[str, ToolStats]:
     """Statistics of every tool in this process, by the tool's name: the same numbers that are exported."""
     return {tool_metrics.tool: tool_metrics.stats() for tool_metrics in all_tool_metrics()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import reprlib
 import types
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.options import Options
 from otel_tools._tool.framework_objects import functions_in, refuse_framework_object, with_functions
 from otel_tools._tool.introspection import summary
@@ -58,6 +60,7 @@ def tool(function: ObjectT, /, **options: Unpack[ToolArguments]) -> ObjectT: ...
 def tool(**options: Unpack[ToolArguments]) -> ToolDecorator: ...
 
 
+@check_option_names
 def tool(function: Any = None, /, **options: Any) -> Any:
     """Trace and count every call of a function, which otherwise stays what it was, and put policies around it.
 
@@ -77,8 +80,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
         A real function of the same kind, with the attribute ``tool``. Without a function: the decorator.
 
     Raises:
-        ConfigurationError: The decorated object is no tool, has no name, or an option cannot work.
-        TypeError: A keyword is no option.
+        ConfigurationError: The decorated object is no tool, has no name, or an option cannot work or does not exist.
     """
     given = options_from(options)
     if function is None:
@@ -108,13 +110,29 @@ def _decorate(function: Any, *, options: Options) -> Any:
             {field: _decorate(each, options=_named_by(each, function, options)) for field, each in functions.items()},
         )
     refuse_framework_object(function)
-    if isinstance(function, type) or not callable(function):
+    if isinstance(function, type):
+        raise ConfigurationError(_no_class(function))
+    if not callable(function):
         raise ConfigurationError(
             f"tool({reprlib.repr(function)}): a function is needed; options go by keyword, as in "
             "@tool(name='get_weather')"
         )
     bare, earlier = _undecorated(function)
     return Tool(bare, options.over(earlier)).wrapper
+
+
+def _no_class(decorated: type) -> str:
+    methods = [name for name, each in vars(decorated).items() if not name.startswith("_") and _is_method(each)]
+    instead = "decorate a function that returns one" if not methods else f"put @tool on its methods: {_some(methods)}"
+    return f"tool({decorated.__qualname__}): a class is no tool; {instead}"
+
+
+def _is_method(attribute: object) -> bool:
+    return inspect.isroutine(attribute) or isinstance(attribute, (classmethod, staticmethod))
+
+
+def _some(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
 def _named_by(function: Any, tool_object: Any, options: Options) -> Options:

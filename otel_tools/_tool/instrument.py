@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeVar, overload
 
+from otel_tools._option_names import check_option_names
 from otel_tools._tool.decorator import tool
 from otel_tools.errors import ConfigurationError
 
@@ -28,6 +29,7 @@ def instrument(tools: Iterable[F]) -> list[F]: ...
 def instrument(tools: Iterable[object]) -> list[Callable[..., Any]]: ...
 
 
+@check_option_names
 def instrument(tools: Any) -> Any:
     """Decorate every tool of a collection with `tool`; options that a tool already has stay.
 

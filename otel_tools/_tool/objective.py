@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from otel_tools._option_names import check_option_names
 from otel_tools.errors import ConfigurationError
 
 __all__ = ["Objective"]
 
 
+@check_option_names
 @dataclass(frozen=True, slots=True, eq=False)
 class Objective:
     """The success ratio that a tool should keep; exported as a gauge that the alert rules join on.

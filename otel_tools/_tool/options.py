@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_tools._option_names import unknown_option
+from otel_tools._policies.lines import line_for
 from otel_tools._policies.options import ORDER, POLICY_OPTIONS, Option, Options
 from otel_tools._telemetry.content.redaction import REDACT_CHOICES
 from otel_tools._tool.objective import Objective
@@ -34,11 +37,15 @@ TOOL_OPTIONS: Final = (
         "secrets by their shape, such as API keys, ``'keys'`` for the values of secret keys too, False for nothing.",
     ),
     Option(
-        "objective", "The success ratio that the tool should keep; the alert on its failure ratio uses it.", Objective
+        "objective",
+        "The success ratio that the tool should keep; the alert on its failure ratio uses it.",
+        Objective,
+        example="Objective(success=0.99)",
     ),
 )
 """Every option of `tool`, in the order of ``help(tool)``."""
 
+_OBJECTIVE: Final = TOOL_OPTIONS[-1]
 _NAMES: Final = frozenset(option.name for option in TOOL_OPTIONS)
 _POLICY_NAMES: Final = tuple(option.name for option in POLICY_OPTIONS)
 _WIDTH: Final = 110
@@ -48,17 +55,15 @@ def options_from(given: Mapping[str, Any]) -> Options:
     """The options in keyword arguments of `tool`.
 
     Raises:
-        TypeError: One is no option, in the words that Python has for an unknown keyword.
-        ConfigurationError: The description is no text, or the objective is no `Objective`.
+        ConfigurationError: One is no option, the description is no text, or the objective is no `Objective`.
     """
     for name in given:
         if name not in _NAMES:
-            raise TypeError(f"tool() got an unexpected keyword argument {name!r}")
+            raise unknown_option("tool", name, (option.name for option in TOOL_OPTIONS))
     options = Options(given)
     if options.objective is not None and not isinstance(options.objective, Objective):
-        raise ConfigurationError(
-            f"tool(objective={options.objective!r}): an Objective is needed, as in objective=Objective(success=0.99)"
-        )
+        line = line_for(_OBJECTIVE, options.objective)
+        raise ConfigurationError(f"tool(objective={reprlib.repr(options.objective)}): an Objective is needed: {line}")
     if options.description is not None and not isinstance(options.description, str):
         raise ConfigurationError(f"tool(description={options.description!r}): a text is needed")
     if options.redact is not None and options.redact not in REDACT_CHOICES:
@@ -72,11 +77,14 @@ def check_override(tool: str, given: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: Something else is.
     """
-    if unknown := given.keys() - set(_POLICY_NAMES):
-        raise ConfigurationError(
-            f"tool {tool!r}: override({', '.join(sorted(unknown))}): policies alone can be overridden: "
-            f"{', '.join(_POLICY_NAMES)}"
-        )
+    unknown = sorted(given.keys() - set(_POLICY_NAMES))
+    if not unknown:
+        return
+    if unknown[0] not in _NAMES:
+        raise unknown_option(f"tool {tool!r}: override", unknown[0], _POLICY_NAMES)
+    raise ConfigurationError(
+        f"tool {tool!r}: override({', '.join(unknown)}): policies alone can be overridden: {', '.join(_POLICY_NAMES)}"
+    )
 
 
 def document_options(function: Callable[..., Any], *, order: str, keywords: str) -> None:

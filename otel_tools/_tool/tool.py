@@ -18,6 +18,7 @@ from otel_tools._call.generators import async_generator_driver, generator_driver
 from otel_tools._call.outcome import outcome_name_of
 from otel_tools._call.plan import compile_plan
 from otel_tools._call.watch import current_watch, watched_open
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.build import in_order, in_watched_order, policies_of
 from otel_tools._policies.options import POLICY_OPTIONS
 from otel_tools._policies.validation import accepted_arguments
@@ -48,6 +49,7 @@ __all__ = ["Tool"]
 _CACHE_METHODS: Final = ("cache_info", "cache_clear", "cache_parameters")
 
 
+@check_option_names
 class Tool:
     """A decorated function with its options, its telemetry and its plan; attached to it as ``fn.tool``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_tools._option_names import check_option_names
 from otel_tools._telemetry.counters import zeroed_counters
 from otel_tools._telemetry.deferred import report_pending
 from otel_tools._telemetry.instruments import bind_providers, instruments
@@ -97,6 +98,7 @@ class Captured:
         raise AssertionError(f"no point {dict(attributes)} of {metric!r} among {[dict(p.attributes) for p in points]}")
 
 
+@check_option_names
 @contextmanager
 def capture() -> Iterator[Captured]:
     """Keep the spans, metrics and log events of the tools called in the block in memory, instead of sending them.

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otel_tools._call.clock import clock
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.checks import is_finite_number, is_wait_seconds
 from otel_tools._tool.tool import Tool
 from otel_tools.errors import ConfigurationError
@@ -62,6 +63,7 @@ class Faults:
             return seconds, fault
 
 
+@check_option_names
 @contextmanager
 def faults(  # noqa: PLR0913 - each is one kind of fault, by keyword
     fn: Callable[..., Any],

@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from opentelemetry import trace
@@ -359,3 +362,39 @@ def test_names_and_descriptions_are_redacted(seen: Captured) -> None:
 
     assert key not in str([(span.name, attributes(span)) for span in seen.spans])
     assert attributes(seen.span("described"))["gen_ai.agent.name"] == "of [REDACTED]"
+
+
+@pytest.mark.parametrize("given", [b"c-1", ["c-1"], {"id": 1}, 1.5, True, object()])
+def test_a_conversation_that_is_no_text_is_refused(given: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"agent\(conversation_id=.*\): a text is needed, or None where there is"
+    ):
+        agent("a", conversation_id=given)
+
+
+@pytest.mark.parametrize("given", [42, UUID(int=42), "c-1"])
+def test_a_number_and_a_uuid_are_conversations_too(seen: Captured, given: Any) -> None:
+    with agent("a", conversation_id=given):
+        pass
+
+    assert dict(seen.spans[0].attributes or {})[names.CONVERSATION_ID] == str(given)
+
+
+def test_blank_conversations_are_said_once_and_are_none(seen: Captured) -> None:
+    code = (
+        "import logging; logging.basicConfig(level='WARNING', format='%(message)s')\n"
+        "from otel_tools import agent\n"
+        "for blank in ('', '   ', ''): assert agent('a', conversation_id=blank).conversation_id is None"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    with agent("a", conversation_id=" "):
+        pass
+
+    assert said.count("agent(conversation_id=''): an empty id says nothing") == 1
+    assert names.CONVERSATION_ID not in dict(seen.spans[0].attributes or {})
+
+
+@pytest.mark.parametrize("name", [b"travel", ["travel"], "", " ", None, 3])
+def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"agent\(.*\): a name is needed, such as 'travel-agent'"):
+        agent(name)

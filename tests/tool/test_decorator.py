@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import types
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, Mock
 
@@ -155,10 +156,45 @@ def test_an_unnamed_lambda_is_refused_with_the_way_out() -> None:
         tool(lambda x: x)
 
 
-@pytest.mark.parametrize("mistake", [int, _Adder, "get_weather", 3, None.__class__, ["add"]])
+@pytest.mark.parametrize("mistake", ["get_weather", 3, ["add"]])
 def test_what_is_not_a_function_is_refused_with_the_way_out(mistake: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"a function is needed; options go by keyword, as in @tool\(name="):
         tool(mistake)
+
+
+class _Weather:
+    def today(self) -> str:
+        return "rain"
+
+    @classmethod
+    def tomorrow(cls) -> str:
+        return "sun"
+
+    @staticmethod
+    def week() -> str:
+        return "wind"
+
+    def _secret(self) -> None: ...
+
+
+@dataclass
+class _Place:
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("decorated", "way_out"),
+    [
+        (_Weather, r"put @tool on its methods: today, tomorrow, week$"),
+        (_Place, "decorate a function that returns one$"),
+        (int, r"put @tool on its methods: \w+, \w+, \w+, \.\.\.$"),
+        (type(None), "decorate a function that returns one$"),
+    ],
+)
+@pytest.mark.parametrize("decorate", [tool, tool(), tool(name="other")])
+def test_a_class_is_refused_with_its_methods(decorate: Any, decorated: Any, way_out: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^tool\({decorated.__name__}\): a class is no tool; {way_out}"):
+        decorate(decorated)
 
 
 def test_a_generator_that_is_awaited_can_still_be(seen: Captured) -> None:

@@ -110,7 +110,7 @@ def test_a_predicate_cannot_judge_a_generator() -> None:
 
 
 def test_an_unknown_option_is_an_error_at_decoration() -> None:
-    with pytest.raises(TypeError, match="retries"):
+    with pytest.raises(ConfigurationError, match=r"retries.*did you mean retry="):
         tool(retries=3)  # type: ignore[call-overload] # that is the point
 
 

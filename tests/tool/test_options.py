@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import typing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from otel_tools import ConfigurationError, tool
+import otel_tools
+from otel_tools import ConfigurationError, Retry, tool
 from otel_tools._policies.build import in_order
 from otel_tools._policies.options import ORDER, POLICY_OPTIONS
 from otel_tools._tool import option_types
@@ -103,14 +105,87 @@ def test_help_shows_the_order() -> None:
     )
 
 
-def test_a_keyword_that_is_no_option_is_refused_as_python_refuses_it() -> None:
-    unknown: typing.Any = {"retries": 3}
-
-    with pytest.raises(TypeError, match=r"^tool\(\) got an unexpected keyword argument 'retries'$"):
-        tool(**unknown)
-
-
-@pytest.mark.parametrize("option", [each for each in POLICY_OPTIONS if each.kind], ids=lambda option: option.name)
+@pytest.mark.parametrize("option", [each for each in TOOL_OPTIONS if each.kind], ids=lambda option: option.name)
 def test_a_value_of_another_class_is_refused_with_an_example(option: typing.Any) -> None:
-    with pytest.raises(ConfigurationError, match=rf"{option.name}=3: a {option.kind.__name__} is needed, as in"):
-        tool(**{"name": "work", option.name: typing.cast("typing.Any", 3)})(lambda: None)
+    with pytest.raises(ConfigurationError) as refused:
+        tool(**{"name": "work", option.name: typing.cast("typing.Any", object())})(lambda: None)
+
+    line = str(refused.value).rpartition(" is needed: ")[2]
+    assert line == f"{option.name}={option.example}"
+    tool(**{"name": "work", option.name: getattr(otel_tools, option.kind.__name__)(**options_in(line))})(lambda: None)
+
+
+def options_in(line: str) -> dict[str, typing.Any]:
+    """The keywords of the call on the right of ``option=Class(...)``."""
+    call = ast.parse(line).body[0].value  # type: ignore[attr-defined] # an assignment of a call
+    return {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "line"),
+    [
+        ("retry", 3, "retry=Retry(attempts=3)"),
+        ("retry", "3", "retry=Retry(attempts=3)"),
+        ("retry", 0, "retry=Retry(attempts=3)"),
+        ("retry", True, "retry=Retry(attempts=3)"),
+        ("retry", False, "retry=None"),
+        ("retry", Retry, "retry=Retry(attempts=3)"),
+        ("retry", {"attempts": 5, "max": 2}, "retry=Retry(attempts=5, max=2)"),
+        ("retry", {"max_attempts": 5}, "retry=Retry(attempts=3)"),
+        ("retry", ConnectionError, "retry=Retry(attempts=3)"),
+        ("cache", 300, "cache=Cache(ttl=300)"),
+        ("cache", 0.5, "cache=Cache(ttl=0.5)"),
+        ("cache", "5m", "cache=Cache(ttl=300)"),
+        ("cache", "1 hour", "cache=Cache(ttl=3600)"),
+        ("cache", timedelta(minutes=5), "cache=Cache(ttl=300)"),
+        ("cache", {}, "cache=Cache(ttl=300)"),
+        ("concurrency", 8, "concurrency=Concurrency(limit=8)"),
+        ("concurrency", "8", "concurrency=Concurrency(limit=8)"),
+        ("circuit_breaker", 7, "circuit_breaker=CircuitBreaker(failures=7)"),
+        ("rate_limit", 10, "rate_limit=RateLimit(rate=10)"),
+        ("rate_limit", "10/s", "rate_limit=RateLimit(rate=10, per=1)"),
+        ("rate_limit", "10/sec", "rate_limit=RateLimit(rate=10, per=1)"),
+        ("rate_limit", "60/min", "rate_limit=RateLimit(rate=60, per=60)"),
+        ("rate_limit", "500/hour", "rate_limit=RateLimit(rate=500, per=3600)"),
+        ("rate_limit", "100 per hour", "rate_limit=RateLimit(rate=100, per=3600)"),
+        ("rate_limit", "100 calls a day", "rate_limit=RateLimit(rate=100, per=86400)"),
+        ("rate_limit", "10/5 minutes", "rate_limit=RateLimit(rate=10, per=300)"),
+        ("rate_limit", (10, 60), "rate_limit=RateLimit(rate=10, per=60)"),
+        ("rate_limit", "fast", "rate_limit=RateLimit(rate=10, per=1)"),
+        ("objective", 0.995, "objective=Objective(success=0.995)"),
+        ("objective", 99, "objective=Objective(success=0.99)"),
+    ],
+)
+def test_a_plain_value_is_answered_with_the_line_to_write(option: str, value: typing.Any, line: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        tool(**{"name": "work", option: value})(lambda: None)
+
+    assert str(refused.value).endswith(f" is needed: {line}")
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("5s", "timeout=5"),
+        ("5", "timeout=5"),
+        ("500ms", "timeout=0.5"),
+        ("1.5 minutes", "timeout=90"),
+        (timedelta(seconds=2.5), "timeout=2.5"),
+        ("soon", "such as 5.0"),
+        ("-5s", "such as 5.0"),
+        ([5], "such as 5.0"),
+        (True, "such as 5.0"),
+    ],
+)
+def test_a_timeout_in_other_words_is_answered_in_seconds(value: typing.Any, line: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"a positive number of seconds is needed, ") as refused:
+        tool(name="work", timeout=value)(lambda: None)
+
+    assert str(refused.value).endswith(line)
+
+
+def test_a_long_value_is_shown_in_short() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        tool(name="work", cache=typing.cast("typing.Any", "x" * 5000))(lambda: None)
+
+    assert len(str(refused.value)) < 200

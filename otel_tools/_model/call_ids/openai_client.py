@@ -27,6 +27,7 @@ from otel_tools._model.call_ids.pending_calls import (
     remember,
 )
 from otel_tools._model.call_ids.response_tool_calls import requested_calls
+from otel_tools._option_names import check_option_names
 from otel_tools._telemetry.guard import log_failure
 from otel_tools.errors import ConfigurationError
 
@@ -57,6 +58,7 @@ class _State:
 _lock = RLock()
 
 
+@check_option_names
 def instrument_openai() -> None:
     """Give the spans of tools the ids of the model's tool calls, and links to the spans of the model's calls.
 
@@ -86,6 +88,7 @@ def instrument_openai() -> None:
         _wrap(async_class, _observed_async_request)
 
 
+@check_option_names
 def uninstrument_openai() -> None:
     """Undo `instrument_openai`, and forget the tool calls that it remembered."""
     with _lock:

@@ -12,6 +12,7 @@ from otel_tools._call.clock import clock
 from otel_tools._call.outcome import ReportsOutcome
 from otel_tools._model.toolset.failure_kinds import FAILURE_KINDS, RETRYABLE, FailureKinds
 from otel_tools._model.toolset.serialize import bounded_json, compact_json, json_values
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.retry.transient import retry_after as retry_after_of
 from otel_tools._telemetry.content.capture import redact_text
 from otel_tools.errors import FailedResult, InvalidResult, ToolError
@@ -39,6 +40,7 @@ _ERROR_TYPES: Final = {"bad_result": InvalidResult.error_type}
 """The ``error.type`` of the kinds that spans and metrics have another name for."""
 
 
+@check_option_names
 @dataclass(frozen=True, slots=True)
 class ToolFailure:
     """A failure, described for the model.
@@ -56,6 +58,7 @@ class ToolFailure:
     retry_after: float | None = None
 
 
+@check_option_names
 @dataclass(frozen=True, slots=True)
 class ToolResult(ReportsOutcome):
     """The result of one tool call for the model. A tool may return one itself, to describe its failures.

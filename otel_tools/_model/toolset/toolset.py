@@ -16,6 +16,7 @@ from otel_tools._model.toolset.executor import ProgramEnd, execute
 from otel_tools._model.toolset.failure_kinds import FailureKinds
 from otel_tools._model.toolset.registry import register_tools
 from otel_tools._model.toolset.results import MAX_CHARACTERS
+from otel_tools._option_names import check_option_names
 from otel_tools._schema.formats import check_tool_count
 from otel_tools._telemetry.content.redaction import REDACT_CHOICES
 from otel_tools.errors import ConfigurationError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ToolSet"]
 
 
+@check_option_names
 class ToolSet:
     """The tools that a model may call.
 

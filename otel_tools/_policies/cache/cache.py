@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.cache.keys import Namespace
 from otel_tools._policies.cache.lookup import CachePolicy
 from otel_tools._policies.cache.memory import CacheMemory
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Cache"]
 
 
+@check_option_names
 @dataclass(frozen=True, slots=True, eq=False)
 class Cache(PickledByOptions, CacheOptions):
     """Keep what a tool returned, and return it to later calls with the same arguments.

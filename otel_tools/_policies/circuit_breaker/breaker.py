@@ -12,6 +12,7 @@ from otel_tools._call.error_types import REFUSED
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import ended_flow
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.checks import is_finite_number
 from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
 from otel_tools._policies.pickling import PickledByOptions
@@ -35,6 +36,7 @@ _NOT_COUNTED: Final = (InvalidArguments, *REFUSED)
 """Errors that say nothing about whether the tool works."""
 
 
+@check_option_names
 @dataclass(frozen=True, slots=True, eq=False)
 class CircuitBreaker(PickledByOptions):
     """Stop calling a tool that keeps failing, and try from time to time whether it works again.

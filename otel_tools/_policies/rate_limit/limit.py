@@ -14,6 +14,7 @@ from otel_tools._call.clock import clock
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Perform, Sleep
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.checks import is_finite_number, is_wait_seconds
 from otel_tools._policies.pickling import PickledByOptions
 from otel_tools.errors import ConfigurationError, RateLimited
@@ -41,6 +42,7 @@ _MAX_EARLY: Final = 1_000
 """Nanoseconds by which a sleep may end too early: less than the resolution of any timer."""
 
 
+@check_option_names
 @dataclass(frozen=True, slots=True, eq=False)
 class RateLimit(PickledByOptions):
     """Let attempts begin at a given rate, and a burst of them at once; further attempts wait for their turn.

@@ -11,6 +11,7 @@ from otel_tools._call.clock import clock
 from otel_tools._call.error_types import error_type_of
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Sleep
+from otel_tools._option_names import check_option_names
 from otel_tools._policies.retry.decision import RetryDecision
 from otel_tools._policies.retry.options import RetryOptions
 from otel_tools.errors import ToolError
@@ -31,6 +32,7 @@ _NOTE: Final = ("otel_tools: ", " attempts in ")
 """The note on an error: what stands before the number of attempts, and what stands after it."""
 
 
+@check_option_names
 @dataclass(frozen=True, slots=True, eq=False)
 class Retry(RetryOptions):
     """Retry a call that failed with an error that may pass.

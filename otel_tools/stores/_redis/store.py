@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otel_tools._option_names import check_option_names
 from otel_tools._urls import without_secrets
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores._redis.cache import CacheOperations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisStore"]
 
 
+@check_option_names
 class RedisStore:
     """A store of rate limits and cached values in Redis 5 or later, accessed with redis-py.
 

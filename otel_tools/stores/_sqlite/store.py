@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, get_args
 
 from otel_tools._call.clock import clock
+from otel_tools._option_names import check_option_names
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores._protocols import OnError
 from otel_tools.stores._sqlite.database import Database
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SQLiteStore"]
 
 
+@check_option_names
 class SQLiteStore:
     """A store of cached values in a SQLite file, shared by any number of threads and processes of one machine.
 
