@@ -90,7 +90,7 @@ def misspelt() -> list[Any]:
     found = []
     for where, (function, args) in WITH_OPTIONS.items():
         for option in options_of(function)[len(args) :]:
-            if "override" in where and option in {"name", "description", "args", "objective"}:
+            if "override" in where and option in {"name", "description", "args", "redact", "objective"}:
                 continue
             middle = len(option) // 2
             swapped = f"{option[: middle - 1]}{option[middle]}{option[middle - 1]}{option[middle + 1 :]}"
