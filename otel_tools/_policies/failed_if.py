@@ -6,6 +6,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._call.log_limit import LogLimit
 from otel_tools._call.safe_logging import log_safely
 from otel_tools.errors import ConfigurationError, ToolError
 
@@ -34,6 +35,7 @@ def failed_if(predicate: Callable[[Any], object], info: ToolInfo) -> Policy:
         ConfigurationError: It is not a plain function.
     """
     tool = info.tool
+    limit = LogLimit()
     if not callable(predicate) or not _is_plain(predicate):
         raise ConfigurationError(f"tool {tool!r}: failed_if={predicate!r} must be a plain function of the result")
 
@@ -51,13 +53,16 @@ def failed_if(predicate: Callable[[Any], object], info: ToolInfo) -> Policy:
         try:
             return bool(predicate(value))
         except Exception:  # noqa: BLE001 - the user's own code; logged, and the call goes on
-            log_safely(
-                logger,
-                logging.ERROR,
-                "failed_if of tool %r raised; the result counts as a success",
-                tool,
-                exc_info=True,
-            )
+            held_back = limit.held_back(tool)
+            if held_back is not None:
+                log_safely(
+                    logger,
+                    logging.ERROR,
+                    "failed_if of tool %r raised; the result counts as a success%s",
+                    tool,
+                    f" ({held_back} more since the last time)" if held_back else "",
+                    exc_info=not held_back,
+                )
             return False
 
     return policy

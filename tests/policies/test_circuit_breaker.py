@@ -134,7 +134,7 @@ def test_an_option_that_cannot_work_is_refused_by_its_name(options: dict[str, An
 def test_two_objects_with_the_same_values_are_two_breakers() -> None:
     assert CircuitBreaker() != CircuitBreaker()
     assert repr(CircuitBreaker()) == (
-        "CircuitBreaker(failures=5, window=60.0, cooldown=30.0, failure_ratio=None, half_open=1)"
+        "CircuitBreaker(failures=5, window=60.0, cooldown=30.0, failure_ratio=None, half_open=1, on=None)"
     )
 
 

@@ -185,3 +185,18 @@ def test_the_child_of_a_fork_counts_on_although_a_thread_was_in_the_middle(seen:
     go_on.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_hundreds_of_retries_are_two_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    errors: list[Exception] = [ConnectionError("x"), TimeoutError("x")]
+
+    @tool(retry=Retry(attempts=2, initial=0))
+    def fails(number: int) -> None:
+        raise errors[number % 2]
+
+    for number in range(400):
+        with pytest.raises((ConnectionError, TimeoutError)):
+            fails(number)
+
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.__dict__["error_type"] for record in warnings] == ["ConnectionError", "TimeoutError"]

@@ -126,16 +126,16 @@ def ending(how: str) -> Iterator[str]:
 
     if how == "refuse":
         listening.close()
-    else:
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
+        yield url
+        return
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
     try:
         yield url
     finally:
-        if how != "refuse":
-            listening.shutdown(socket.SHUT_RDWR)
-            listening.close()
-            thread.join()
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join()
 
 
 @pytest.mark.parametrize("how", ["refuse", "reset", "close", "hang"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_tools._call.clock import clock
 from otel_tools._call.error_types import REFUSED
@@ -13,10 +13,10 @@ from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import ended_flow
 from otel_tools._option_names import check_option_names
-from otel_tools._policies.checks import is_finite_number
+from otel_tools._policies.checks import is_finite_number, matching_errors, problem_of_errors
 from otel_tools._policies.circuit_breaker.states import Circuit, Closed, HalfOpen, InARow, InWindow, Open
 from otel_tools._policies.pickling import PickledByOptions
-from otel_tools.errors import CircuitOpen, ConfigurationError, InvalidArguments
+from otel_tools.errors import CircuitOpen, ConfigurationError, FailedResult, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,9 @@ class CircuitBreaker(PickledByOptions):
         cooldown: Seconds for which it stays open.
         failure_ratio: Failed attempts to all attempts in the window that open it, above 0 and up to 1.
         half_open: Probes at once, and the number of successes that close it.
+        on: The errors that count as failures: exception classes, or a function of the error. By default all but
+            those that say nothing about the tool. A returned failure is a `FailedResult` here. Others count neither
+            way, as when a back end is well and the answer is "not found".
 
     Raises:
         ConfigurationError: A value cannot work.
@@ -65,6 +68,7 @@ class CircuitBreaker(PickledByOptions):
     cooldown: float = 30.0
     failure_ratio: float | None = None
     half_open: int = 1
+    on: type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], object] | None = None
     _circuit: Circuit = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +90,8 @@ class CircuitBreaker(PickledByOptions):
                 f"CircuitBreaker(failure_ratio={self.failure_ratio!r}): a ratio above 0 and up to 1 is needed, "
                 "such as 0.5, or None to count failures in a row"
             )
+        if self.on is not None and (problem := problem_of_errors(self.on)):
+            raise ConfigurationError(f"CircuitBreaker(on={self.on!r}): {problem}")
         closed: Callable[[], Closed] = (
             partial(InARow, self.failures, self.window)
             if self.failure_ratio is None
@@ -104,9 +110,31 @@ class CircuitBreaker(PickledByOptions):
         period = self._circuit.period
         return HalfOpen.number if isinstance(period, Open) and period.until <= clock.now() else period.number
 
+    def open(self, cooldown: float | None = None) -> None:
+        """Open it by hand, as before maintenance of what the tools call.
+
+        Args:
+            cooldown: Seconds for which it stays open; None takes its own, ``math.inf`` is until `close`.
+
+        Raises:
+            ConfigurationError: The cooldown is no number of seconds above 0.
+        """
+        seconds = self.cooldown if cooldown is None else cooldown
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+            raise ConfigurationError(f"CircuitBreaker.open(cooldown={seconds!r}): seconds above 0 are needed")
+        self._circuit.set(Open(clock.now() + seconds))
+
+    def close(self) -> None:
+        """Close it by hand: the next attempts are let through, and nothing is counted yet."""
+        self._circuit.set(self._circuit.closed())
+
+    reset = close
+    """Forget all counts and close it; the same as `close`."""
+
     def policy(self, info: ToolInfo) -> Policy:
         """The circuit breaker policy of one tool: checks the state before each attempt, and counts its outcome."""
         circuit = self._circuit
+        counts = _counting(self.on, info.tool)
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
@@ -116,7 +144,7 @@ class CircuitBreaker(PickledByOptions):
                 outcome = yield from inner(call)
                 # A success after successes changes nothing: the usual case needs no lock.
                 if outcome.result != "ok" or period.noted:
-                    _count(circuit, period, outcome, info.tool)
+                    _count(circuit, period, outcome, info.tool, counts)
                 return outcome
 
             def probe(call: Call) -> Flow:
@@ -125,7 +153,7 @@ class CircuitBreaker(PickledByOptions):
                     return _refusal(period, info.tool)
                 try:
                     outcome = yield from inner(call)
-                    _count(circuit, period, outcome, info.tool)
+                    _count(circuit, period, outcome, info.tool, counts)
                     return outcome
                 finally:
                     if isinstance(period, HalfOpen):
@@ -149,12 +177,35 @@ class CircuitBreaker(PickledByOptions):
         return policy
 
 
-def _count(circuit: Circuit, period: Period, outcome: Outcome, tool: str) -> None:
+def _counting(on: Any, tool: str) -> Callable[[Outcome], bool]:
+    """Whether an outcome with the result ``error`` counts as a failure."""
+    if on is None:
+        return lambda outcome: not isinstance(outcome.error, _NOT_COUNTED)
+    matches = matching_errors(on)
+
+    def counts(outcome: Outcome) -> bool:
+        error = outcome.error
+        if isinstance(error, _NOT_COUNTED):
+            return False
+        if error is None:
+            error = FailedResult(f"tool {tool!r} returned a failure", tool=tool, result=outcome.value)
+        try:
+            return matches(error)
+        except Exception:  # noqa: BLE001 - the user's own code; logged, and the call goes on
+            log_safely(
+                logger, logging.ERROR, "on of the circuit breaker of tool %r raised; it counts", tool, exc_info=True
+            )
+            return True
+
+    return counts
+
+
+def _count(circuit: Circuit, period: Period, outcome: Outcome, tool: str, counts: Callable[[Outcome], bool]) -> None:
     """Count the outcome of an attempt that a period let through; cancelled ones never get here."""
     if outcome.result == "ok":
         if circuit.succeeded(period):
             log_safely(logger, logging.INFO, "circuit breaker closed: tool %r works again", tool)
-    elif outcome.result == "error" and not isinstance(outcome.error, _NOT_COUNTED) and circuit.failed(period):
+    elif outcome.result == "error" and counts(outcome) and circuit.failed(period):
         seconds = circuit.cooldown
         log_safely(
             logger,

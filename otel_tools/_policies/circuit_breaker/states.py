@@ -230,6 +230,11 @@ class Circuit:
                 return True
         return False
 
+    def set(self, period: Period) -> None:
+        """Begin another period by hand."""
+        with self.lock:
+            self.period = period
+
     def reset_after_fork(self) -> None:
         """In the child of a fork: the threads that made attempts or held the lock are gone."""
         self.lock = RLock()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_tools._call.clock import clock
 from otel_tools._call.error_types import error_type_of
+from otel_tools._call.log_limit import LogLimit
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.steps import Sleep
 from otel_tools._option_names import check_option_names
@@ -69,6 +70,7 @@ class Retry(RetryOptions):
     def policy(self, info: ToolInfo) -> Policy:
         """The retry policy of one tool."""
         decision = RetryDecision(self, info)
+        limit = LogLimit()
 
         def policy(inner: Next) -> Next:
             def flow(call: Call) -> Flow:
@@ -88,7 +90,7 @@ class Retry(RetryOptions):
                         call.attempt_ended(outcome, None)
                         return outcome
                     call.attempt_ended(outcome, delay)
-                    _log(info.tool, attempt, delay, outcome)
+                    _log(limit, info.tool, attempt, delay, outcome)
                     yield Sleep(delay)
                     attempt += 1
 
@@ -111,19 +113,24 @@ def _is_attempts_note(note: object) -> bool:
     return isinstance(note, str) and note.startswith(_NOTE[0]) and _NOTE[1] in note
 
 
-def _log(tool: str, attempt: int, delay: float, outcome: Outcome) -> None:
-    """Log that another attempt follows; without the error's message, which may hold secrets."""
+def _log(limit: LogLimit, tool: str, attempt: int, delay: float, outcome: Outcome) -> None:
+    """Log that another attempt follows; without the error's message, which may hold secrets.
+
+    A warning for the first of a tool and an error in a minute; the others are for those who look at DEBUG.
+    """
     if outcome.error is not None:
         error_type = error_type_of(outcome.error)
     else:
         error_type = outcome.error_type or ToolError.error_type
+    held_back = limit.held_back(error_type)
     log_safely(
         logger,
-        logging.WARNING,
-        "tool %r: attempt %d failed (%s); the next begins in %.3g s",
+        logging.DEBUG if held_back is None else logging.WARNING,
+        "tool %r: attempt %d failed (%s); the next begins in %.3g s%s",
         tool,
         attempt,
         error_type,
         delay,
+        f" (and {held_back} more such retries since the last warning)" if held_back else "",
         extra={"tool": tool, "attempt": attempt, "delay": delay, "error_type": error_type},
     )
