@@ -26,8 +26,9 @@ class SQLiteStore:
     For ``Cache(ttl=..., store=SQLiteStore("answers.db"))``. The file may hold other tables. It must be on a local disk:
     SQLite's locks are not reliable on network file systems.
 
-    A process has one connection, used by one thread at a time. SQLite allows only one writer at a time anyway, and an
-    operation takes microseconds. A connection for each thread could not be closed when the thread ends.
+    A process has two connections, one for reads and one for writes, each used by one thread at a time. A read never
+    waits for a writer. A write waits a quarter of a second for another writer; after one that waited in vain, none is
+    tried for a second. A connection for each thread could not be closed when the thread ends.
 
     Args:
         path: The file. It is created if it is missing, in a folder that exists.
@@ -70,9 +71,9 @@ class SQLiteStore:
         """Return the value under the key; None if there is none or it has expired.
 
         Raises:
-            sqlite3.Error: The file cannot be read, or was locked for 5 s.
+            sqlite3.Error: The file cannot be read.
         """
-        rows = self._database.execute(
+        rows = self._database.read(
             "SELECT value FROM otel_tools_cache WHERE key = ? AND expires > ?", key, clock.time()
         )
         return str(rows[0][0]) if rows else None
@@ -86,11 +87,11 @@ class SQLiteStore:
             expires_in: Seconds, above 0, after which `get` no longer returns the value.
 
         Raises:
-            sqlite3.Error: The file cannot be written, or was locked for 5 s.
+            sqlite3.Error: The file cannot be written, or another writer holds it.
         """
         now = clock.time()
         # REPLACE writes a new row, so that row ids are in the order of age.
-        self._database.execute(
+        self._database.write(
             "INSERT OR REPLACE INTO otel_tools_cache (key, value, expires) VALUES (?, ?, ?)",
             key,
             value,
@@ -102,12 +103,12 @@ class SQLiteStore:
 
     def _evict(self, now: float) -> None:
         """Remove expired rows, and then the oldest, if there are more than ``maxsize``."""
-        ((count,),) = self._database.execute("SELECT count(*) FROM otel_tools_cache")
+        ((count,),) = self._database.read("SELECT count(*) FROM otel_tools_cache")
         if count <= self.maxsize:
             return
-        self._database.execute("DELETE FROM otel_tools_cache WHERE expires <= ?", now)
+        self._database.write("DELETE FROM otel_tools_cache WHERE expires <= ?", now)
         # Counted again in the same statement: other processes may have deleted rows since.
-        self._database.execute(
+        self._database.write(
             "DELETE FROM otel_tools_cache WHERE id IN (SELECT id FROM otel_tools_cache ORDER BY id "
             "LIMIT max(0, (SELECT count(*) FROM otel_tools_cache) - ?))",
             self.maxsize,
@@ -119,7 +120,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: As `set`.
         """
-        self._database.execute("DELETE FROM otel_tools_cache WHERE key = ?", key)
+        self._database.write("DELETE FROM otel_tools_cache WHERE key = ?", key)
 
     def clear(self, prefix: str) -> None:
         """Remove all keys that begin with the prefix. Every key begins with the empty prefix.
@@ -127,7 +128,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: As `set`.
         """
-        self._database.execute("DELETE FROM otel_tools_cache WHERE substr(key, 1, ?) = ?", len(prefix), prefix)
+        self._database.write("DELETE FROM otel_tools_cache WHERE substr(key, 1, ?) = ?", len(prefix), prefix)
 
     def count(self, prefix: str) -> int:
         """Return the number of unexpired keys that begin with the prefix.
@@ -135,7 +136,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: As `get`.
         """
-        rows = self._database.execute(
+        rows = self._database.read(
             "SELECT count(*) FROM otel_tools_cache WHERE expires > ? AND substr(key, 1, ?) = ?",
             clock.time(),
             len(prefix),
