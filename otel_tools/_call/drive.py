@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from otel_tools._call.clock import clock
 from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_from, outcome_name_of, outcome_of
 from otel_tools._call.scope import Scope, current_scope, reset_current_scope
-from otel_tools._call.steps import Invoke, Perform, Sleep, Wait
+from otel_tools._call.steps import Invoke, Perform, Sleep, Wait, event_loop_is_running
+from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from otel_tools._call.call import Call
     from otel_tools._call.plan import Plan
     from otel_tools._call.steps import Flow, Next, Step
+
+_ASYNCIO_ONLY = (
+    "the policies of async tools (timeouts, waits of retries and limits, shared cache misses) need asyncio, and no "
+    "event loop of it runs here: under trio, call the tool through anyio's asyncio backend, or leave these options out"
+)
 
 __all__ = ["aperform", "coroutine_driver", "function_driver", "perform"]
 
@@ -136,6 +142,11 @@ async def _aflow(
     except BaseException as error:
         if flow is not None:
             flow.close()
+        if type(error) is RuntimeError and not event_loop_is_running():
+            # The function's own errors are outcomes: this is asyncio's, of a step.
+            explained = ConfigurationError(_ASYNCIO_ONLY)
+            call.close(None, explained, "error")
+            raise explained from error
         call.close(None, error, outcome_name_of(error))
         raise
     return _end(call, answer)

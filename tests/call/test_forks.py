@@ -218,7 +218,7 @@ print(registered.count("otel_tools._call.forks"), registered[-1], len(registered
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "1 otel_tools._call.forks True\n"
+    assert done.stdout == "2 otel_tools._call.forks True\n"  # of signals, and of what is exported
 
 
 def test_the_package_registers_once_until_it_is_configured() -> None:

@@ -544,3 +544,24 @@ def test_sync_calls_really_wait(seen: Captured) -> None:
     for _ in range(6):
         decorated()
     assert time.monotonic() - began >= 0.1
+
+
+def test_a_limit_in_a_store_that_tools_share_needs_a_name() -> None:
+    class Store:
+        on_error = "local"
+
+        def reserve(self, name: str, quota: Any, max_wait: int | None) -> Any: ...
+
+        async def areserve(self, name: str, quota: Any, max_wait: int | None) -> Any: ...
+
+    store: Any = Store()
+    unnamed, named = RateLimit(60, per=60, store=store), RateLimit(60, per=60, store=store, name="search")
+    tool(name="first", rate_limit=unnamed)(lambda: 1)
+    tool(name="first", rate_limit=unnamed)(lambda: 1)
+    with pytest.raises(ConfigurationError, match=r"tool 'second': .* shared with tool 'first' .*name='my-limit'"):
+        tool(name="second", rate_limit=unnamed)(lambda: 1)
+    for name in ("first", "second"):
+        tool(name=name, rate_limit=named)(lambda: 1)
+    without_store = RateLimit(60)
+    for name in ("first", "second"):
+        tool(name=name, rate_limit=without_store)(lambda: 1)

@@ -225,8 +225,8 @@ def test_while_redis_is_unreachable_calls_are_limited_locally_counted_and_logged
     assert "redis://127.0.0.1:1/0" in record.getMessage()
 
 
-def test_with_on_store_error_raise_the_call_gets_the_error_of_redis(seen: Captured, both: Flavour) -> None:
-    store = RedisStore("redis://127.0.0.1:1/0", on_store_error="raise")
+def test_with_on_error_raise_the_call_gets_the_error_of_redis(seen: Captured, both: Flavour) -> None:
+    store = RedisStore("redis://127.0.0.1:1/0", on_error="raise")
     decorated = tool(name="strict", rate_limit=RateLimit(3, store=store))(both.function(lambda: 1))
     for _ in range(2):
         with pytest.raises(redis.exceptions.ConnectionError):
@@ -253,7 +253,7 @@ def test_an_error_reply_is_counted_and_does_not_stop_other_limits(
 def test_a_server_that_does_not_answer_delays_one_call_and_not_the_next(
     redis_server: RedisServer, both: Flavour
 ) -> None:
-    store = RedisStore(redis_server.url + "?socket_timeout=0.1", on_store_error="raise")
+    store = RedisStore(redis_server.url + "?socket_timeout=0.1", on_error="raise")
     assert run(both, store, "reserve", "name", Quota.of(1, 1, 1), None).granted
     with redis.Redis.from_url(redis_server.url) as client:
         client.client_pause(300_000)
@@ -390,7 +390,7 @@ def test_a_forked_child_has_connections_of_its_own(store: RedisStore) -> None:
         (("localhost",), "redis://"),
         (("http://user:secret@localhost",), "redis://"),
         (("redis://localhost", ""), "prefix=''"),
-        (("redis://localhost", "p", "ignore"), "on_store_error='ignore'"),
+        (("redis://localhost", "p", "ignore"), "on_error='ignore'"),
     ],
 )
 def test_an_invalid_argument_is_refused_without_showing_the_password(args: tuple[Any, ...], complaint: str) -> None:
@@ -402,7 +402,7 @@ def test_an_invalid_argument_is_refused_without_showing_the_password(args: tuple
 
 def test_repr_shows_no_password() -> None:
     assert repr(RedisStore("redis://me:secret@somewhere:6380/2?password=secret")) == (
-        "RedisStore('redis://somewhere:6380/2', prefix='otel_tools', on_store_error='local')"
+        "RedisStore('redis://somewhere:6380/2', prefix='otel_tools', on_error='local')"
     )
 
 

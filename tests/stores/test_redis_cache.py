@@ -139,10 +139,8 @@ def test_while_redis_is_unreachable_calls_continue_without_the_cache(
     assert seen.value("otel_tools.store.errors", errors) == stats.store_errors == 3
 
 
-def test_with_on_store_error_raise_the_call_gets_the_error(
-    seen: Captured, both: Flavour, redis_server: RedisServer
-) -> None:
-    store = RedisStore(redis_server.url, on_store_error="raise")
+def test_with_on_error_raise_the_call_gets_the_error(seen: Captured, both: Flavour, redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url, on_error="raise")
     runs: list[Any] = []
     decorated = counted(both, Cache(ttl=60, store=store), runs)
     redis_server.kill()

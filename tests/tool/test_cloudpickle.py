@@ -12,6 +12,7 @@ import cloudpickle
 import pytest
 
 from otel_tools import Cache, CircuitBreaker, Concurrency, Objective, RateLimit, Retry, Tool, ToolSet, agent, tool
+from otel_tools.stores import RedisStore, SQLiteStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,6 +148,17 @@ def test_what_is_pickled_together_stays_shared() -> None:
     )
 
     assert Tool.of(first).options.rate_limit is Tool.of(second).options.rate_limit is not limit
+
+
+def test_stores_are_pickled_by_their_arguments(tmp_path: Path) -> None:
+    sqlite = SQLiteStore(tmp_path / "a.db", maxsize=7, on_error="raise")
+    redis = RedisStore("redis://localhost:1", prefix="p", on_error="raise")
+    with sqlite:
+        sqlite.set("k", "v", 60)
+        loaded, other = pickle.loads(cloudpickle.dumps((Cache(ttl=3, store=sqlite), redis)))  # noqa: S301 - made here
+        with loaded.store as store:
+            assert (store.get("k"), store.maxsize, store.on_error) == ("v", 7, "raise")
+    assert (other.prefix, other.on_error, repr(other)) == ("p", "raise", repr(redis))
 
 
 def test_an_agent_and_a_toolset_are_picklable() -> None:

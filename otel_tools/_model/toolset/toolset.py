@@ -167,6 +167,13 @@ class ToolSet:
         Cancelling it cancels the tools. A sync tool that is running cannot be stopped; it can ask
         `otel_tools.cancelled`.
         """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(
+                "ToolSet.arun() needs asyncio, and no event loop of it runs here: under trio, run "
+                "`await trio.to_thread.run_sync(tools.run, message)`"
+            ) from None
         batch = Batch(self._settings, calls_in(said))
         program_end = None
         if batch.jobs:

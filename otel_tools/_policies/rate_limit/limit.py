@@ -66,8 +66,8 @@ class RateLimit(PickledByOptions):
             logged and the call counts against one common bucket.
         store: Keeps the limit for several processes: a ``RedisStore``. Values of ``key`` are told apart by their
             ``repr`` then, and stored as a digest of it.
-        name: The name of the limit in the store, by which processes share it; by default the name of the first tool
-            that is decorated with it.
+        name: The name of the limit in the store, by which processes share it; by default the name of its tool. Tools
+            that share a limit in a store need one.
 
     Raises:
         ConfigurationError: A value cannot work.
@@ -89,10 +89,24 @@ class RateLimit(PickledByOptions):
         burst = max(1, math.floor(self.rate)) if self.burst is None else self.burst
         object.__setattr__(self, "_buckets", KeyedBuckets(Quota.of(self.rate, self.per, burst)))
 
+    def _name_in_store(self, tool: str) -> None:
+        """Choose the name under which processes share the limit.
+
+        Raises:
+            ConfigurationError: Several tools share it in a store and it has no name: another process may decorate them
+                in another order, and would have another limit.
+        """
+        if not self._stored_as:
+            self._stored_as.append(self.name or tool)
+        elif self.store is not None and self.name is None and self._stored_as[0] != tool:
+            raise ConfigurationError(
+                f"tool {tool!r}: rate_limit= is shared with tool {self._stored_as[0]!r} and kept in a store: give it a "
+                f"name that all processes use, RateLimit({self.rate!r}, per={self.per!r}, store=..., name='my-limit')"
+            )
+
     def policy(self, info: ToolInfo) -> Policy:
         """The rate limit policy of one tool."""
-        if not self._stored_as:
-            self._stored_as.append(self.name or info.tool)
+        self._name_in_store(info.tool)
         buckets, store, key_of, tool = self._buckets, self.store, _key_of(self.key, info), info.tool
         own_max_wait = None if self.max_wait is None else nanoseconds(self.max_wait)
 

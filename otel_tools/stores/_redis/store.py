@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_tools._option_names import check_option_names
 from otel_tools._urls import without_secrets
@@ -41,7 +41,7 @@ class RedisStore:
         url: The address of Redis in the form of redis-py: ``redis://[[user]:password@]host:port/db``, ``rediss://``
             with TLS, or ``unix://``.
         prefix: The beginning of all keys. Processes with the same prefix share limits and values.
-        on_store_error: What happens to calls while Redis cannot be used. ``local``: each process limits its own calls
+        on_error: What happens to calls while Redis cannot be used. ``local``: each process limits its own calls
             at the same rate, and caches are skipped; every such call is counted, and one warning a minute is logged.
             ``raise``: the call fails with the error of redis-py.
 
@@ -51,14 +51,15 @@ class RedisStore:
 
     on_error: OnError
 
-    def __init__(self, url: str, prefix: str = "otel_tools", on_store_error: OnError = "local") -> None:
+    def __init__(self, url: str, prefix: str = "otel_tools", on_error: OnError = "local") -> None:
         if not isinstance(url, str):
             raise ConfigurationError(f"RedisStore(url={url!r}): text is needed, as in redis://localhost:6379/0")
+        self._url = url
         self._address = without_secrets(url)
         if not isinstance(prefix, str) or not prefix:
             raise ConfigurationError(f"RedisStore(prefix={prefix!r}): text is needed, such as the name of the service")
-        if on_store_error not in {"local", "raise"}:
-            raise ConfigurationError(f"RedisStore(on_store_error={on_store_error!r}): 'local' or 'raise' is needed")
+        if on_error not in {"local", "raise"}:
+            raise ConfigurationError(f"RedisStore(on_error={on_error!r}): 'local' or 'raise' is needed")
         try:
             self._clients = Clients(url)
         except ImportError as missing:
@@ -71,13 +72,17 @@ class RedisStore:
                 f"RedisStore({self._address!r}): an URL is needed that begins with redis://, rediss:// or unix://"
             ) from (None if "@" in url else error)
         self.prefix = prefix
-        self.on_error = on_store_error
-        commands = Commands(self._clients, Health(self._address, log=on_store_error == "local"))
+        self.on_error = on_error
+        commands = Commands(self._clients, Health(self._address, log=on_error == "local"))
         self._cache = CacheOperations(commands, prefix)
         self._rate_limits = RateLimitOperations(commands, prefix)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its connections stay in the process.
+        return RedisStore, (self._url, self.prefix, self.on_error)
+
     def __repr__(self) -> str:
-        return f"RedisStore({self._address!r}, prefix={self.prefix!r}, on_store_error={self.on_error!r})"
+        return f"RedisStore({self._address!r}, prefix={self.prefix!r}, on_error={self.on_error!r})"
 
     def reserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
         """Reserve the next token of a limit; see `RateLimitStore.reserve`.

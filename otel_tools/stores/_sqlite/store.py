@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from otel_tools._call.clock import clock
 from otel_tools._option_names import check_option_names
@@ -173,6 +173,10 @@ class SQLiteStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its connections stay in the process.
+        return SQLiteStore, (self._database.path, self.maxsize, self.on_error)
 
     def __repr__(self) -> str:
         return f"SQLiteStore({self._database.path!r}, maxsize={self.maxsize}, on_error={self.on_error!r})"
