@@ -11,9 +11,11 @@ import typer
 
 from otel_tools._cli.diagnosis.backends import Backends
 from otel_tools._cli.diagnosis.run import diagnose
+from otel_tools._export.endpoint import OTLP_PROTOCOLS, is_http_url
 from otel_tools._export.otlp_options import parse_headers
 from otel_tools._export.signals import read_signals
 from otel_tools._terminal import console
+from otel_tools._urls import shown
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,6 +53,11 @@ def doctor(  # noqa: PLR0913, PLR0917 - the options of a command
     Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 wrong usage.
     """
     checks: list[Check] = []
+    if endpoint.strip() and not is_http_url(endpoint.strip()):
+        what = f"{shown(endpoint)}: a URL is needed, such as http://127.0.0.1:4318"
+        raise typer.BadParameter(what, param_hint="--endpoint")
+    if protocol and protocol.strip().lower() not in OTLP_PROTOCOLS:
+        raise typer.BadParameter(f"{protocol!r}: accepted are {' and '.join(OTLP_PROTOCOLS)}", param_hint="--protocol")
     try:
         exports = read_signals(
             endpoint=endpoint or None,

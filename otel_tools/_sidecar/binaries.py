@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from otel_tools._sidecar.alternatives import build_or_docker
 from otel_tools._sidecar.configs import collector_dir
 from otel_tools._sidecar.errors import BinariesMissingError
 from otel_tools._sidecar.paths import cache_dir
@@ -136,8 +137,6 @@ def require_all() -> dict[str, Path]:
     if missing:
         raise BinariesMissingError(
             f"neither built nor on PATH: {', '.join(missing)}",
-            "Build with Go (some minutes, once): otel-tools sidecar build\n"
-            "Or use Docker: otel-tools sidecar up --docker\n"
-            'Or do without a sidecar: configure(exporter="file", file="telemetry.otlp.jsonl")',
+            build_or_docker(),
         )
     return found

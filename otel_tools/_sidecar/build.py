@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_tools._sidecar.alternatives import without_building
 from otel_tools._sidecar.errors import BuildError
 from otel_tools._sidecar.paths import cache_dir
 
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 _MAX_ERROR_LINES = 25
 _TEMPORARY_PREFIX = ".building-"
 _FIRST_SELF_UPDATING_GO = (1, 21)  # since this version Go downloads the version that go.mod requires
-
-_ALTERNATIVES = (
-    "Or use Docker: otel-tools sidecar up --docker\n"
-    'Or do without a sidecar: configure(exporter="file", file="telemetry.otlp.jsonl")'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ def require_go(component: Component) -> str:
     if go is None:
         raise BuildError(
             "Go is not installed (no `go` on PATH), and the sidecar is built with it",
-            f"Install Go {required_text} or newer: https://go.dev/dl\n{_ALTERNATIVES}",
+            f"Install Go {required_text} or newer: https://go.dev/dl\n{without_building()}",
         )
     env = _output([go, "env", "GOVERSION", "GOTOOLCHAIN"]).split()
     version = tuple(int(part) for part in re.findall(r"\d+", env[0])[:2]) if env else ()
@@ -74,7 +70,7 @@ def require_go(component: Component) -> str:
         shown = env[0].removeprefix("go") if env else "of an unknown version"
         raise BuildError(
             f"Go {shown} ({go}) is too old: {component.name} needs Go {required_text} or newer",
-            f"Install Go {required_text} or newer: https://go.dev/dl\n{_ALTERNATIVES}",
+            f"Install Go {required_text} or newer: https://go.dev/dl\n{without_building()}",
         )
     return go
 
@@ -164,7 +160,7 @@ def _go_build(go: str, source: Path, package: str, output: Path, step: Callable[
             + "\n".join(f"  | {line}" for line in tail or ["(it said nothing)"]),
             "If a module could not be fetched, check the network and GOPROXY"
             f" (`go env GOPROXY` says {_output([go, 'env', 'GOPROXY'])!r}), then run this again.\n"
-            f"{_ALTERNATIVES}",
+            f"{without_building()}",
         )
 
 

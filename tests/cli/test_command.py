@@ -132,3 +132,19 @@ def test_off_a_terminal_the_output_is_plain_text(run: Run, variables: dict[str, 
     shown = run("sidecar", "status", code=3, variables=variables).stdout
     assert "\x1b" not in shown
     assert shown == "The sidecar does not run. Start it: otel-tools sidecar up\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("demo", "--endpoint", "nonsense"), "a URL is needed"),
+        (("demo", "--endpoint", "http://"), "a URL is needed"),
+        (("demo", "--endpoint", "http://h:port"), "a URL is needed"),
+        (("demo", "--endpoint", "http://127.0.0.1:4318", "--file", "x"), "leave out one of them"),
+        (("demo", "--endpoint", "http://127.0.0.1:4318", "--exporter", "file"), "leave out one of them"),
+        (("sidecar", "up", "--port-offset", "70000"), "Take an offset between"),
+        (("sidecar", "up", "--port-offset", "-5000"), "Take an offset between"),
+    ],
+)
+def test_wrong_values_of_options_are_wrong_usage(run: Run, arguments: tuple[str, ...], says: str) -> None:
+    assert says in run(*arguments, code=2, variables={"COLUMNS": "500"}).stderr

@@ -176,7 +176,7 @@ class Answering:
         (308, {"Location": "http://elsewhere/"}, "test metric", "failed", "it redirects to", "names"),
         (401, {}, "test span", "failed", "HTTP 401", "OTEL_EXPORTER_OTLP_HEADERS"),
         (403, {}, "test metric", "failed", "HTTP 403", "OTEL_EXPORTER_OTLP_HEADERS"),
-        (404, {}, "test metric", "warning", "takes no metrics", "OTEL_METRICS_EXPORTER=none"),
+        (404, {}, "test metric", "failed", "HTTP 404", "look at the path"),
         (413, {}, "test span", "failed", "HTTP 413", "larger"),
         (429, {}, "test span", "failed", "HTTP 429", "overloaded"),
         (503, {}, "test span", "failed", "HTTP 503", "overloaded"),

@@ -240,6 +240,8 @@ def test_without_built_programs_docker_runs_it(run: Run, docker: FakeDocker, sta
     hook = "https://hooks.example.com/SECRET"
     shown = run("sidecar", "up", "--port-offset", "7", "--alert-webhook", hook, variables=docker.variables).stdout
     assert "http://127.0.0.1:4325" in shown
+    for name in ("JAEGER", "PROMETHEUS", "ALERTMANAGER"):
+        assert f"export OTEL_TOOLS_{name}_URL=http://127.0.0.1:" in shown
     assert docker.calls()[-1] == (
         f"compose -f {compose_file()} up -d --wait [{collector_dir()}] [{state}/secret/alert-webhook-url] [4325]"
     )
@@ -260,7 +262,8 @@ def test_without_programs_and_docker_the_error_names_both(run: Run, docker: Fake
     refused = run("sidecar", "up", code=1, variables=docker.variables).stderr
     assert "neither built nor on PATH: jaeger, collector, alertmanager, prometheus" in refused
     assert "Cannot connect to the Docker daemon" in refused
-    assert "otel-tools sidecar build" in refused
+    assert "Or make Docker work" in refused
+    assert "Install Go (https://go.dev/dl; it is not on PATH), then: otel-tools sidecar build" in refused
     assert 'exporter="file"' in refused
     asked = run("sidecar", "up", "--docker", code=1, variables=docker.variables).stderr
     assert "Docker cannot be used: `docker info --format` fails" in asked

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_tools._cli.diagnosis import backends, environment
 from otel_tools._cli.diagnosis.backends import SIDECAR_UP, Backends
-from otel_tools._cli.diagnosis.check import Check
+from otel_tools._cli.diagnosis.check import Check, Status
 from otel_tools._cli.diagnosis.delivery import Route, check_delivery
 from otel_tools._cli.diagnosis.endpoints import check_clock, connection_error, is_local
 from otel_tools._export.endpoint import sdk_disabled
@@ -119,9 +119,8 @@ def _check_signals(exports: list[SignalExport]) -> Iterator[Check]:
         for warning in export.warnings:
             yield Check(export.signal, "warning", warning)
         if not export.exporters:
-            yield Check(
-                export.signal, "warning", f"are not exported: {export.variable}=none", f"unset {export.variable}"
-            )
+            status: Status = "warning" if any(other.exporters for other in exports) else "failed"
+            yield Check(export.signal, status, f"are not exported: {export.variable}=none", f"unset {export.variable}")
         elif "otlp" not in export.exporters:
             yield Check(
                 export.signal,

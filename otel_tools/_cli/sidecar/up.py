@@ -11,7 +11,7 @@ import typer
 
 from otel_tools._sidecar import docker
 from otel_tools._sidecar.binaries import SIDECAR, find_all, require_all
-from otel_tools._sidecar.errors import BinariesMissingError, SidecarError
+from otel_tools._sidecar.errors import SidecarError
 from otel_tools._sidecar.paths import display_path, state_dir
 from otel_tools._sidecar.ports import Addresses, Ports
 from otel_tools._sidecar.programs import START_WITHIN
@@ -59,7 +59,10 @@ def up(
             f"{without_path(alert_webhook)!r} is no http:// or https:// address",
             param_hint="--alert-webhook",
         )
-    ports = Ports().shifted(port_offset)
+    try:
+        ports = Ports().shifted(port_offset)
+    except SidecarError as error:
+        raise typer.BadParameter(f"{error.what}. {error.fix}", param_hint="--port-offset") from None
     if use_docker or _docker_is_the_only_way():
         _up_with_docker(alert_webhook, ports)
         return
@@ -118,13 +121,9 @@ def _docker_is_the_only_way() -> bool:
     """
     if len(find_all()) == len(SIDECAR):
         return False
-    reason = docker.unavailable_reason()
-    if not reason:
+    if not docker.unavailable_reason():
         return True
-    try:
-        require_all()
-    except BinariesMissingError as error:
-        raise BinariesMissingError(f"{error.what}\nand Docker cannot be used: {reason}", error.fix) from None
+    require_all()
     return False
 
 
@@ -173,6 +172,7 @@ def _print_addresses(addresses: Addresses, folder: Path, logs: str) -> None:
             "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.otlp_http,
             "OTEL_TOOLS_JAEGER_URL": addresses.jaeger,
             "OTEL_TOOLS_PROMETHEUS_URL": addresses.prometheus,
+            "OTEL_TOOLS_ALERTMANAGER_URL": addresses.alertmanager,
         }.items():
             console.print_text(f"export {name}={value}", indent=2)
         console.print_text()
