@@ -381,9 +381,9 @@ def store_step(flow: Flow) -> Perform:
     return step
 
 
-def test_a_store_gets_the_name_of_the_first_tool_the_quota_and_max_wait(at: Time) -> None:
+def test_a_store_gets_the_name_the_quota_and_max_wait(at: Time) -> None:
     shelf = FakeStore()
-    limit = RateLimit(10, burst=3, max_wait=1.5, store=shelf)
+    limit = RateLimit(10, burst=3, max_wait=1.5, store=shelf, name="first")
     for tool_name in ("first", "second"):
         info = ToolInfo(tool_name, work, asynchronous=False, generator=False, arguments=Arguments(work))
         flow = limit.policy(info)(lambda _: iter(()))(RecordingCall())  # type: ignore[arg-type,return-value] # not come to
