@@ -11,7 +11,7 @@ from otel_tools._call.clock import clock
 if TYPE_CHECKING:
     from contextvars import Token
 
-__all__ = ["Scope", "cancelled", "current_scope", "remaining", "reset_current_scope"]
+__all__ = ["Scope", "cancelled", "current_scope", "remaining", "reset_current_scope", "time_left"]
 
 
 class Scope:
@@ -61,6 +61,14 @@ def remaining() -> float | None:
             earliest = scope.deadline
         scope = scope.outer
     return None if earliest is None else max(0.0, earliest - clock.now())
+
+
+def time_left(own: float | None) -> float | None:
+    """Seconds until the earliest deadline of a call, of which ``own`` is left, and of the tools around it."""
+    around = remaining()
+    if own is None or around is None:
+        return around if own is None else own
+    return min(own, around)
 
 
 def cancelled() -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import reset_after_fork
 from otel_tools._call.outcome import Outcome
+from otel_tools._call.scope import cancelled, time_left
 from otel_tools._call.steps import IS_AWAITED, Wait, event_loop_is_running
 from otel_tools._option_names import check_option_names
 from otel_tools._policies.checks import is_wait_seconds
@@ -105,7 +106,7 @@ class Concurrency(PickledByOptions):
         Returns:
             The seconds that it took, None where there was no wait; and the outcome of the attempt where it got no slot.
         """
-        max_wait, left = self.max_wait, call.left()
+        max_wait, left = self.max_wait, time_left(call.left())
         if left is not None and (max_wait is None or left < max_wait):
             max_wait = left
         if max_wait is not None and max_wait <= 0:
@@ -138,6 +139,10 @@ class Concurrency(PickledByOptions):
         if slots.leave(waiter):
             call.throttled("concurrency", "rejected", waited)
             return waited, self._refusal(info.tool, max_wait)
+        if cancelled():
+            slots.give_back()
+            call.throttled("concurrency", "cancelled", waited)
+            return waited, self._refusal(info.tool, why="; nobody waits for it any more")
         return waited, None
 
     def _refusal(self, tool: str, waited: float | None = None, why: str | None = None) -> Outcome:

@@ -188,15 +188,13 @@ def test_the_child_of_a_fork_counts_on_although_a_thread_was_in_the_middle(seen:
 
 
 def test_hundreds_of_retries_are_two_warnings(caplog: pytest.LogCaptureFixture) -> None:
-    errors: list[Exception] = [ConnectionError("x"), TimeoutError("x")]
-
     @tool(retry=Retry(attempts=2, initial=0))
     def fails(number: int) -> None:
-        raise errors[number % 2]
+        raise ConnectionError("x") if number % 2 else TimeoutError("x")
 
     for number in range(400):
         with pytest.raises((ConnectionError, TimeoutError)):
             fails(number)
 
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert [record.__dict__["error_type"] for record in warnings] == ["ConnectionError", "TimeoutError"]
+    assert [record.__dict__["error_type"] for record in warnings] == ["TimeoutError", "ConnectionError"]

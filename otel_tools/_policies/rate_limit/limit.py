@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from otel_tools._call.clock import clock
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
+from otel_tools._call.scope import cancelled, current_scope, time_left
 from otel_tools._call.steps import Perform, Sleep
 from otel_tools._option_names import check_option_names
 from otel_tools._policies.checks import is_finite_number, is_wait_seconds
@@ -114,7 +115,8 @@ class RateLimit(PickledByOptions):
             def flow(call: Call) -> Flow:
                 if store is not None:
                     return reserve_in_store(call, store)
-                max_wait = own_max_wait if call.scope is None else _until_deadline(call, own_max_wait)
+                is_free = call.scope is None and current_scope.get() is None
+                max_wait = own_max_wait if is_free else _until_deadline(call, own_max_wait)
                 if key_of is None:
                     reservation = buckets.reserve(max_wait)
                 else:
@@ -125,7 +127,8 @@ class RateLimit(PickledByOptions):
                 return self._wait_and_run(call, reservation, inner, tool)
 
             def reserve_in_store(call: Call, store: RateLimitStore) -> Flow:
-                max_wait = own_max_wait if call.scope is None else _until_deadline(call, own_max_wait)
+                is_free = call.scope is None and current_scope.get() is None
+                max_wait = own_max_wait if is_free else _until_deadline(call, own_max_wait)
                 key = COMMON if key_of is None else key_of(call)
                 reserved = yield from self._reserve_in_store(store, call, max_wait, key, tool)
                 if isinstance(reserved, Outcome):
@@ -141,7 +144,9 @@ class RateLimit(PickledByOptions):
         if reservation is AT_ONCE:
             call.throttled("rate_limit", "acquired", None)
         elif reservation.granted:
-            yield from _wait(call, reservation)
+            if not (yield from _wait(call, reservation)):
+                message = f"tool {tool!r} was not started: nobody waits for it any more"
+                return Outcome(None, RateLimited(message, tool=tool), "cancelled")
         else:
             call.throttled("rate_limit", "rejected", None)
             return self._refusal(tool, reservation.wait)
@@ -174,16 +179,16 @@ class RateLimit(PickledByOptions):
 
 
 def _until_deadline(call: Call, max_wait: int | None) -> int | None:
-    """Nanoseconds that the call may wait at most, with its deadline taken into account."""
-    left = call.left()
+    """Nanoseconds that the call may wait at most, with its deadline and those of the tools around it."""
+    left = time_left(call.left())
     if left is None:
         return max_wait
     until_deadline = max(0, nanoseconds(left))
     return until_deadline if max_wait is None else min(max_wait, until_deadline)
 
 
-def _wait(call: Call, reservation: Reservation) -> Generator[Step, Any, None]:
-    """Sleep until the reserved token is there."""
+def _wait(call: Call, reservation: Reservation) -> Generator[Step, Any, bool]:
+    """Sleep until the reserved token is there; False where the call around this one was given up meanwhile."""
     began = clock.now()
     call.queued("rate_limit")
     wait = reservation.wait
@@ -197,7 +202,9 @@ def _wait(call: Call, reservation: Reservation) -> Generator[Step, Any, None]:
         reservation.cancel()
         call.throttled("rate_limit", "cancelled", clock.now() - began)
         raise
-    call.throttled("rate_limit", "acquired", clock.now() - began)
+    given_up = cancelled()
+    call.throttled("rate_limit", "cancelled" if given_up else "acquired", clock.now() - began)
+    return not given_up
 
 
 def _key_of(key: Callable[[dict[str, Any]], Hashable] | None, info: ToolInfo) -> Callable[[Call], Hashable] | None:

@@ -11,6 +11,7 @@ from otel_tools._call.clock import clock
 from otel_tools._call.error_types import error_type_of
 from otel_tools._call.log_limit import LogLimit
 from otel_tools._call.safe_logging import log_safely
+from otel_tools._call.scope import cancelled
 from otel_tools._call.steps import Sleep
 from otel_tools._option_names import check_option_names
 from otel_tools._policies.retry.decision import RetryDecision
@@ -92,6 +93,9 @@ class Retry(RetryOptions):
                     call.attempt_ended(outcome, delay)
                     _log(limit, info.tool, attempt, delay, outcome)
                     yield Sleep(delay)
+                    if cancelled():
+                        # The caller was told of a timeout meanwhile: nothing may start any more.
+                        return outcome
                     attempt += 1
 
             return flow
