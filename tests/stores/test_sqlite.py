@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import multiprocessing
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_tools import Cache, ConfigurationError, Tool, tool
+from otel_tools import ConfigurationError
 from otel_tools.stores import CacheStore, SQLiteStore
 from otel_tools.testing import FakeClock
 
@@ -195,7 +193,7 @@ def test_a_forked_child_has_a_connection_of_its_own(store: SQLiteStore) -> None:
         busy.join()
     assert [child.exitcode for child in children] == [0] * 4
     assert store.count("") == 201
-    assert store._database.read("PRAGMA integrity_check") == [("ok",)]
+    assert store._database.reader.execute("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_other_tables_in_the_file_are_left_alone(path: Path) -> None:
@@ -206,7 +204,7 @@ def test_other_tables_in_the_file_are_left_alone(path: Path) -> None:
     with SQLiteStore(path) as store:
         store.set("a", "1", 60)
         store.clear("")
-        assert store._database.read("SELECT x FROM mine") == [(1,)]
+        assert store._database.reader.execute("SELECT x FROM mine") == [(1,)]
 
 
 def test_a_closed_store_raises_an_error_that_says_so(path: Path) -> None:
@@ -244,37 +242,3 @@ def test_an_invalid_option_is_refused(options: dict[str, Any], names: str) -> No
     with pytest.raises(ConfigurationError, match=names):
         SQLiteStore(**options)
     assert not Path("x").exists()
-
-
-def test_a_writer_elsewhere_delays_no_read_and_hardly_a_write(tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / "answers.db")
-    store.set("a", "1", 60)
-    ran: list[int] = []
-
-    @tool(cache=Cache(ttl=60, store=store))
-    async def look(number: int) -> int:
-        ran.append(number)
-        return number
-
-    async def main() -> float:
-        await look(1)
-        with contextlib.closing(sqlite3.connect(tmp_path / "answers.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            began = time.monotonic()
-            # A hit is a read; each miss would write.
-            assert await asyncio.gather(*[look(1) for _ in range(20)]) == [1] * 20
-            assert await asyncio.gather(*[look(number) for number in range(2, 42)]) == list(range(2, 42))
-            took = time.monotonic() - began
-            assert store.get("a") == "1"
-            other.execute("ROLLBACK")
-        return took
-
-    took = asyncio.run(main())
-    assert sorted(ran) == list(range(1, 42))
-    # Forty writes that waited for SQLite's five seconds each would take a minute and more.
-    assert took < 10
-    assert Tool.of(look).stats().store_errors > 0
-    time.sleep(1.1)
-    store.set("b", "2", 60)
-    assert store.get("b") == "2"
-    store.close()

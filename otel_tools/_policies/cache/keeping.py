@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_tools._call.call import Call
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._policies.cache.backends import MemoryBackend, StoreBackend, StoreUnavailable
+from otel_tools._policies.cache.copying import copy_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_tools._call.call import CacheResult, Call
+    from otel_tools._call.call import CacheResult
     from otel_tools._policies.cache.backends import Steps
     from otel_tools._policies.cache.memory import CacheMemory, Entry
     from otel_tools._policies.cache.options import CacheOptions
@@ -79,6 +81,9 @@ class KeptValues:
             return "bypass", outcome
         if result != "miss" or (self._cache_if is not None and not self._is_worth_keeping(outcome.value)):
             return result, outcome
+        if in_flight is not None and in_flight.outdated:
+            # Another value may have been put in the meantime.
+            return result, outcome
         if isinstance(self._backend, StoreBackend):
             return self._keep_in_store(self._backend, call, key, outcome, in_flight)
         try:
@@ -102,6 +107,29 @@ class KeptValues:
             return "bypass", Outcome.of_error(failure.error) if backend.strict else outcome
         return "miss" if kept else "bypass", outcome
 
+    def value(self, key: Any) -> Steps:
+        """A copy of the fresh value under a key; None where there is none.
+
+        Raises:
+            StoreUnavailable: The store failed.
+        """
+        entry = yield from self._backend.find(_no_call(), key)
+        if entry is None or not self._backend.now() < entry.put_at + self._ttl:
+            return None
+        value = copied(entry.copy)
+        return None if value is None else value[0]
+
+    def put(self, key: Any, value: Any) -> Steps:
+        """Keep a value under a key; whether it could be kept.
+
+        Raises:
+            StoreUnavailable: The store failed.
+        """
+        if isinstance(self._backend, StoreBackend):
+            return (yield from self._backend.keep(_no_call(), key, value))
+        copy = copy_factory(value)
+        return copy is not None and self._backend.keep(_no_call(), key, copy)
+
     def stale(self, call: Call, failed: Outcome, entry: Entry | None) -> Outcome | None:
         """The outcome of a failed call that is served an expired value; None where there is none recent enough."""
         if entry is None or not self._serves_stale or self._backend.now() > entry.put_at + self._kept_for:
@@ -120,6 +148,11 @@ class KeptValues:
                 logger, logging.ERROR, "cache_if of tool %r raised; the result is not cached", self._tool, exc_info=True
             )
             return False
+
+
+def _no_call() -> Call:
+    """Gets the reports of what is done by hand, and keeps none."""
+    return Call((), {})
 
 
 def copied(copy: Callable[[], Any] | None) -> tuple[Any] | None:

@@ -43,6 +43,7 @@ class CachePolicy:
         memory: The memory that the tools of the cache share.
         in_flight: The in-flight calls that they share.
         store: The store of its values, where that is not memory.
+        kept: Its values.
     """
 
     def __init__(self, options: CacheOptions, info: ToolInfo, memory: CacheMemory, in_flight: InFlightCalls) -> None:
@@ -57,8 +58,8 @@ class CachePolicy:
             self.key_of = key_in_memory(options, info, self.namespace, memory)
         else:
             self.key_of = key_in_store(options, info)
-        self._kept = KeptValues(options, info.tool, memory, self.store)
-        self._sharing = ResultSharing(in_flight, self._kept, info)
+        self.kept = KeptValues(options, info.tool, memory, self.store)
+        self._sharing = ResultSharing(in_flight, self.kept, info)
         self._blocking = not info.asynchronous
         # Whether a sync function returned a coroutine: its callers await the result; a kept value cannot be awaited.
         self._returns_coroutines = False
@@ -122,7 +123,7 @@ class CachePolicy:
                 found = first[1]
             else:
                 # Another call may have put the value between the first lookup and now.
-                result, found, outcome, copy = yield from self._kept.find(call, key)
+                result, found, outcome, copy = yield from self.kept.find(call, key)
                 if outcome is not None:
                     return outcome
             outcome = yield from inner(call)
@@ -135,9 +136,9 @@ class CachePolicy:
                 copy = copy_factory(outcome.value)
             returned = outcome
             if outcome.result == "ok":
-                kept = self._kept.keep(call, key, result, outcome, copy, joined)
+                kept = self.kept.keep(call, key, result, outcome, copy, joined)
                 result, returned = kept if isinstance(kept, tuple) else (yield from kept)
-            elif outcome.result == "error" and (stale := self._kept.stale(call, outcome, found)) is not None:
+            elif outcome.result == "error" and (stale := self.kept.stale(call, outcome, found)) is not None:
                 result, returned = "stale", stale
             return returned
         finally:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from otel_tools._call.drive import aperform, perform
+from otel_tools._policies.cache.backends import StoreUnavailable
 from otel_tools._policies.cache.canonical_arguments import NoCacheKeyError
 from otel_tools._policies.cache.keys import store_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otel_tools._policies.cache.backends import Steps
     from otel_tools._policies.cache.lookup import CachePolicy
 
     PrepareArguments = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
@@ -44,7 +47,8 @@ class ToolCache:
     """The part of a `Cache` that belongs to one tool: ``fn.tool.cache``.
 
     Methods block where the cache is kept in a store; those that begin with an ``a`` await. They raise the store's
-    errors. A value that is being computed while its entry is removed reaches its callers, and is not kept.
+    errors. A value that is being computed while its entry is removed or put reaches its callers, and is not kept.
+    What is got and put by hand is no call of the tool: it is in no count.
     """
 
     def __init__(self, cache_policy: CachePolicy, prepare: PrepareArguments | None = None) -> None:
@@ -54,6 +58,43 @@ class ToolCache:
         self._in_flight = cache_policy.in_flight
         self._store = cache_policy.store
         self._prefix = store_prefix(cache_policy.namespace.tool)
+
+    def get(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return a copy of the fresh value for these arguments, without a call; of a method, the instance is the first.
+
+        Returns:
+            The value; None if there is none, if it has expired, or if such calls are not cached.
+
+        Raises:
+            TypeError: The tool does not take such arguments.
+            InvalidArguments: They are not those that it validates.
+        """
+        return _run(self._get(args, kwargs))
+
+    async def aget(self, /, *args: Any, **kwargs: Any) -> Any:
+        """As `get`."""
+        return await _arun(self._get(args, kwargs))
+
+    def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Keep a copy of a value, which calls with these arguments then get; of a method, the instance is the first.
+
+        ``cache_if`` is not asked.
+
+        Args:
+            value: The value.
+            *args: The arguments of the call.
+            **kwargs: Its arguments by name.
+
+        Raises:
+            TypeError: The tool does not take such arguments, calls with them are not cached, or the value cannot be
+                kept: it cannot be copied or, in a store, JSON would not give it back unchanged.
+            InvalidArguments: They are not those that it validates.
+        """
+        _run(self._put(value, args, kwargs))
+
+    async def aput(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
+        """As `put`."""
+        await _arun(self._put(value, args, kwargs))
 
     def clear(self) -> None:
         """Remove all values of this tool."""
@@ -110,16 +151,38 @@ class ToolCache:
     def _has_key(self, key: Any) -> bool:
         return key.startswith(self._prefix) if isinstance(key, str) else key[0] is self._cache_policy.namespace
 
+    def _get(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+        key = self._key(args, kwargs)
+        return None if key is None else (yield from self._cache_policy.kept.value(key))
+
+    def _put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+        key, tool = self._outdated_key(args, kwargs), self._cache_policy.namespace.tool
+        if key is None:
+            raise TypeError(
+                f"tool {tool!r}: cache.put() got arguments that only their identity tells apart; calls with such "
+                "arguments are not cached"
+            )
+        if not (yield from self._cache_policy.kept.put(key, value)):
+            what = "cannot be copied" if self._store is None else "is none that JSON gives back unchanged"
+            raise TypeError(
+                f"tool {tool!r}: cache.put() got a {type(value).__qualname__} that {what}, so it is not kept"
+            )
+
     def _outdated_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The key of a call, whose running calls are outdated by this; None where such calls are not cached."""
+        key = self._key(args, kwargs)
+        if key is not None:
+            self._in_flight.outdate(lambda other: bool(other == key))
+        return key
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The key of a call; None where such calls are not cached."""
+        if self._prepare is not None:
+            args, kwargs = self._prepare(args, kwargs)
         try:
-            if self._prepare is not None:
-                args, kwargs = self._prepare(args, kwargs)
-            key = self._cache_policy.key_of(args, kwargs)
+            return self._cache_policy.key_of(args, kwargs)
         except NoCacheKeyError:
             return None
-        self._in_flight.outdate(lambda other: bool(other == key))
-        return key
 
     def _info(self, size: int) -> CacheInfo:
         maxsize = self._memory.maxsize if self._store is None else getattr(self._store, "maxsize", None)
@@ -131,3 +194,27 @@ class ToolCache:
 
     def __repr__(self) -> str:
         return f"<ToolCache {self._cache_policy.namespace.tool!r}>"
+
+
+def _run(flow: Steps) -> Any:
+    """Run a flow that needs nothing but the store."""
+    answer: Any = None
+    try:
+        while True:
+            answer = perform(flow.send(answer))
+    except StopIteration as stop:
+        return stop.value
+    except StoreUnavailable as failure:
+        raise failure.error from None
+
+
+async def _arun(flow: Steps) -> Any:
+    """As `_run`."""
+    answer: Any = None
+    try:
+        while True:
+            answer = await aperform(flow.send(answer))
+    except StopIteration as stop:
+        return stop.value
+    except StoreUnavailable as failure:
+        raise failure.error from None

@@ -1,4 +1,4 @@
-"""Runs operations on Redis, with a client and under the watch of `Health`."""
+"""Runs operations on Redis, with a client and under the watch of `RedisHealth`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from otel_tools.stores._redis.clients import Clients, LoopClient
-    from otel_tools.stores._redis.health import Health
+    from otel_tools.stores._redis.health import RedisHealth
 
 __all__ = ["Commands"]
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Commands:
-    """Runs operations on one Redis and reports to `Health` how they end.
+    """Runs operations on one Redis and reports to `RedisHealth` how they end.
 
     An operation is a function of a redis-py client. Both methods raise the operation's error, and
     `redis.exceptions.ConnectionError` without running it while Redis is known to be unreachable.
@@ -24,7 +24,7 @@ class Commands:
 
     __slots__ = ("_clients", "_health")
 
-    def __init__(self, clients: Clients, health: Health) -> None:
+    def __init__(self, clients: Clients, health: RedisHealth) -> None:
         self._clients = clients
         self._health = health
 

@@ -10,7 +10,7 @@ from otel_tools.errors import ConfigurationError
 from otel_tools.stores._redis.cache import CacheOperations
 from otel_tools.stores._redis.clients import Clients
 from otel_tools.stores._redis.commands import Commands
-from otel_tools.stores._redis.health import Health
+from otel_tools.stores._redis.health import RedisHealth
 from otel_tools.stores._redis.rate_limit import RateLimitOperations
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class RedisStore:
             ) from (None if "@" in url else error)
         self.prefix = prefix
         self.on_error = on_error
-        commands = Commands(self._clients, Health(self._address, log=on_error == "local"))
+        commands = Commands(self._clients, RedisHealth(self._address, log=on_error == "local"))
         self._cache = CacheOperations(commands, prefix)
         self._rate_limits = RateLimitOperations(commands, prefix)
 

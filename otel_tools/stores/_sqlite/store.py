@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 from typing import TYPE_CHECKING, Any, get_args
@@ -26,9 +25,12 @@ class SQLiteStore:
     For ``Cache(ttl=..., store=SQLiteStore("answers.db"))``. The file may hold other tables. It must be on a local disk:
     SQLite's locks are not reliable on network file systems.
 
-    A process has two connections, one for reads and one for writes, each used by one thread at a time. A read never
-    waits for a writer. A write waits a quarter of a second for another writer; after one that waited in vain, none is
-    tried for a second. A connection for each thread could not be closed when the thread ends.
+    A process has one connection that reads and one that writes, each used by one thread at a time; async tools use a
+    thread of each. An operation takes microseconds. Reading never waits for a writer: the file is in SQLite's WAL mode.
+    A write waits for that of another process for a quarter of a second at most. After that, and after any other error
+    of the file (full disk, read-only, corrupt), writing or reading is not tried for one second; every call in between
+    is counted in ``otel_tools.store.errors``. A file that was removed is created anew: remove ``-wal`` and ``-shm``
+    beside it, too.
 
     Args:
         path: The file. It is created if it is missing, in a folder that exists.
@@ -71,9 +73,9 @@ class SQLiteStore:
         """Return the value under the key; None if there is none or it has expired.
 
         Raises:
-            sqlite3.Error: The file cannot be read.
+            sqlite3.Error: The file cannot be read, or could not a moment ago.
         """
-        rows = self._database.read(
+        rows = self._database.reader.execute(
             "SELECT value FROM otel_tools_cache WHERE key = ? AND expires > ?", key, clock.time()
         )
         return str(rows[0][0]) if rows else None
@@ -87,11 +89,11 @@ class SQLiteStore:
             expires_in: Seconds, above 0, after which `get` no longer returns the value.
 
         Raises:
-            sqlite3.Error: The file cannot be written, or another writer holds it.
+            sqlite3.Error: The file cannot be written, or could not a moment ago.
         """
         now = clock.time()
         # REPLACE writes a new row, so that row ids are in the order of age.
-        self._database.write(
+        self._database.writer.execute(
             "INSERT OR REPLACE INTO otel_tools_cache (key, value, expires) VALUES (?, ?, ?)",
             key,
             value,
@@ -103,12 +105,12 @@ class SQLiteStore:
 
     def _evict(self, now: float) -> None:
         """Remove expired rows, and then the oldest, if there are more than ``maxsize``."""
-        ((count,),) = self._database.read("SELECT count(*) FROM otel_tools_cache")
+        ((count,),) = self._database.writer.execute("SELECT count(*) FROM otel_tools_cache")
         if count <= self.maxsize:
             return
-        self._database.write("DELETE FROM otel_tools_cache WHERE expires <= ?", now)
+        self._database.writer.execute("DELETE FROM otel_tools_cache WHERE expires <= ?", now)
         # Counted again in the same statement: other processes may have deleted rows since.
-        self._database.write(
+        self._database.writer.execute(
             "DELETE FROM otel_tools_cache WHERE id IN (SELECT id FROM otel_tools_cache ORDER BY id "
             "LIMIT max(0, (SELECT count(*) FROM otel_tools_cache) - ?))",
             self.maxsize,
@@ -120,7 +122,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: As `set`.
         """
-        self._database.write("DELETE FROM otel_tools_cache WHERE key = ?", key)
+        self._database.writer.execute("DELETE FROM otel_tools_cache WHERE key = ?", key)
 
     def clear(self, prefix: str) -> None:
         """Remove all keys that begin with the prefix. Every key begins with the empty prefix.
@@ -128,7 +130,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: As `set`.
         """
-        self._database.write("DELETE FROM otel_tools_cache WHERE substr(key, 1, ?) = ?", len(prefix), prefix)
+        self._database.writer.execute("DELETE FROM otel_tools_cache WHERE substr(key, 1, ?) = ?", len(prefix), prefix)
 
     def count(self, prefix: str) -> int:
         """Return the number of unexpired keys that begin with the prefix.
@@ -136,7 +138,7 @@ class SQLiteStore:
         Raises:
             sqlite3.Error: As `get`.
         """
-        rows = self._database.read(
+        rows = self._database.reader.execute(
             "SELECT count(*) FROM otel_tools_cache WHERE expires > ? AND substr(key, 1, ?) = ?",
             clock.time(),
             len(prefix),
@@ -145,24 +147,24 @@ class SQLiteStore:
         return int(rows[0][0])
 
     async def aget(self, key: str) -> str | None:
-        """As `get`, in a worker thread of the event loop."""
-        return await asyncio.to_thread(self.get, key)
+        """As `get`, in a thread of the store."""
+        return await self._database.reader.run(lambda: self.get(key))
 
     async def aset(self, key: str, value: str, expires_in: float) -> None:
-        """As `set`, in a worker thread of the event loop."""
-        await asyncio.to_thread(self.set, key, value, expires_in)
+        """As `set`, in a thread of the store."""
+        await self._database.writer.run(lambda: self.set(key, value, expires_in))
 
     async def adelete(self, key: str) -> None:
-        """As `delete`, in a worker thread of the event loop."""
-        await asyncio.to_thread(self.delete, key)
+        """As `delete`, in a thread of the store."""
+        await self._database.writer.run(lambda: self.delete(key))
 
     async def aclear(self, prefix: str) -> None:
-        """As `clear`, in a worker thread of the event loop."""
-        await asyncio.to_thread(self.clear, prefix)
+        """As `clear`, in a thread of the store."""
+        await self._database.writer.run(lambda: self.clear(prefix))
 
     async def acount(self, prefix: str) -> int:
-        """As `count`, in a worker thread of the event loop."""
-        return await asyncio.to_thread(self.count, prefix)
+        """As `count`, in a thread of the store."""
+        return await self._database.reader.run(lambda: self.count(prefix))
 
     def close(self) -> None:
         """Close the file. Operations of a closed store raise `sqlite3.Error`. May be called more than once."""
