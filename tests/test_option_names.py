@@ -234,5 +234,14 @@ def test_every_public_name_shows_its_own_signature(name: str) -> None:
     assert not {"args", "kwargs"} <= set(parameters)
 
 
+@pytest.mark.parametrize("function", [flush, shutdown])
+@pytest.mark.parametrize("timeout", ["5s", -1, None, float("nan"), True])
+def test_a_wait_that_is_no_number_of_seconds_is_refused(function: Callable[..., Any], timeout: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"^{function.__name__}\(timeout=.*\): seconds are needed, 0 or more$"
+    ):
+        function(timeout=timeout)
+
+
 def test_coroutine_functions_stay_coroutine_functions() -> None:
     assert inspect.iscoroutinefunction(arun_loop)

@@ -24,6 +24,7 @@ from otel_tools._export.process_hooks import (
 from otel_tools._export.settings import LogsMode, Redact, Settings, read_redaction, read_settings
 from otel_tools._export.signal_handlers import call_on_signals
 from otel_tools._option_names import check_option_names
+from otel_tools._policies.checks import is_wait_seconds
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.counters import stats
 from otel_tools._telemetry.deferred import report_pending
@@ -168,6 +169,11 @@ def _check_flags(**flags: object) -> None:
             raise ConfigurationError(f"configure({name}={flag!r}): True or False is needed")
 
 
+def _check_seconds(function: str, timeout: object) -> None:
+    if not is_wait_seconds(timeout):
+        raise ConfigurationError(f"{function}(timeout={timeout!r}): seconds are needed, 0 or more")
+
+
 @check_option_names
 def flush(timeout: float = 5.0) -> bool:
     """Export all telemetry that waits, now, that of providers which the application has set as well.
@@ -182,7 +188,11 @@ def flush(timeout: float = 5.0) -> bool:
         takes another one, does not count. True where nothing is set up. False after `shutdown()` if calls have come
         since, and in an ``atexit`` handler from Python 3.12 on: there `shutdown`, which is called automatically,
         exports it.
+
+    Raises:
+        ConfigurationError: The timeout is no number of seconds.
     """
+    _check_seconds("flush", timeout)
     report_pending()
     pipeline = _process.pipeline
     deadline = time.monotonic() + timeout
@@ -201,7 +211,11 @@ def shutdown(timeout: float = _EXIT_TIMEOUT) -> bool:
 
     Returns:
         Whether everything was delivered. True where nothing was set up.
+
+    Raises:
+        ConfigurationError: As `flush`.
     """
+    _check_seconds("shutdown", timeout)
     pipeline = _process.pipeline
     if pipeline is None:
         stop_logs()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from otel_tools._policies.pydantic_fields import FieldOfModels
+
 __all__ = ["PickledByOptions"]
 
 
-class PickledByOptions:
+class PickledByOptions(FieldOfModels):
     """A dataclass that is pickled by the values it was made from.
 
     What it counts and keeps (tokens, slots, entries) is of one process. Another process begins anew, as it would if it

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otel_tools._option_names import check_option_names
+from otel_tools._policies.pydantic_fields import FieldOfModels
 from otel_tools.errors import ConfigurationError
 
 __all__ = ["Objective"]
@@ -12,7 +13,7 @@ __all__ = ["Objective"]
 
 @check_option_names
 @dataclass(frozen=True, slots=True, eq=False)
-class Objective:
+class Objective(FieldOfModels):
     """The success ratio that a tool should keep; exported as a gauge that the alert rules join on.
 
     Args:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 from otel_tools._call.error_types import REFUSED
 from otel_tools._policies.checks import is_finite_number
+from otel_tools._policies.pydantic_fields import FieldOfModels
 from otel_tools._policies.retry.transient import transient
 from otel_tools._policies.third_party_private import is_async
 from otel_tools.errors import ConfigurationError, InvalidArguments
@@ -43,7 +44,7 @@ class _DefaultFloat(float):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RetryOptions:
+class RetryOptions(FieldOfModels):
     """The options of `Retry`, checked. `Retry` documents each of them.
 
     Raises:
