@@ -172,13 +172,13 @@ def test_after_an_error_a_good_call_works(receiver: HttpReceiver) -> None:
     assert ended.code == 0, ended.err
     assert "OTEL_METRICS_EXEMPLAR_FILTER" in ended.reported["refused"]
     assert ended.reported["left"] is True
-    assert ended.reported["threads"] == [
+    # One for SIGTERM, one for SIGHUP, but for those that whoever started the tests ignores, as nohup does.
+    assert [name for name in ended.reported["threads"] if name != "otel-tools-signal"] == [
         "MainThread",
         "OtelBatchSpanRecordProcessor",
         "OtelPeriodicExportingMetricReader",
-        "otel-tools-signal",
-        "otel-tools-signal",
     ]
+    assert 1 <= ended.reported["threads"].count("otel-tools-signal") <= 2
     assert {span.resource["service.name"] for span in receiver.spans} == {"good"}
     assert ended.err == ""
 

@@ -45,6 +45,7 @@ SCRIPTS: Final = {
     "disabled": 'configure(service_name="disabled", logs="both")\nsell_some()',
     "debug": """
         logging.getLogger().setLevel(logging.DEBUG)
+        logging.getLogger("otel_tools.calls").setLevel(logging.INFO)  # without a record for the beginning of each call
         configure(service_name="debug", logs="otlp")
         for _ in range(3):
             sell_some()
@@ -88,6 +89,7 @@ SCRIPTS: Final = {
 DEAD: Final = """
 from otel_tools._telemetry.instruments import dropped
 logging.getLogger().setLevel(logging.DEBUG)
+logging.getLogger("otel_tools.calls").setLevel(logging.INFO)  # without a record for the beginning of each call
 configure(service_name="dead", logs="otlp")
 for n in range(1, 8): sell(n)
 import atexit
