@@ -43,6 +43,7 @@ PROGRAM_FILES: Final = frozenset(
         "tests/cli/test_command.py",
         "tests/cli/test_doctor.py",
         "tests/cli/test_doctor_endpoint.py",
+        "tests/cli/test_doctor_servers.py",
         "tests/cli/test_sidecar_verbs.py",
         "tests/demo/test_run.py",
         "tests/sidecar/test_runner.py",

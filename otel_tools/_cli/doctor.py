@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -52,6 +53,8 @@ def doctor(  # noqa: PLR0913, PLR0917 - the options of a command
 
     Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 wrong usage.
     """
+    # gRPC's own library writes of each handshake that fails; it reads this when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     checks: list[Check] = []
     if endpoint.strip() and not is_http_url(endpoint.strip()):
         what = f"{shown(endpoint)}: a URL is needed, such as http://127.0.0.1:4318"

@@ -37,16 +37,19 @@ class Progress:
         component: the component's name.
         step: the present step, such as ``downloading modules``.
         count: the number of modules downloaded or packages compiled; 0 in other steps.
+        total: how many there are; of modules at most; 0 where that is not known.
         seconds: the time since the build began.
     """
 
     component: str
     step: str
     count: int
+    total: int
     seconds: float
 
 
 ProgressCallback = Callable[[Progress], None]
+Step = Callable[[str, int, int], None]
 
 
 def require_go(component: Component) -> str:
@@ -100,10 +103,10 @@ def build(component: Component, report: ProgressCallback, *, force: bool = False
     cache.mkdir(parents=True, exist_ok=True)
     requested_at, began = time.time(), time.monotonic()
 
-    def step(text: str, count: int = 0) -> None:
-        report(Progress(component.name, text, count, time.monotonic() - began))
+    def step(text: str, count: int, total: int) -> None:
+        report(Progress(component.name, text, count, total, time.monotonic() - began))
 
-    with _lock(cache / f".{component.name}.lock", lambda: step("waiting for another build of it")):
+    with _lock(cache / f".{component.name}.lock", lambda: step("waiting for another build of it", 0, 0)):
         if target.is_dir() and (not force or target.stat().st_mtime > requested_at):
             return target
         for leftover in cache.glob(f"{_TEMPORARY_PREFIX}{component.name}-*"):
@@ -115,7 +118,7 @@ def build(component: Component, report: ProgressCallback, *, force: bool = False
     return target
 
 
-def _build_programs(go: str, component: Component, folder: Path, step: Callable[[str, int], None]) -> Path:
+def _build_programs(go: str, component: Component, folder: Path, step: Step) -> Path:
     """Build every program of a component; return the folder of the programs, inside ``folder``."""
     # A copy, because Go may write beside go.mod, and an installed package may be read-only.
     source = shutil.copytree(component.module, folder / "source")
@@ -126,46 +129,64 @@ def _build_programs(go: str, component: Component, folder: Path, step: Callable[
     return output
 
 
-def _go_build(go: str, source: Path, package: str, output: Path, step: Callable[[str, int], None]) -> None:
-    """Build one program.
+def _go_build(go: str, source: Path, package: str, output: Path, step: Step) -> None:
+    """Build one program: fetch its modules, count the packages that are not compiled yet, compile them.
 
     Raises:
         BuildError: Go failed; with the last lines of its output.
     """
-    command = [go, "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(output), package]
-    name = output.name
-    step(f"{name}: resolving", 0)
-    with subprocess.Popen(  # noqa: S603  # a fixed command
-        command,
-        cwd=source,
-        # Our flags, so that the same manifest gives the same program; GOPROXY and its like are the user's.
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
+    name, flags = output.name, ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
+    step(f"{name}: resolving", 0, 0)
+    modules = len(re.findall(r"^(?:require )?\s*\S+ v\S+", (source / "go.mod").read_text(), re.MULTILINE))
+    stale = "{{if .Stale}}{{.ImportPath}}{{end}}"
+    listed = _go([go, "list", *flags, "-deps", "-f", stale, package], name, source, modules, 0, step)
+    packages = len(listed.split())
+    _go([go, "build", "-v", *flags, "-o", str(output), package], name, source, modules, packages, step)
+
+
+def _go(command: list[str], name: str, source: Path, modules: int, packages: int, step: Step) -> str:  # noqa: PLR0913, PLR0917 - one call of one command
+    """Run a Go command, report its steps, and return what it prints.
+
+    Raises:
+        BuildError: It failed; with the last lines of its output.
+    """
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as printed,
+        subprocess.Popen(  # noqa: S603  # a fixed command
+            command,
+            cwd=source,
+            # Our flags, so that the same manifest gives the same program; GOPROXY and its like are the user's.
+            env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            tail = _follow_build(process, name, step)
+            tail = _follow(process, name, modules, packages, step)
             code = process.wait()
         except BaseException:
             # Go's compilers are its children: without this they would go on after Ctrl-C.
             os.killpg(process.pid, signal.SIGKILL)
             raise
+        printed.seek(0)
+        output = printed.read()
     if code:
         raise BuildError(
             f"Go could not build {name} (`{' '.join(command)}` ended with code {code}):\n"
             + "\n".join(f"  | {line}" for line in tail or ["(it said nothing)"]),
             "If a module could not be fetched, check the network and GOPROXY"
-            f" (`go env GOPROXY` says {_output([go, 'env', 'GOPROXY'])!r}), then run this again.\n"
+            f" (`go env GOPROXY` says {_output([command[0], 'env', 'GOPROXY'])!r}), then run this again.\n"
             f"{without_building()}",
         )
+    return output
 
 
-def _follow_build(process: subprocess.Popen[str], name: str, step: Callable[[str, int], None]) -> deque[str]:
-    """Report the steps in the output of ``go build -v``; return the last lines that are no steps."""
+def _follow(process: subprocess.Popen[str], name: str, modules: int, packages: int, step: Step) -> deque[str]:
+    """Report the steps in the output of a Go command; return the last lines that are no steps."""
     if process.stderr is None:
         raise TypeError("the process was started without a pipe to read from")
     downloaded = compiled = 0
@@ -173,10 +194,10 @@ def _follow_build(process: subprocess.Popen[str], name: str, step: Callable[[str
     for line in map(str.rstrip, process.stderr):
         if line.startswith("go: downloading"):
             downloaded += 1
-            step(f"{name}: downloading modules", downloaded)
+            step(f"{name}: downloading modules", downloaded, modules)
         elif re.fullmatch(r"[\w./~-]+", line):
             compiled += 1
-            step(f"{name}: compiling packages", compiled)
+            step(f"{name}: compiling packages", compiled, max(packages, compiled))
         else:
             tail.append(line)
     return tail

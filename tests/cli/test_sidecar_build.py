@@ -64,6 +64,19 @@ def test_every_program_of_a_component_is_built(tiny: Component) -> None:
     assert temporary_folders(tiny) == []
 
 
+def test_of_the_packages_to_compile_all_are_counted(tiny: Component, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An empty cache: everything that a program is made of is to be compiled.
+    monkeypatch.setenv("GOCACHE", str(tiny.module / "go-cache"))
+    seen: list[Progress] = []
+
+    build(tiny, seen.append)
+
+    compiled = [progress for progress in seen if progress.step == "hello: compiling packages"]
+    assert [progress.count for progress in compiled] == list(range(1, len(compiled) + 1))
+    assert {progress.total for progress in compiled} == {len(compiled)}
+    assert len(compiled) > 20
+
+
 def test_a_built_component_is_built_again_only_with_force(tiny: Component) -> None:
     folder = build(tiny, ignore)
     built_at = (folder / "hello").stat().st_mtime_ns
@@ -191,18 +204,21 @@ def test_off_a_terminal_each_step_is_one_line(run: Run, tmp_path: Path) -> None:
     fake.write_text(
         "#!/bin/sh\n"
         'if [ "$1" = env ]; then echo go1.99; echo local; exit; fi\n'
+        'if [ "$1" = list ]; then\n'
         "for module in a b c; do echo go: downloading $module v1.0.0 >&2; done\n"
+        "echo runtime; echo golang.org/x/net; echo; exit; fi\n"
         "for package in runtime golang.org/x/net; do echo $package >&2; done\n"
         'while [ "$1" != -o ]; do shift; done; echo built > "$2"\n'
     )
     fake.chmod(0o755)
     variables = {"PATH": f"{fake.parent}:{os.environ['PATH']}", "OTEL_TOOLS_CACHE_DIR": str(tmp_path / "cache")}
     done = run("sidecar", "build", "compose", variables=variables)
+    modules = sum(" v" in line for line in (COMPONENTS["compose"].module / "go.mod").read_text().splitlines())
     steps = [line.partition(" (")[0] for line in done.stderr.splitlines()]
     assert steps == [
         "1/1 compose: compose-check: resolving",
-        "1/1 compose: compose-check: downloading modules, 1",
-        "1/1 compose: compose-check: compiling packages, 1",
+        f"1/1 compose: compose-check: downloading modules, 1 of at most {modules}",
+        "1/1 compose: compose-check: compiling packages, 1 of 2",
     ]
     assert "built  compose" in done.stdout
     installed = next((tmp_path / "cache" / "sidecar").glob("compose-*"))

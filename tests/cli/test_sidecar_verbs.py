@@ -240,6 +240,10 @@ def test_without_built_programs_docker_runs_it(run: Run, docker: FakeDocker, sta
     hook = "https://hooks.example.com/SECRET"
     shown = run("sidecar", "up", "--port-offset", "7", "--alert-webhook", hook, variables=docker.variables).stdout
     assert "http://127.0.0.1:4325" in shown
+    grpc = {**docker.variables, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    by_grpc = run("sidecar", "up", "--port-offset", "7", variables=grpc).stdout
+    assert "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4325" in shown
+    assert "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4324" in by_grpc
     for name in ("JAEGER", "PROMETHEUS", "ALERTMANAGER"):
         assert f"export OTEL_TOOLS_{name}_URL=http://127.0.0.1:" in shown
     assert docker.calls()[-1] == (

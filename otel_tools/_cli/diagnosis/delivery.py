@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from otel_tools._cli.diagnosis.check import Check, Status
 from otel_tools._cli.diagnosis.probe import METRIC_NAME, SPAN_NAME, Probe
-from otel_tools._cli.diagnosis.refusals import fix_of
+from otel_tools._cli.diagnosis.refusals import fix_of, without_credentials
 from otel_tools._urls import without_secrets
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otel_tools._export.signals import SignalExport
 
 _POLL_INTERVAL = 0.25  # seconds
+_MAX_REASON_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +69,19 @@ def check_delivery(
             yield Check(route.name, "failed", "not sent, for what is said above", "put right what failed above")
             continue
         answer = answers[route.signal]
-        url = without_secrets(export.endpoint.url)
+        url, reason = without_secrets(export.endpoint.url), without_credentials(answer.reason, export)
         if answer.refused and taken:
             yield Check(
                 route.name,
                 "warning",
-                f"{url} takes no {route.signal}: {answer.reason}",
+                f"{url} takes no {route.signal}: {reason[:_MAX_REASON_LENGTH]}",
                 f"send them to a collector: export OTEL_EXPORTER_OTLP_{route.signal.upper()}_ENDPOINT=URL, or switch "
                 f"them off: export OTEL_{route.signal.upper()}_EXPORTER=none",
             )
         elif not answer.delivered or answer.rejected:
-            yield Check(route.name, "failed", f"refused by {url}: {answer.reason}", fix_of(answer.reason, export))
+            yield Check(
+                route.name, "failed", f"refused by {url}: {reason[:_MAX_REASON_LENGTH]}", fix_of(reason, export)
+            )
         elif route.backend_status == "ok":
             sent.append(route)
         else:

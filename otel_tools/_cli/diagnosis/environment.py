@@ -6,12 +6,11 @@ import os
 import platform
 import re
 import sys
-import urllib.request
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from otel_tools._cli.diagnosis.check import Check
-from otel_tools._cli.diagnosis.endpoints import is_local
+from otel_tools._cli.diagnosis.endpoints import proxy_of
 from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._urls import without_secrets
 from otel_tools._version import __version__
@@ -84,10 +83,8 @@ def _check_sampler() -> Iterator[Check]:
 
 
 def _check_proxy(endpoints: list[OtlpEndpoint]) -> Iterator[Check]:
-    proxies = urllib.request.getproxies()
-    for endpoint in (endpoint for endpoint in endpoints if not is_local(endpoint)):  # loopback never goes through one
-        proxy = proxies.get("https" if endpoint.is_secure else "http")
-        if proxy and not urllib.request.proxy_bypass(f"{endpoint.host}:{endpoint.port}"):
+    for endpoint in endpoints:
+        if proxy := proxy_of(endpoint):
             yield Check(
                 "settings",
                 "warning",

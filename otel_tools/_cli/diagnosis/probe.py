@@ -24,7 +24,6 @@ METRIC_NAME = "otel_tools.doctor.check"
 _PROMETHEUS_NAME = "otel_tools_doctor_check_total"
 _EXPORT_TIMEOUT = 5.0  # seconds
 _QUERY_TIMEOUT = 2.0  # seconds
-_MAX_REASON_LENGTH = 300
 
 
 class Probe:
@@ -96,4 +95,4 @@ def _send(export: SignalExport, batch: Any) -> Answer:
         answer = exporter.export(batch)
     finally:
         exporter.shutdown()
-    return replace(answer, reason=answer.reason[:_MAX_REASON_LENGTH] or "the answer gives no reason")
+    return replace(answer, reason=answer.reason or "the answer gives no reason")

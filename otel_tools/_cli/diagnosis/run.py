@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from otel_tools._cli.diagnosis import backends, environment
 from otel_tools._cli.diagnosis.backends import SIDECAR_UP, Backends
 from otel_tools._cli.diagnosis.check import Check, Status
 from otel_tools._cli.diagnosis.delivery import Route, check_delivery
-from otel_tools._cli.diagnosis.endpoints import check_clock, connection_error, is_local
+from otel_tools._cli.diagnosis.endpoints import (
+    check_clock,
+    connection_error,
+    is_local,
+    path_problem,
+    proxy_of,
+    use_address,
+)
 from otel_tools._export.endpoint import sdk_disabled
 from otel_tools._sidecar import docker, http
 from otel_tools._sidecar.binaries import SIDECAR, find_all
 from otel_tools._sidecar.paths import state_dir
-from otel_tools._sidecar.ports import HOST
+from otel_tools._sidecar.ports import HOST, Ports
 from otel_tools._sidecar.state import SidecarState, running
 from otel_tools._urls import without_secrets
 
@@ -130,11 +138,12 @@ def _check_signals(exports: list[SignalExport]) -> Iterator[Check]:
             )
         else:
             source = f", set by {export.endpoint.variable}" if export.endpoint.variable else ""
-            yield Check(
-                export.signal,
-                "ok",
-                f"go to {without_secrets(export.endpoint.url)} ({export.endpoint.protocol}{source})",
-            )
+            detail = f"go to {without_secrets(export.endpoint.url)} ({export.endpoint.protocol}{source})"
+            problem, meant = path_problem(export.endpoint)
+            if problem:
+                yield Check(export.signal, "warning", f"{detail}: {problem}", use_address(export.endpoint, meant))
+            else:
+                yield Check(export.signal, "ok", detail)
 
 
 def _distinct(endpoints: list[OtlpEndpoint]) -> list[OtlpEndpoint]:
@@ -142,9 +151,12 @@ def _distinct(endpoints: list[OtlpEndpoint]) -> list[OtlpEndpoint]:
 
 
 def _check_collector(endpoint: OtlpEndpoint, sidecar: SidecarState | None) -> Check:
+    if proxy := proxy_of(endpoint):
+        return _check_proxy(endpoint, proxy)
+    if not endpoint.host:
+        return Check("collector", "ok", f"{endpoint.address} is read by gRPC alone: the test span tells")
     where = f"{endpoint.host}:{endpoint.port}"
-    error = connection_error(endpoint)
-    if error:
+    if error := connection_error(endpoint.host, endpoint.port):
         return Check("collector", "failed", f"nothing listens on {where} ({error})", _collector_fix(endpoint, sidecar))
     if sidecar and is_local(endpoint) and endpoint.port != _sidecar_port(endpoint, sidecar):
         fix = _collector_fix(endpoint, sidecar)
@@ -152,22 +164,40 @@ def _check_collector(endpoint: OtlpEndpoint, sidecar: SidecarState | None) -> Ch
     return Check("collector", "ok", f"listens on {where}")
 
 
+def _check_proxy(endpoint: OtlpEndpoint, proxy: str) -> Check:
+    """Check the proxy that stands before an endpoint: who is behind it need not be known to this machine by name."""
+    parts, where = urlsplit(proxy), without_secrets(proxy)
+    error = connection_error(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    if error:
+        fix = f"correct the variable that names it; or, if {endpoint.host} can be reached without: export NO_PROXY="
+        return Check("collector", "failed", f"the proxy {where} does not answer ({error})", fix + endpoint.host)
+    return Check("collector", "ok", f"the proxy {where} listens, by which {endpoint.host} is reached")
+
+
 def _collector_fix(endpoint: OtlpEndpoint, sidecar: SidecarState | None) -> str:
     """How to start a collector at the endpoint, or how to send to the sidecar that runs."""
     if sidecar:
         port = _sidecar_port(endpoint, sidecar)
         if port != endpoint.port or not is_local(endpoint):
-            return f"the sidecar listens elsewhere: export OTEL_EXPORTER_OTLP_ENDPOINT=http://{HOST}:{port}"
+            return f"the sidecar listens elsewhere: {use_address(endpoint, f'http://{HOST}:{port}')}"
         return "see what keeps it from listening: otel-tools sidecar status"
     if not is_local(endpoint):
-        return f"start the collector on {endpoint.host}, or unset {endpoint.variable} to use a local one"
-    if len(find_all()) < len(SIDECAR) and docker.unavailable_reason():
-        return f"otel-tools sidecar build, then {SIDECAR_UP}"
-    return SIDECAR_UP
+        local = f", or unset {endpoint.variable} to use a local one" if endpoint.variable else ""
+        return f"start the collector on {endpoint.host}{local}"
+    needs_build = len(find_all()) < len(SIDECAR) and docker.unavailable_reason()
+    start = f"otel-tools sidecar build, then {SIDECAR_UP}" if needs_build else SIDECAR_UP
+    port = getattr(Ports(), _port_name(endpoint))
+    if endpoint.port == port:
+        return start
+    return f"start what is to listen there; or {start}, and {use_address(endpoint, f'http://{HOST}:{port}')}"
 
 
 def _sidecar_port(endpoint: OtlpEndpoint, sidecar: SidecarState) -> int:
-    return sidecar.ports["otlp_grpc" if endpoint.protocol == "grpc" else "otlp_http"]
+    return sidecar.ports[_port_name(endpoint)]
+
+
+def _port_name(endpoint: OtlpEndpoint) -> str:
+    return "otlp_grpc" if endpoint.protocol == "grpc" else "otlp_http"
 
 
 def _check_health(url: str) -> Check:

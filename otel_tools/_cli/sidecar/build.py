@@ -89,5 +89,10 @@ def _print_progress(place: str) -> ProgressCallback:
 
 
 def _describe(progress: Progress) -> str:
-    counted = f", {progress.count}" if progress.count else ""
+    counted = f", {progress.count} of {_total(progress)}" if progress.count else ""
     return f"{progress.component}: {progress.step}{counted}"
+
+
+def _total(progress: Progress) -> str:
+    # Of the modules that a program names, some may be there already.
+    return f"at most {progress.total}" if "modules" in progress.step else str(progress.total)

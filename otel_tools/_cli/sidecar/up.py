@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from otel_tools._export.endpoint import otlp_protocol
 from otel_tools._sidecar import docker
 from otel_tools._sidecar.binaries import SIDECAR, find_all, require_all
 from otel_tools._sidecar.errors import SidecarError
@@ -168,8 +169,9 @@ def _print_addresses(addresses: Addresses, folder: Path, logs: str) -> None:
     console.print_text()
     if addresses.ports != Ports():
         console.print_text("These are not the usual ports. Tell your programs:")
+        grpc = otlp_protocol("traces")[0] == "grpc"
         for name, value in {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.otlp_http,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.otlp_grpc if grpc else addresses.otlp_http,
             "OTEL_TOOLS_JAEGER_URL": addresses.jaeger,
             "OTEL_TOOLS_PROMETHEUS_URL": addresses.prometheus,
             "OTEL_TOOLS_ALERTMANAGER_URL": addresses.alertmanager,
