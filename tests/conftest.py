@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import re
+import signal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -14,6 +15,10 @@ from otel_tools._telemetry import guard
 from otel_tools._telemetry.content.capture import content
 from otel_tools._telemetry.content.redaction import Redaction
 from otel_tools.testing import Captured, capture
+
+if hasattr(signal, "SIGHUP"):
+    # The programs that tests start inherit what is ignored, and nohup ignores it.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
