@@ -175,7 +175,7 @@ async def test_tasks_that_are_cancelled_together_return_all_their_tokens(seen: C
     await asyncio.wait(tasks)
     for _ in range(500):
         await asyncio.sleep(0.01)
-        if (await store.areserve("limited", limit._buckets.quota, 1001 * SECOND)).granted:
+        if (await store.areserve("limited", limit.limits[0].buckets.quota, 1001 * SECOND)).granted:
             break
     else:
         pytest.fail("their tokens are lost")
