@@ -10,7 +10,7 @@ import contextvars
 import inspect
 import weakref
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from otel_tools._call.clock import clock
 from otel_tools._call.outcome import EXPIRED, TOO_MANY_ABANDONED, Outcome, outcome_from, outcome_name_of, outcome_of
@@ -19,18 +19,20 @@ from otel_tools._call.steps import Invoke, Perform, Sleep, Wait, event_loop_is_r
 from otel_tools.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from otel_tools._call.call import Call
     from otel_tools._call.plan import Plan
     from otel_tools._call.steps import Flow, Next, Step
+
+T = TypeVar("T")
 
 _ASYNCIO_ONLY = (
     "the policies of async tools (timeouts, waits of retries and limits, shared cache misses) need asyncio, and no "
     "event loop of it runs here: under trio, call the tool through anyio's asyncio backend, or leave these options out"
 )
 
-__all__ = ["aperform", "coroutine_driver", "function_driver", "perform"]
+__all__ = ["aperform", "arun_steps", "coroutine_driver", "function_driver", "perform", "run_steps"]
 
 
 def function_driver(plan: Plan) -> Callable[..., Any]:
@@ -300,6 +302,30 @@ async def aperform(step: Step) -> Any:
     if isinstance(step, Wait):
         return await clock.await_future(step.future, step.timeout)
     raise TypeError(f"{step!r} is no step between attempts")
+
+
+def run_steps(steps: Generator[Step, Any, T]) -> T:
+    """Perform steps outside of a call, none of which runs a function, and return what they return."""
+    answer: Any = None
+    try:
+        while True:
+            answer = perform(steps.send(answer))
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    finally:
+        steps.close()
+
+
+async def arun_steps(steps: Generator[Step, Any, T]) -> T:
+    """As `run_steps`."""
+    answer: Any = None
+    try:
+        while True:
+            answer = await aperform(steps.send(answer))
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    finally:
+        steps.close()
 
 
 def _end(call: Call, outcome: Outcome) -> Any:

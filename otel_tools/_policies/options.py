@@ -90,6 +90,9 @@ class Options:
 
     def __init__(self, given: Mapping[str, Any] | None = None) -> None:
         self._given = {name: value for name, value in (given or {}).items() if value is not None}
+        limits = self._given.get("rate_limit")
+        if isinstance(limits, (list, tuple)) and limits and all(isinstance(each, RateLimit) for each in limits):
+            self._given["rate_limit"] = RateLimit(limits)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -174,7 +177,7 @@ POLICY_OPTIONS: Final = (
     ),
     Option(
         "rate_limit",
-        "Limits how many attempts start per period.",
+        "Limits how many attempts start per period; a list of limits holds all of them at once.",
         RateLimit,
         {"rate_limit": lambda options, info: options.rate_limit.policy(info)},
         errors=(RateLimited,),

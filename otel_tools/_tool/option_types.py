@@ -6,7 +6,7 @@ keyword here is the same, for IDEs, which read source; a test holds the two toge
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - the annotations are read at run time
+from collections.abc import Callable, Sequence  # noqa: TC003 - the annotations are read at run time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class PolicyArguments(TypedDict, total=False):
     """Stops calling a tool that fails too often, for a while."""
     concurrency: Concurrency | None
     """Limits how many attempts run at once."""
-    rate_limit: RateLimit | None
-    """Limits how many attempts start per period."""
+    rate_limit: RateLimit | Sequence[RateLimit] | None
+    """Limits how many attempts start per period; a list of limits holds all of them at once."""
     timeout: float | None
     """Seconds that one attempt may take. A sync function then runs on a thread of its own, which cannot be killed:
     after its timeout it runs on, and nobody waits for it. It can ask `otel_tools.remaining` and `otel_tools.cancelled`.

@@ -11,20 +11,32 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections import OrderedDict
+from contextlib import ExitStack
 from fractions import Fraction
 from functools import partial
 from itertools import islice
 from threading import RLock
 from time import monotonic, monotonic_ns
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_tools._call.clock import clock
 from otel_tools._call.forks import reset_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
-__all__ = ["AT_ONCE", "COMMON", "KeyedBuckets", "Quota", "Reservation", "TokenBucket", "nanoseconds", "now"]
+__all__ = [
+    "AT_ONCE",
+    "COMMON",
+    "Demand",
+    "KeyedBuckets",
+    "Quota",
+    "Reservation",
+    "TokenBucket",
+    "nanoseconds",
+    "now",
+    "reserve_all",
+]
 
 COMMON: Final[Hashable] = object()
 """The key of calls without a key."""
@@ -119,6 +131,21 @@ class Quota(NamedTuple):
         interval = math.ceil(_exact(per) * 10**9 / _exact(rate))
         return cls(interval, interval * (burst - 1))
 
+    @property
+    def burst(self) -> float:
+        """Tokens that the full bucket holds."""
+        return self.tolerance / self.interval + 1
+
+    def for_cost(self, cost: float) -> Quota:
+        """The quota by which taking ``cost`` tokens at once is taking one.
+
+        Its tolerance is negative where the cost is above the burst: such a request can never be granted.
+        """
+        if cost == 1:
+            return self
+        interval = self.interval * cost if isinstance(cost, int) else math.ceil(self.interval * cost)
+        return Quota(interval, self.interval + self.tolerance - interval)
+
 
 def _exact(number: float) -> Fraction:
     """The number as it was written: 0.1 is exactly a tenth."""
@@ -132,32 +159,35 @@ class TokenBucket:
         tat: The theoretical arrival time, in nanoseconds.
     """
 
-    __slots__ = ("_cancelled", "_interval", "_tolerance", "tat")
+    __slots__ = ("_cancelled", "_quota", "tat")
 
     def __init__(self, quota: Quota, tat: int) -> None:
         self.tat = tat
-        self._interval, self._tolerance = quota
-        self._cancelled: list[int] | None = None
+        self._quota = quota
+        # Of each: the TAT that it wrote, and by how much it had moved it.
+        self._cancelled: list[tuple[int, int]] | None = None
 
-    def reserve(self, present: int, max_wait: int | None) -> Reservation:
+    def reserve(self, present: int, max_wait: int | None, quota: Quota | None = None) -> Reservation:
         """Reserve the next token, which may lie in the future, unless it comes too late.
 
         Args:
             present: The time in nanoseconds, not before that of any earlier reservation.
             max_wait: Nanoseconds that the caller can wait; None for any time.
+            quota: The bucket's own for one token, or that of `Quota.for_cost`; None is the bucket's own.
         """
+        interval, tolerance = quota or self._quota
         tat = self.tat
-        at = tat - self._tolerance
+        at = tat - tolerance
         if at <= present:
-            self.tat = max(tat, present) + self._interval
+            self.tat = max(tat, present) + interval
             return AT_ONCE
         wait = at - present
         if max_wait is not None and wait > max_wait:
             return Reservation(granted=False, wait=wait, at=at)
-        self.tat = tat + self._interval
+        self.tat = tat + interval
         return Reservation(granted=True, wait=wait, at=at)
 
-    def cancel(self, at: int, present: int) -> None:
+    def cancel(self, at: int, present: int, quota: Quota | None = None) -> None:
         """Return the reserved token of a caller that had to wait for it.
 
         The callers behind it sleep until their own times, so only the last reservation can be undone at once. Callers
@@ -167,21 +197,23 @@ class TokenBucket:
         Args:
             at: The ``at`` of the reservation.
             present: The time in nanoseconds.
+            quota: That of the reservation.
         """
+        interval, tolerance = quota or self._quota
         # The caller had to wait, so it found a `tat` ahead of its time and moved it forward by exactly one interval.
-        before = at + self._tolerance
+        before = at + tolerance
         cancelled = self._cancelled
-        if self.tat != before + self._interval:
+        if self.tat != before + interval:
             if cancelled is None:
                 cancelled = self._cancelled = []
             # A token whose time has passed cannot be used again.
-            del cancelled[: bisect_right(cancelled, present)]
-            insort(cancelled, before + self._interval)
+            del cancelled[: bisect_right(cancelled, (present, 0))]
+            insort(cancelled, (before + interval, interval))
             return
         # First `tat`, then the list: the garbage collector may close another call between two steps, which comes here.
         self.tat = before
-        while cancelled and cancelled[-1] == self.tat:
-            self.tat -= self._interval
+        while cancelled and cancelled[-1][0] == self.tat:
+            self.tat -= cancelled[-1][1]
             cancelled.pop()
 
 
@@ -222,7 +254,7 @@ class KeyedBuckets:
             # The time is read under the lock, so that it never goes back for a bucket.
             # monotonic_ns() takes half the time of reading the clock and converting it.
             present = monotonic_ns() if clock.now is monotonic else int(clock.now() * 1e9 + 0.5)
-            bucket = self._common if key is COMMON else self._bucket(key, present)
+            bucket = self._common if key is COMMON else self._keyed_bucket(key, present)
             # The first case of `TokenBucket.reserve`, inlined: calling it would add a fifth to the time.
             tat = bucket.tat
             if tat - self._tolerance <= present:
@@ -233,11 +265,28 @@ class KeyedBuckets:
             return reservation
         return reservation._replace(cancel=partial(self._cancel, bucket, reservation.at))
 
-    def _cancel(self, bucket: TokenBucket, at: int) -> None:
-        with self._lock:
-            bucket.cancel(at, now())
+    @property
+    def lock(self) -> Any:
+        """Held while a bucket is read and changed."""
+        return self._lock
 
-    def _bucket(self, key: Hashable, present: int) -> TokenBucket:
+    def bucket(self, key: Hashable, present: int) -> TokenBucket:
+        """The bucket of a key; the caller holds the lock.
+
+        Raises:
+            TypeError: The key is not hashable.
+        """
+        return self._common if key is COMMON else self._keyed_bucket(key, present)
+
+    def _cancel(self, bucket: TokenBucket, at: int) -> None:
+        self.cancel(bucket, at, self.quota)
+
+    def cancel(self, bucket: TokenBucket, at: int, quota: Quota) -> None:
+        """Return a reserved token; see `TokenBucket.cancel`."""
+        with self._lock:
+            bucket.cancel(at, now(), quota)
+
+    def _keyed_bucket(self, key: Hashable, present: int) -> TokenBucket:
         bucket = self._keyed.get(key)
         if bucket is None:
             self._evict(present)
@@ -266,3 +315,54 @@ class KeyedBuckets:
         self._keyed = OrderedDict(
             (key, TokenBucket(self.quota, min(bucket.tat, latest))) for key, bucket in list(self._keyed.items())
         )
+
+
+class Demand(NamedTuple):
+    """What a call takes from one limit.
+
+    Attributes:
+        buckets: The limit.
+        key: The key of the bucket.
+        quota: That of the limit, for what the call costs.
+    """
+
+    buckets: KeyedBuckets
+    key: Hashable
+    quota: Quota
+
+
+def reserve_all(demands: Sequence[Demand], max_wait: int | None) -> tuple[Reservation, int]:
+    """Take from each of several limits at once; where one of them has to be waited for, reserve from that one alone.
+
+    So a call that waits or is refused takes nothing from the others. To be asked again for the others when the wait is
+    over.
+
+    Args:
+        demands: One for each limit.
+        max_wait: Nanoseconds that the caller can wait; None for any time.
+
+    Returns:
+        ``AT_ONCE``: everything was taken. Otherwise the reservation, or refusal, of the limit with the longest wait;
+        and its index.
+
+    Raises:
+        TypeError: A key is not hashable.
+    """
+    with ExitStack() as locks:
+        # Always in the same order: two calls with the same limits must not wait for each other.
+        for buckets in sorted({demand.buckets for demand in demands}, key=id):
+            locks.enter_context(buckets.lock)
+        present = now()
+        found = [demand.buckets.bucket(demand.key, present) for demand in demands]
+        waits = [bucket.tat - demand.quota.tolerance - present for bucket, demand in zip(found, demands, strict=True)]
+        longest = max(waits)
+        if longest <= 0:
+            for bucket, demand in zip(found, demands, strict=True):
+                bucket.reserve(present, 0, demand.quota)
+            return AT_ONCE, 0
+        index = waits.index(longest)
+        buckets, _, quota = demands[index]
+        reservation = found[index].reserve(present, max_wait, quota)
+    if reservation.granted:
+        reservation = reservation._replace(cancel=partial(buckets.cancel, found[index], reservation.at, quota))
+    return reservation, index

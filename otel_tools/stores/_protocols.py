@@ -140,6 +140,13 @@ class RateLimitStore(Protocol):
     whole algorithm. Reading that number and writing the next one must be one atomic step for all processes. A number
     that lies in the past may be removed: a bucket that was never used is full too.
 
+    Several limits of one tool, ``tool(rate_limit=[...])``, need two more methods, ``reserve_all(limits, max_wait)`` and
+    ``areserve_all``, where ``limits`` are pairs of a name and a quota. In one atomic step they take a token from each
+    limit if none has to be waited for, or else reserve one from the limit with the longest wait and take nothing from
+    the others. They return that limit's reservation (or ``Reservation.after(0)``) and its index.
+
+    A call that costs more than one token is a quota of its own, and needs nothing of the store.
+
     A store must be safe to use from several threads and event loops at once. Each method may raise any `Exception`: it
     is counted in ``otel_tools.store.errors``, and ``on_error`` decides what happens to the call.
 

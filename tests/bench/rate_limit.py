@@ -49,8 +49,8 @@ def atimed(make: Callable[[], Callable[[], Awaitable[Any]]]) -> Timed:
 
 
 def ours() -> dict[str, Timed]:
-    one = RateLimit(PLENTY)._buckets
-    many = RateLimit(PLENTY, key=lambda args: args["user"])._buckets
+    one = RateLimit(PLENTY).limits[0].buckets
+    many = RateLimit(PLENTY, key=lambda args: args["user"]).limits[0].buckets
     return {
         "otel_tools": timed(one.reserve),
         "otel_tools, by key": timed(lambda: many.reserve(None, "user")),

@@ -16,7 +16,6 @@ import pytest
 from otel_tools import RateLimit, tool
 from otel_tools._arguments.tool_info import ToolInfo
 from otel_tools._call.binding import Arguments
-from otel_tools._call.call import Call
 from otel_tools._call.clock import clock
 from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import Scope
@@ -24,42 +23,13 @@ from otel_tools._call.steps import Invoke, Perform, Sleep
 from otel_tools._telemetry import names
 from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores import _gcra
+from tests.policies.rate_limit_helpers import RecordingCall, Time, ask, flow_of, kept, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otel_tools._call.steps import Flow
     from otel_tools.stores._protocols import OnError
     from otel_tools.testing import Captured
     from tests.conftest import Flavour
-
-
-class RecordingCall(Call):
-    """A call that records what is reported to it."""
-
-    __slots__ = ("told",)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(args, kwargs)
-        self.told: list[tuple[Any, ...]] = []
-
-    def queued(self, policy: Any) -> None:
-        self.told.append(("queued",))
-        assert policy == "rate_limit"
-
-    def store_failed(self, operation: str) -> None:
-        self.told.append(("store failed", operation))
-
-    def throttled(self, policy: Any, result: Any, waited: float | None) -> None:
-        self.told.append((result, None if waited is None else round(waited, 6)))
-        assert policy == "rate_limit"
-
-
-class Time:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
 
 
 @pytest.fixture
@@ -69,41 +39,12 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Time:
     return told
 
 
-def work(user: str = "ann") -> str:
-    return user
-
-
-def flow_of(limit: RateLimit, call: Call, function: Callable[..., Any] = work) -> Flow:
-    def inner(_call: Call) -> Flow:
-        return (yield Invoke())  # type: ignore[no-any-return] # the driver answers with an Outcome
-
-    info = ToolInfo("work", function, asynchronous=False, generator=False, arguments=Arguments(function))
-    return limit.policy(info)(inner)(call)
-
-
-def ask(limit: RateLimit, *args: Any, **kwargs: Any) -> float | RateLimited:
-    """The seconds that a call would sleep, 0 where it runs at once; or how it is refused. It waits for ever."""
-    flow = flow_of(limit, RecordingCall(*args, **kwargs))
-    try:
-        step = next(flow)
-    except StopIteration as stop:
-        outcome = stop.value
-    else:
-        _kept.append(flow)
-        return step.seconds if isinstance(step, Sleep) else 0.0
-    assert (type(outcome.error), outcome.result) == (RateLimited, "error")
-    return outcome.error  # type: ignore[no-any-return] # as asserted
-
-
-_kept: list[Any] = []
-
-
 @pytest.fixture(autouse=True)
 def _let_go() -> Any:
     yield
-    for flow in reversed(_kept):
+    for flow in reversed(kept):
         flow.close()
-    _kept.clear()
+    kept.clear()
 
 
 def test_a_burst_begins_at_once_and_the_rest_one_by_one(at: Time) -> None:
@@ -128,7 +69,7 @@ def test_the_burst_is_the_rate_unless_it_is_given(at: Time, limit: RateLimit, bu
     waits = [ask(limit) for _ in range(burst + 1)]
     assert waits[:-1] == [0.0] * burst
     assert isinstance(waits[-1], float)
-    assert waits[-1] == pytest.approx(limit.per / limit.rate)
+    assert waits[-1] == pytest.approx(limit.limits[0].buckets.quota.interval / 1e9)
 
 
 def test_a_pause_fills_the_bucket_up_to_the_burst_and_no_further(at: Time) -> None:
@@ -287,7 +228,7 @@ def test_keys_whose_buckets_are_full_again_are_removed(at: Time) -> None:
     for number in range(10_000):
         ask(limit, f"user {number}")
         at.now += 0.1
-    assert len(limit._buckets) <= 25
+    assert len(limit.limits[0].buckets) <= 25
 
 
 def test_beyond_the_bound_the_fullest_buckets_are_removed(at: Time, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +239,7 @@ def test_beyond_the_bound_the_fullest_buckets_are_removed(at: Time, monkeypatch:
     for number in range(1000):
         ask(limit, f"user {number}")
         at.now += 0.001
-        assert len(limit._buckets) <= 50
+        assert len(limit.limits[0].buckets) <= 50
     assert isinstance(ask(limit, "greedy"), RateLimited)
 
 
@@ -347,7 +288,7 @@ async def test_a_cancelled_task_gives_its_place_back_and_is_counted(seen: Captur
     await asyncio.wait(tasks)
     counts = limited.tool.stats().rate_limit
     assert (counts.acquired, counts.cancelled, counts.queued) == (1, 20, 0)
-    assert limit._buckets.reserve(None).wait <= 60e9
+    assert limit.limits[0].buckets.reserve(None).wait <= 60e9
 
 
 def test_a_waiting_call_that_is_dropped_gives_its_place_back(at: Time) -> None:
@@ -451,7 +392,7 @@ def test_a_forked_child_has_a_free_lock_no_queue_and_the_tokens_that_were_left()
     held, free = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with limit._buckets._lock:
+        with limit.limits[0].buckets._lock:
             held.set()
             free.wait(10)
 

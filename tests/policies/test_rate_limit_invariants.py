@@ -226,7 +226,7 @@ class Grants:
         monkeypatch.setattr(TokenBucket, "reserve", recording)
 
     def check(self, limit: RateLimit, burst: int, calls: int) -> None:
-        interval = limit._buckets.quota.interval
+        interval = limit.limits[0].buckets.quota.interval
         assert len(self.at) == len(self.ran) == calls
         assert self.at == sorted(self.at)
         assert never_too_many(self.at, interval, burst)

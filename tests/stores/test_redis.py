@@ -133,7 +133,7 @@ def test_the_key_of_a_full_bucket_expires(store: RedisStore, redis_server: Redis
     store.reserve("name", Quota.of(1000, 1, 1), None)
     with redis.Redis.from_url(redis_server.url) as client:
         (key,) = client.keys()
-        assert key == b"otel_tools:rate_limit:name"
+        assert key == b"{otel_tools}:rate_limit:name"
         assert 0 < client.pttl(key) <= 1001
 
 
@@ -147,14 +147,14 @@ def test_a_script_that_the_server_does_not_know_is_sent_in_full(
     assert not run(both, store, "reserve", "name", Quota.of(2, 60, 2), 0).granted
 
 
-def test_only_the_last_reservation_can_be_cancelled(store: RedisStore) -> None:
+def test_a_reservation_that_is_cancelled_is_free_when_those_behind_it_are_cancelled_too(store: RedisStore) -> None:
     quota = Quota.of(1, 1000, 1)
     store.reserve("name", quota, None)
     first, second = store.reserve("name", quota, None), store.reserve("name", quota, None)
     first.cancel()
     assert store.reserve("name", quota, 2500 * SECOND).granted is False
     second.cancel()
-    assert 1990 <= store.reserve("name", quota, None).wait / SECOND <= 2000
+    assert 990 <= store.reserve("name", quota, None).wait / SECOND <= 1000
 
 
 async def test_tasks_that_are_cancelled_together_return_all_their_tokens(seen: Captured, store: RedisStore) -> None:
@@ -175,7 +175,7 @@ async def test_tasks_that_are_cancelled_together_return_all_their_tokens(seen: C
     await asyncio.wait(tasks)
     for _ in range(500):
         await asyncio.sleep(0.01)
-        if (await store.areserve("limited", limit._buckets.quota, 1001 * SECOND)).granted:
+        if (await store.areserve("limited", limit.limits[0].buckets.quota, 1001 * SECOND)).granted:
             break
     else:
         pytest.fail("their tokens are lost")
@@ -242,7 +242,7 @@ def test_an_error_reply_is_counted_and_does_not_stop_other_limits(
     seen: Captured, store: RedisStore, redis_server: RedisServer, both: Flavour
 ) -> None:
     with redis.Redis.from_url(redis_server.url) as client:
-        client.lpush("otel_tools:rate_limit:broken", "not a number")
+        client.lpush("{otel_tools}:rate_limit:broken", "not a number")
     decorated = tool(name="broken", rate_limit=RateLimit(1, per=60, max_wait=0, store=store))(both.function(lambda: 1))
     assert both.call(decorated) == 1
     with pytest.raises(RateLimited):
@@ -302,7 +302,7 @@ def test_no_call_fails_while_redis_is_killed_and_it_is_used_again_after_a_restar
     assert counts.store_errors == after, "a Redis that was started again is not used"
     assert (counts.calls.ok, counts.calls.error) == (total, 0)
     with redis.Redis.from_url(redis_server.url) as client:
-        assert client.exists("otel_tools:rate_limit:steady") == 1
+        assert client.exists("{otel_tools}:rate_limit:steady") == 1
 
 
 async def test_an_event_loop_survives_a_restart_of_redis(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otel_tools._call.drive import aperform, perform
+from otel_tools._call.drive import arun_steps, run_steps
 from otel_tools._policies.cache.backends import StoreUnavailable
 from otel_tools._policies.cache.canonical_arguments import NoCacheKeyError
 from otel_tools._policies.cache.keys import store_prefix
@@ -69,11 +69,11 @@ class ToolCache:
             TypeError: The tool does not take such arguments.
             InvalidArguments: They are not those that it validates.
         """
-        return _run(self._get(args, kwargs))
+        return run_steps(_of_store(self._get(args, kwargs)))
 
     async def aget(self, /, *args: Any, **kwargs: Any) -> Any:
         """As `get`."""
-        return await _arun(self._get(args, kwargs))
+        return await arun_steps(_of_store(self._get(args, kwargs)))
 
     def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """Keep a copy of a value, which calls with these arguments then get; of a method, the instance is the first.
@@ -90,11 +90,11 @@ class ToolCache:
                 kept: it cannot be copied or, in a store, JSON would not give it back unchanged.
             InvalidArguments: They are not those that it validates.
         """
-        _run(self._put(value, args, kwargs))
+        run_steps(_of_store(self._put(value, args, kwargs)))
 
     async def aput(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """As `put`."""
-        await _arun(self._put(value, args, kwargs))
+        await arun_steps(_of_store(self._put(value, args, kwargs)))
 
     def clear(self) -> None:
         """Remove all values of this tool."""
@@ -196,25 +196,9 @@ class ToolCache:
         return f"<ToolCache {self._cache_policy.namespace.tool!r}>"
 
 
-def _run(flow: Steps) -> Any:
-    """Run a flow that needs nothing but the store."""
-    answer: Any = None
+def _of_store(steps: Steps) -> Steps:
+    """The steps, which raise the error of the store itself."""
     try:
-        while True:
-            answer = perform(flow.send(answer))
-    except StopIteration as stop:
-        return stop.value
-    except StoreUnavailable as failure:
-        raise failure.error from None
-
-
-async def _arun(flow: Steps) -> Any:
-    """As `_run`."""
-    answer: Any = None
-    try:
-        while True:
-            answer = await aperform(flow.send(answer))
-    except StopIteration as stop:
-        return stop.value
+        return (yield from steps)
     except StoreUnavailable as failure:
         raise failure.error from None

@@ -33,16 +33,18 @@ class LoopClient:
     Attributes:
         client: A ``redis.asyncio.Redis``.
         semaphore: Limits the operations that run at once to the number of connections.
+        reserving: The tasks that reserve a token; they end although their callers are cancelled.
         cancelled: The reservations to cancel: key, interval and theoretical arrival time of each.
         cancelling: The task that cancels them, while it runs.
         closer: Closes the client when the loop shuts down its async generators, as `asyncio.run` does.
     """
 
-    __slots__ = ("cancelled", "cancelling", "client", "closer", "semaphore")
+    __slots__ = ("cancelled", "cancelling", "client", "closer", "reserving", "semaphore")
 
     def __init__(self, client: Any) -> None:
         self.client = client
         self.semaphore = asyncio.Semaphore(_MAX_IN_FLIGHT)
+        self.reserving: set[asyncio.Task[Any]] = set()
         self.cancelled: list[tuple[str, int, int]] = []
         self.cancelling: asyncio.Task[None] | None = None
         self.closer: AsyncGenerator[None, None] | None = None
@@ -129,6 +131,8 @@ async def _close_with_loop(
         yield
     finally:
         loop_clients.pop(loop, None)
+        if loop_client.reserving:
+            await asyncio.wait(loop_client.reserving)
         if loop_client.cancelling is not None:
             await asyncio.wait([loop_client.cancelling])
         await loop_client.client.aclose()

@@ -1,4 +1,4 @@
-"""The rate-limit operations of `RedisStore`: reservations by a script, and their cancellation."""
+"""The rate limit operations of `RedisStore`: reservations and their cancellation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from otel_tools.stores._gcra import Reservation
 from otel_tools.stores._redis.scripts import CANCEL, RESERVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from otel_tools.stores._gcra import Quota
     from otel_tools.stores._redis.clients import LoopClient
@@ -22,67 +22,106 @@ __all__ = ["RateLimitOperations"]
 
 
 class RateLimitOperations:
-    """The operations of `otel_tools.stores.RateLimitStore`, on keys that begin with ``{prefix}:rate_limit:``."""
+    """The operations of `otel_tools.stores.RateLimitStore`, on keys that begin with ``{prefix}:rate_limit:``.
 
-    __slots__ = ("_commands", "_prefix")
+    The braces are in the keys: a cluster keeps all of them in one slot.
+    """
+
+    __slots__ = ("_cancelled_prefix", "_commands", "_prefix")
 
     def __init__(self, commands: Commands, prefix: str) -> None:
         self._commands = commands
-        self._prefix = f"{prefix}:rate_limit:"
+        # A brace in the prefix would end the part that chooses the slot.
+        slot = "{" + prefix.replace("}", ")") + "}"
+        self._prefix = f"{slot}:rate_limit:"
+        self._cancelled_prefix = f"{slot}:rate_limit_cancelled:"
 
-    def reserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
-        """See `RateLimitStore.reserve`."""
-        key, arguments = self._prefix + name, _arguments(quota, max_wait)
-        answer = self._commands.run(lambda client: RESERVE.run(client, key, *arguments))
-        return _reservation(answer, partial(self._cancel, key, quota.interval))
+    def reserve_all(self, limits: Sequence[tuple[str, Quota]], max_wait: int | None) -> tuple[Reservation, int]:
+        """See `RateLimitStore`."""
+        keys, arguments = [self._prefix + name for name, _ in limits], _arguments(limits, max_wait)
+        answer = self._commands.run(lambda client: RESERVE.run(client, keys, arguments))
+        return _reservation(answer, lambda: self._cancel(_taken(limits, answer)))
 
-    async def areserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
-        """As `reserve`."""
-        key, arguments = self._prefix + name, _arguments(quota, max_wait)
+    async def areserve_all(self, limits: Sequence[tuple[str, Quota]], max_wait: int | None) -> tuple[Reservation, int]:
+        """As `reserve_all`."""
+        keys, arguments = [self._prefix + name for name, _ in limits], _arguments(limits, max_wait)
         loop_client = await self._commands.loop_client()
-        answer = await self._commands.arun(lambda client: RESERVE.arun(client, key, *arguments))
-        return _reservation(answer, partial(self._cancel_in_background, loop_client, key, quota.interval))
+        begun = False
 
-    def _cancel(self, key: str, interval: int, tat: int) -> None:
-        with contextlib.suppress(Exception):
-            self._commands.run(lambda client: CANCEL.run(client, key, interval, tat))
+        def operation(client: Any) -> Awaitable[Any]:
+            nonlocal begun
+            begun = True
+            return RESERVE.arun(client, keys, arguments)
 
-    def _cancel_in_background(self, loop_client: LoopClient, key: str, interval: int, tat: int) -> None:
+        def give_back(asking: asyncio.Task[Any]) -> None:
+            if not asking.cancelled() and asking.exception() is None and int(asking.result()[0]):
+                self._cancel_in_background(loop_client, _taken(limits, asking.result()))
+
+        # In a task of its own: a caller that is cancelled meanwhile cannot know whether Redis has reserved its token.
+        asking = asyncio.get_running_loop().create_task(self._commands.arun(operation))
+        loop_client.reserving.add(asking)
+        asking.add_done_callback(loop_client.reserving.discard)
+        try:
+            answer = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            if begun:
+                asking.add_done_callback(give_back)
+            else:
+                asking.cancel()
+            raise
+        return _reservation(answer, lambda: self._cancel_in_background(loop_client, _taken(limits, answer)))
+
+    def _cancel(self, reservations: list[tuple[str, int, int]]) -> None:
+        for name, *reservation in reservations:
+            with contextlib.suppress(Exception):
+                self._commands.run(partial(CANCEL.run, keys=self._cancel_keys(name), arguments=reservation))
+
+    def _cancel_in_background(self, loop_client: LoopClient, reservations: list[tuple[str, int, int]]) -> None:
         """Cancel the reservation of a coroutine that is being cancelled or closed, and so cannot await."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             # The garbage collector closes the coroutine, and its loop has ended or runs in another thread.
             return
-        loop_client.cancelled.append((key, interval, tat))
+        loop_client.cancelled.extend(reservations)
         if loop_client.cancelling is None:
             # In an empty context: the caller's span must not become the parent of what is traced of the task.
             loop_client.cancelling = loop.create_task(self._cancel_all(loop_client), context=Context())
 
     async def _cancel_all(self, loop_client: LoopClient) -> None:
-        """Cancel what callers that were cancelled together had reserved, the last of each key first."""
+        """Cancel what callers that were cancelled together had reserved, all of a limit at once."""
         try:
             while loop_client.cancelled:
                 reservations, loop_client.cancelled = loop_client.cancelled, []
-                by_limit: dict[tuple[str, int], list[int]] = {}
-                for key, interval, tat in reservations:
-                    by_limit.setdefault((key, interval), []).append(tat)
-                for (key, interval), tats in by_limit.items():
+                by_limit: dict[str, list[int]] = {}
+                for name, *reservation in reservations:
+                    by_limit.setdefault(name, []).extend(reservation)
+                for name, arguments in by_limit.items():
                     with contextlib.suppress(Exception):
-                        await self._acancel(key, interval, sorted(tats, reverse=True))
+                        await self._commands.arun(
+                            partial(CANCEL.arun, keys=self._cancel_keys(name), arguments=arguments)
+                        )
         finally:
             loop_client.cancelling = None
 
-    async def _acancel(self, key: str, interval: int, tats: list[int]) -> None:
-        await self._commands.arun(lambda client: CANCEL.arun(client, key, interval, *tats))
+    def _cancel_keys(self, name: str) -> list[str]:
+        """The keys of `CANCEL`."""
+        return [self._prefix + name, self._cancelled_prefix + name]
 
 
-def _arguments(quota: Quota, max_wait: int | None) -> tuple[int, int, int]:
+def _arguments(limits: Sequence[tuple[str, Quota]], max_wait: int | None) -> list[int]:
     """The arguments of `RESERVE`."""
-    return quota.interval, quota.tolerance, -1 if max_wait is None else max_wait
+    return [-1 if max_wait is None else max_wait, *(number for _, quota in limits for number in quota)]
 
 
-def _reservation(answer: Any, cancel: Callable[[int], None]) -> Reservation:
-    """The reply of `RESERVE` as a reservation by this process's clock; ``cancel`` takes its arrival time."""
-    granted, wait, tat = (int(part) for part in answer)
-    return Reservation.after(wait, partial(cancel, tat)) if granted else Reservation.refused(wait)
+def _reservation(answer: Any, cancel: Callable[[], None]) -> tuple[Reservation, int]:
+    """The reply of `RESERVE` as a reservation by this process's clock, and the index of its limit."""
+    granted, wait, number = (int(part) for part in answer[:3])
+    return Reservation.after(wait, cancel) if granted else Reservation.refused(wait), number - 1
+
+
+def _taken(limits: Sequence[tuple[str, Quota]], answer: Any) -> list[tuple[str, int, int]]:
+    """What a granted reply of `RESERVE` took: for each the limit's name, the TAT that was written, and the interval."""
+    _, wait, number, *tats = (int(part) for part in answer)
+    taken_from = [limits[number - 1]] if wait else limits
+    return [(name, tat, quota.interval) for (name, quota), tat in zip(taken_from, tats, strict=True)]

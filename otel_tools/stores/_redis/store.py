@@ -14,6 +14,8 @@ from otel_tools.stores._redis.health import RedisHealth
 from otel_tools.stores._redis.rate_limit import RateLimitOperations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from otel_tools.stores._gcra import Quota, Reservation
     from otel_tools.stores._protocols import OnError
 
@@ -34,8 +36,8 @@ class RedisStore:
     A Redis that cannot be reached delays a call by at most a quarter of a second, and one that does not answer by half
     a second (``redis://...?socket_connect_timeout=1&socket_timeout=2`` sets other limits). After that, calls do not
     try it for one second. A call that is cancelled while it waits for its token returns the token if nobody reserved a
-    later one and Redis can be reached: an async tool in the background, a sync tool before it continues. A call that
-    is cancelled while the reservation is made may lose its token.
+    later one, or these are cancelled too, and Redis can be reached: an async tool in the background, a sync tool before
+    it continues. In a cluster, all rate limits of a prefix are on one node; cached values are on all.
 
     Args:
         url: The address of Redis in the form of redis-py: ``redis://[[user]:password@]host:port/db``, ``rediss://``
@@ -95,11 +97,30 @@ class RedisStore:
         Raises:
             redis.exceptions.RedisError: Redis is unreachable, or refused the script.
         """
-        return self._rate_limits.reserve(name, quota, max_wait)
+        return self._rate_limits.reserve_all([(name, quota)], max_wait)[0]
 
     async def areserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
         """As `reserve`."""
-        return await self._rate_limits.areserve(name, quota, max_wait)
+        return (await self._rate_limits.areserve_all([(name, quota)], max_wait))[0]
+
+    def reserve_all(self, limits: Sequence[tuple[str, Quota]], max_wait: int | None) -> tuple[Reservation, int]:
+        """Take a token from each of several limits, or reserve one from that with the longest wait; in one step.
+
+        Args:
+            limits: The name and the quota of each limit.
+            max_wait: Nanoseconds that the caller can wait, 0 or more; None for any time.
+
+        Returns:
+            The reservation, or refusal, of the limit with the longest wait, and its index.
+
+        Raises:
+            redis.exceptions.RedisError: As `reserve`.
+        """
+        return self._rate_limits.reserve_all(limits, max_wait)
+
+    async def areserve_all(self, limits: Sequence[tuple[str, Quota]], max_wait: int | None) -> tuple[Reservation, int]:
+        """As `reserve_all`."""
+        return await self._rate_limits.areserve_all(limits, max_wait)
 
     def get(self, key: str) -> str | None:
         """Return the value under the key; None if there is none or it has expired.
