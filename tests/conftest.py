@@ -27,7 +27,18 @@ SIDECAR_FILES: Final = ("tests/sidecar/test_end_to_end.py", "tests/sidecar/test_
 """They share one running sidecar: one worker runs them, one after the other."""
 
 SLOW_FIXTURES: Final = frozenset(
-    {"binaries", "hosts_python", "offset", "passes", "redis_server", "sidecar", "tiny", "webhook"}
+    {
+        "binaries",
+        "hosts_python",
+        "offset",
+        "passes",
+        "redis_cluster",
+        "redis_server",
+        "sentinel",
+        "sidecar",
+        "tiny",
+        "webhook",
+    }
 )
 """Fixtures that start or build programs which are not Python's."""
 

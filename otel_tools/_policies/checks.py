@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["is_finite_number", "is_wait_seconds", "matching_errors", "problem_of_errors"]
+if TYPE_CHECKING:
+    from otel_tools._arguments.tool_info import ToolInfo
+
+__all__ = ["check_store", "is_finite_number", "is_wait_seconds", "matching_errors", "problem_of_errors"]
+
+
+def check_store(store: object, info: ToolInfo) -> None:
+    """Let a store refuse a tool, where it has an opinion.
+
+    Raises:
+        ConfigurationError: The store does not serve such a tool.
+    """
+    check = getattr(store, "check_tool", None)
+    if check is not None:
+        check(info.tool, asynchronous=info.asynchronous)
 
 
 def is_finite_number(value: object) -> bool:

@@ -7,11 +7,20 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
+
+def free_ports(number: int = 1) -> list[int]:
+    """Ports that nobody listens on."""
+    with ExitStack() as probes:
+        found = [probes.enter_context(socket.socket()) for _ in range(number)]
+        for probe in found:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in found]
 
 
 class RedisServer:
@@ -22,12 +31,12 @@ class RedisServer:
         url: Its URL for redis-py.
     """
 
-    def __init__(self, program: str, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+    def __init__(self, program: str, folder: Path, options: Sequence[str] = (), port: int | None = None) -> None:
+        self.port = port or free_ports()[0]
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        command = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        # A file of options comes first.
+        self._command = [program, *filter(None, options[:1]), *command, *options[1:]]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -55,15 +64,21 @@ class RedisServer:
 
 
 @contextmanager
-def running_redis(folder: Path) -> Iterator[RedisServer]:
-    """A running, empty server; where there is none, the test is skipped, or fails."""
+def running_redis(folder: Path, options: Sequence[str] = (), port: int | None = None) -> Iterator[RedisServer]:
+    """A running, empty server; where there is none, the test is skipped, or fails.
+
+    Args:
+        folder: Where it may write.
+        options: A file of options, or an empty text for none, and then options of the command line.
+        port: The port to listen on; None for a free one.
+    """
     program = shutil.which("redis-server")
     if program is None:
         why = "no redis-server in PATH"
         if os.environ.get("OTEL_TOOLS_REQUIRE_SIDECAR") == "1":
             pytest.fail(f"{why}, and OTEL_TOOLS_REQUIRE_SIDECAR=1 asks for it")
         pytest.skip(why)
-    server = RedisServer(program, folder)
+    server = RedisServer(program, folder, options, port)
     try:
         server.start()
         yield server

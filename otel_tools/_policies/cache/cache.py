@@ -14,6 +14,7 @@ from otel_tools._policies.cache.memory import CacheMemory
 from otel_tools._policies.cache.options import CacheOptions
 from otel_tools._policies.cache.single_flight import InFlightCalls
 from otel_tools._policies.cache.tool_cache import ToolCache
+from otel_tools._policies.checks import check_store
 from otel_tools._policies.pickling import PickledByOptions
 from otel_tools.errors import ConfigurationError
 from otel_tools.stores._protocols import CacheStore
@@ -126,6 +127,7 @@ class Cache(PickledByOptions, CacheOptions):
                 f"{type(store).__name__}; say what tells them apart, such as "
                 "Cache(key=lambda arguments: (arguments['self'].id, arguments['city']))"
             )
+        check_store(store, info)
         identity = info.tool, id(info.function)
         with self._memory.lock:
             cache_policy = self._tools.get(identity)

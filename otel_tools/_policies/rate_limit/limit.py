@@ -12,7 +12,7 @@ from otel_tools._call.outcome import Outcome
 from otel_tools._call.scope import current_scope
 from otel_tools._call.steps import ended_flow
 from otel_tools._option_names import check_option_names
-from otel_tools._policies.checks import is_wait_seconds
+from otel_tools._policies.checks import check_store, is_wait_seconds
 from otel_tools._policies.pickling import PickledByOptions
 from otel_tools._policies.rate_limit.one_limit import OneLimit
 from otel_tools._policies.rate_limit.options import RateLimitOptions, check_list, is_cost
@@ -152,6 +152,7 @@ class RateLimit(RateLimitOptions, PickledByOptions):
         Raises:
             ConfigurationError: Its name in a store is not clear.
         """
+        check_store(self._store, info)
         self._name_limits(info.tool)
         if len(self._limits) == 1 and self._limits[0].is_simple:
             return self._policy_of_one(self._limits[0], info)

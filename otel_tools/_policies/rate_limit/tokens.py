@@ -11,7 +11,7 @@ from otel_tools._call.outcome import Outcome
 from otel_tools._call.safe_logging import log_safely
 from otel_tools._call.scope import cancelled, time_left
 from otel_tools._call.steps import Perform, Sleep
-from otel_tools.errors import RateLimited
+from otel_tools.errors import ConfigurationError, RateLimited
 from otel_tools.stores._gcra import AT_ONCE, COMMON, Demand, Reservation, nanoseconds, now, reserve_all
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _reserve(
             # A store that keeps limits one by one answers without an index.
             return (value, 0) if isinstance(value, Reservation) else value
         call.store_failed("reserve")
-        if store.on_error == "raise":
+        if store.on_error == "raise" or isinstance(outcome.error, ConfigurationError):
             return outcome
     try:
         return reserve_all([request.demand for request in requests], max_wait)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from otel_tools.stores._redis.commands import Commands
 
@@ -26,27 +26,29 @@ class CacheOperations:
 
     def get(self, key: str) -> str | None:
         """See `CacheStore.get`."""
-        return self._commands.run(lambda client: cast("str | None", client.get(self._prefix + key)))
+        return _text(self._commands.run(lambda client: client.get(self._key(key))))
 
     async def aget(self, key: str) -> str | None:
         """As `get`."""
-        return await self._commands.arun(lambda client: cast("Awaitable[str | None]", client.get(self._prefix + key)))
+        return _text(await self._commands.arun(lambda client: client.get(self._key(key))))
 
     def set(self, key: str, value: str, expires_in: float) -> None:
         """See `CacheStore.set`."""
-        self._commands.run(lambda client: client.set(self._prefix + key, value, px=_milliseconds(expires_in)))
+        self._commands.run(lambda client: client.set(self._key(key), _encoded(value), px=_milliseconds(expires_in)))
 
     async def aset(self, key: str, value: str, expires_in: float) -> None:
         """As `set`."""
-        await self._commands.arun(lambda client: client.set(self._prefix + key, value, px=_milliseconds(expires_in)))
+        await self._commands.arun(
+            lambda client: client.set(self._key(key), _encoded(value), px=_milliseconds(expires_in))
+        )
 
     def delete(self, key: str) -> None:
         """See `CacheStore.delete`."""
-        self._commands.run(lambda client: client.unlink(self._prefix + key))
+        self._commands.run(lambda client: client.unlink(self._key(key)))
 
     async def adelete(self, key: str) -> None:
         """As `delete`."""
-        await self._commands.arun(lambda client: client.unlink(self._prefix + key))
+        await self._commands.arun(lambda client: client.unlink(self._key(key)))
 
     def clear(self, prefix: str) -> None:
         """See `CacheStore.clear`."""
@@ -78,17 +80,31 @@ class CacheOperations:
 
         return await self._commands.arun(count)
 
-    def _pattern(self, prefix: str) -> str:
+    def _key(self, key: str) -> bytes:
+        return _encoded(self._prefix + key)
+
+    def _pattern(self, prefix: str) -> bytes:
         """The SCAN pattern of keys that begin with the prefix, in which its special characters are escaped."""
-        return "".join(f"\\{char}" if char in "*?[]^-\\" else char for char in self._prefix + prefix) + "*"
+        text = "".join(f"\\{char}" if char in "*?[]^-\\" else char for char in self._prefix + prefix)
+        return _encoded(text + "*")
 
 
-def _scan(client: Any, pattern: str) -> set[str]:
+def _encoded(text: str) -> bytes:
+    # Text with lone surrogates, which Python allows, comes back unchanged.
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """A reply as text: the application's client may have ``decode_responses`` or not."""
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+
+
+def _scan(client: Any, pattern: bytes) -> set[Any]:
     """The keys that match. A set, because SCAN may return a key twice."""
     return set(client.scan_iter(pattern, count=_BATCH_SIZE))
 
 
-async def _ascan(client: Any, pattern: str) -> set[str]:
+async def _ascan(client: Any, pattern: bytes) -> set[Any]:
     """As `_scan`."""
     return {key async for key in client.scan_iter(pattern, count=_BATCH_SIZE)}
 
@@ -98,7 +114,7 @@ def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))
 
 
-def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
+def _batches(keys: Iterable[Any]) -> Iterator[list[Any]]:
     keys = list(keys)
     for start in range(0, len(keys), _BATCH_SIZE):
         yield keys[start : start + _BATCH_SIZE]

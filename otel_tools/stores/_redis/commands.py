@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from otel_tools.stores._redis.clients import Clients, LoopClient
+    from otel_tools.stores._redis.given_clients import GivenClients
     from otel_tools.stores._redis.health import RedisHealth
 
 __all__ = ["Commands"]
@@ -24,15 +25,16 @@ class Commands:
 
     __slots__ = ("_clients", "_health")
 
-    def __init__(self, clients: Clients, health: RedisHealth) -> None:
+    def __init__(self, clients: Clients | GivenClients, health: RedisHealth) -> None:
         self._clients = clients
         self._health = health
 
     def run(self, operation: Callable[[Any], T]) -> T:
         """Run a blocking operation on the client of sync tools."""
+        client = self._clients.sync_client()
         self._health.check()
         try:
-            result = operation(self._clients.sync_client())
+            result = operation(client)
         except Exception as error:
             self._health.record_failure(error)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 from otel_tools._option_names import check_option_names
@@ -10,6 +11,7 @@ from otel_tools.errors import ConfigurationError
 from otel_tools.stores._redis.cache import CacheOperations
 from otel_tools.stores._redis.clients import Clients
 from otel_tools.stores._redis.commands import Commands
+from otel_tools.stores._redis.given_clients import NO_SYNC_CLIENT, GivenClients, address_of, as_client, is_async_client
 from otel_tools.stores._redis.health import RedisHealth
 from otel_tools.stores._redis.rate_limit import RateLimitOperations
 
@@ -26,10 +28,12 @@ __all__ = ["RedisStore"]
 class RedisStore:
     """A store of rate limits and cached values in Redis 5 or later, accessed with redis-py.
 
-    For ``RateLimit(..., store=RedisStore(url))`` and ``Cache(ttl=..., store=RedisStore(url))``.
+    For ``RateLimit(..., store=RedisStore(url))`` and ``Cache(ttl=..., store=RedisStore(url))``. In place of the URL it
+    takes clients that the application has: of one server, of Sentinel (``sentinel.master_for("name")``) or of a cluster
+    (``RedisCluster``). These keep their own timeouts, retries and connections, and the application closes them.
 
-    All sync tools share one client. Async tools have one client for each event loop. Connections are opened when they
-    are needed; those of an event loop are closed when it ends. A forked process has connections of its own. A
+    Of a URL, all sync tools share one client. Async tools have one client for each event loop. Connections are opened
+    when they are needed; those of an event loop are closed when it ends. A forked process has connections of its own. A
     reservation of a rate limit is one script on the server and uses the server's clock, so the clocks of the machines
     need not agree.
 
@@ -41,11 +45,15 @@ class RedisStore:
 
     Args:
         url: The address of Redis in the form of redis-py: ``redis://[[user]:password@]host:port/db``, ``rediss://``
-            with TLS, or ``unix://``.
+            with TLS, or ``unix://``. Or a client or connection pool, as ``client``.
         prefix: The beginning of all keys. Processes with the same prefix share limits and values.
         on_error: What happens to calls while Redis cannot be used. ``local``: each process limits its own calls
             at the same rate, and caches are skipped; every such call is counted, and one warning a minute is logged.
             ``raise``: the call fails with the error of redis-py.
+        client: A client or connection pool of redis-py, sync or async. Async tools use a sync one in threads; sync
+            tools cannot use an async one.
+        async_client: A client or connection pool of ``redis.asyncio`` for async tools, beside a sync ``client``. Its
+            connections belong to an event loop: an application with several loops gives a URL.
 
     Raises:
         ConfigurationError: An argument is invalid, or redis-py is not installed.
@@ -53,26 +61,34 @@ class RedisStore:
 
     on_error: OnError
 
-    def __init__(self, url: str, prefix: str = "otel_tools", on_error: OnError = "local") -> None:
-        if not isinstance(url, str):
-            raise ConfigurationError(f"RedisStore(url={url!r}): text is needed, as in redis://localhost:6379/0")
-        self._url = url
-        self._address = without_secrets(url)
+    def __init__(
+        self,
+        url: Any = None,
+        prefix: str = "otel_tools",
+        on_error: OnError = "local",
+        *,
+        client: Any = None,
+        async_client: Any = None,
+    ) -> None:
         if not isinstance(prefix, str) or not prefix:
             raise ConfigurationError(f"RedisStore(prefix={prefix!r}): text is needed, such as the name of the service")
         if on_error not in {"local", "raise"}:
             raise ConfigurationError(f"RedisStore(on_error={on_error!r}): 'local' or 'raise' is needed")
-        try:
-            self._clients = Clients(url)
-        except ImportError as missing:
+        self._given = url, client, async_client
+        if client is None and url is not None and as_client(url) is not None:
+            url, client = None, url
+        if url is None and client is None and async_client is None:
             raise ConfigurationError(
-                f"RedisStore({self._address!r}): redis-py is needed: pip install 'otel_tools[redis]'"
-            ) from missing
-        except ValueError as error:
-            # Without the cause where the URL has a password: the error may contain it.
-            raise ConfigurationError(
-                f"RedisStore({self._address!r}): an URL is needed that begins with redis://, rediss:// or unix://"
-            ) from (None if "@" in url else error)
+                "RedisStore(): url is missing (accepted: url, prefix, on_error, client, async_client): an address, as "
+                "in redis://localhost:6379/0, or a client of redis-py"
+            )
+        if url is not None and (client is not None or async_client is not None):
+            raise ConfigurationError("RedisStore(url, client=...): either a URL or clients are needed, not both")
+        self._clients: Clients | GivenClients
+        if url is None:
+            self._clients, self._address = _given_clients(client, async_client)
+        else:
+            self._clients, self._address = _clients_of(url)
         self.prefix = prefix
         self.on_error = on_error
         commands = Commands(self._clients, RedisHealth(self._address, log=on_error == "local"))
@@ -81,10 +97,20 @@ class RedisStore:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Its connections stay in the process.
-        return RedisStore, (self._url, self.prefix, self.on_error)
+        url, client, async_client = self._given
+        return _store_of, (url, self.prefix, self.on_error, client, async_client)
 
     def __repr__(self) -> str:
         return f"RedisStore({self._address!r}, prefix={self.prefix!r}, on_error={self.on_error!r})"
+
+    def check_tool(self, tool: str, *, asynchronous: bool) -> None:
+        """Refuse a tool that cannot use the clients that were given; called when a tool is decorated with the store.
+
+        Raises:
+            ConfigurationError: A sync tool, and an async client alone.
+        """
+        if not asynchronous and isinstance(self._clients, GivenClients) and not self._clients.serve_sync:
+            raise ConfigurationError(f"tool {tool!r}: {NO_SYNC_CLIENT}")
 
     def reserve(self, name: str, quota: Quota, max_wait: int | None) -> Reservation:
         """Reserve the next token of a limit; see `RateLimitStore.reserve`.
@@ -193,3 +219,57 @@ class RedisStore:
         The store can still be used afterwards: it connects again.
         """
         self._clients.close()
+
+
+def _store_of(url: Any, prefix: str, on_error: OnError, client: Any, async_client: Any) -> RedisStore:
+    return RedisStore(url, prefix, on_error, client=client, async_client=async_client)
+
+
+def _clients_of(url: str) -> tuple[Clients, str]:
+    """The clients of a URL, and the address without its secrets.
+
+    Raises:
+        ConfigurationError: redis-py does not accept the URL, or is not installed.
+    """
+    if not isinstance(url, str):
+        raise ConfigurationError(
+            f"RedisStore(url={url!r}): text is needed, as in redis://localhost:6379/0, or a client or connection pool "
+            "of redis-py"
+        )
+    address = without_secrets(url)
+    try:
+        return Clients(url), address
+    except ImportError as missing:
+        raise ConfigurationError(
+            f"RedisStore({address!r}): redis-py is needed: pip install 'otel_tools[redis]'"
+        ) from missing
+    except ValueError as error:
+        # Without the cause where the URL has a password: the error may contain it.
+        raise ConfigurationError(
+            f"RedisStore({address!r}): an URL is needed that begins with redis://, rediss:// or unix://"
+        ) from (None if "@" in url else error)
+
+
+def _given_clients(client: Any, async_client: Any) -> tuple[GivenClients, str]:
+    """The clients that were given, and what the log calls them.
+
+    Raises:
+        ConfigurationError: One is no client, or a sync one in an async one's place.
+    """
+    found: dict[str, Any] = {}
+    for name, given in (("client", client), ("async_client", async_client)):
+        found[name] = made = None if given is None else as_client(given)
+        if given is not None and made is None:
+            raise ConfigurationError(
+                f"RedisStore({name}={reprlib.repr(given)}): a URL, as in redis://localhost:6379/0, or a client or "
+                "connection pool of redis-py is needed"
+            )
+    if found["client"] is not None and is_async_client(found["client"]):
+        if found["async_client"] is not None:
+            raise ConfigurationError(
+                "RedisStore(client=..., async_client=...): both are async; the first is for sync tools"
+            )
+        found = {"client": None, "async_client": found["client"]}
+    if found["async_client"] is not None and not is_async_client(found["async_client"]):
+        raise ConfigurationError("RedisStore(async_client=...): a client of redis.asyncio is needed; this one blocks")
+    return GivenClients(**found), address_of(found["async_client"] if found["client"] is None else found["client"])
