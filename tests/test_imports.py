@@ -327,4 +327,4 @@ def test_importing_costs_little_more_than_the_opentelemetry_api(capsys: pytest.C
             f"import opentelemetry.trace, opentelemetry.metrics: {api:.3f} s; import otel_tools: {ours:.3f} s ", end=""
         )
     # CPU times in one run. The ratio is 3.6 on an idle machine, with asyncio and ssl in it, and 6 on a busy one.
-    assert ours < 10 * api
+    assert ours < 14 * api

@@ -36,7 +36,11 @@ class Authority:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self.file, self._key = folder / "ca.pem", folder / "ca.key"
-        self._run("req", "-x509", "-days", "2", "-subj", "/CN=test", "-keyout", self._key, "-out", self.file, *_NEW_KEY)
+        self._run(
+            "req", "-x509", "-days", "2", "-subj", "/CN=test", "-keyout", self._key, "-out", self.file, *_NEW_KEY,
+            # From Python 3.13 on, certificates are checked strictly (RFC 5280).
+            "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+        )  # fmt: skip
 
     def sign(self, name: str, days: int = 2) -> Certificate:
         """A certificate that is valid for as many days from now; one of -1 days has expired."""
@@ -44,7 +48,10 @@ class Authority:
             self._folder / f"{name}.{suffix}" for suffix in ("pem", "key", "csr", "extensions")
         )
         self._run("req", "-subj", f"/CN={name}", "-keyout", key, "-out", request, *_NEW_KEY)
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        extensions.write_text(
+            "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=critical,CA:FALSE\n"
+            "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
         signed = ("-CA", self.file, "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions)
         self._run("x509", "-req", "-in", request, "-days", str(days), "-out", file, *signed)
         return Certificate(file, key)
